@@ -1,0 +1,283 @@
+/** What is fixed about an error code: it is public interface, never renamed and never reused. */
+export interface ErrorDefinition {
+  /** HTTP status with which the code is answered. */
+  readonly status: number
+  /** What happened, for a person, the same for every occurrence. */
+  readonly title: string
+  /** What to do next. */
+  readonly next: string
+}
+
+/**
+ * Every error that leaves Freehold carries one of these codes: in problem documents, in the CLI, in the
+ * timeline of a move, in logs. `docs/errors.md` is generated from this registry.
+ */
+export const errorRegistry = {
+  // Requests
+  invalid_request: {
+    status: 400,
+    title: 'The request is not valid',
+    next: 'Correct the fields named in `issues` and send it again. Nothing was changed.',
+  },
+  route_not_found: {
+    status: 404,
+    title: 'There is no such route',
+    next: 'See /docs for the routes that exist.',
+  },
+  idempotency_key_reused: {
+    status: 422,
+    title: 'The Idempotency-Key was used for a different request',
+    next: 'Send a new key for a new request, or the same body for a retry.',
+  },
+  rate_limited: {
+    status: 429,
+    title: 'Too many requests',
+    next: 'Wait for the time in Retry-After, then try again.',
+  },
+
+  // What a client (console, CLI) finds by itself
+  api_unreachable: {
+    status: 503,
+    title: 'The control API cannot be reached',
+    next: 'Check that it runs and that the address is right, then try again.',
+  },
+  answer_not_understood: {
+    status: 502,
+    title: 'The answer of the control API was not understood',
+    next: 'Bring client and server to the same version: reload the console, or update the CLI.',
+  },
+
+  // Who is asking
+  unauthenticated: {
+    status: 401,
+    title: 'The request carries no valid token',
+    next: 'Send `Authorization: Bearer <token>` with a token that this service accepts.',
+  },
+  token_malformed: {
+    status: 401,
+    title: 'The token is malformed or its signature does not hold',
+    next: 'Get a new token from whoever issued this one.',
+  },
+  token_expired: {
+    status: 401,
+    title: 'The token has expired',
+    next: 'Sign in again to get a new token.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'The token does not allow this',
+    next: 'Ask an operator for a token with the needed role.',
+  },
+
+  // Tenants and placements
+  tenant_not_found: {
+    status: 404,
+    title: 'There is no such tenant',
+    next: 'Check the id or slug; `freehold tenants list` shows the tenants that exist.',
+  },
+  tenant_slug_taken: {
+    status: 409,
+    title: 'Another tenant has this slug',
+    next: 'Choose another slug.',
+  },
+  tenant_suspended: {
+    status: 403,
+    title: 'The tenant is suspended',
+    next: 'Ask an operator to reactivate the tenant.',
+  },
+  tenant_context_missing: {
+    status: 500,
+    title: 'A query was made without a tenant',
+    next: 'Use request.db, router.forTenant(id) or runAsTenant(); no rows are visible outside a tenant.',
+  },
+  tenant_held: {
+    status: 503,
+    title: 'The tenant is being switched to another placement and did not become available in time',
+    next: 'Retry after the time in Retry-After. Nothing was changed by this request.',
+  },
+  not_resident: {
+    status: 503,
+    title: 'The tenant is not where the catalog says it is',
+    next: 'Retry. If it persists, compare the placement in the catalog with freehold.resident in its database.',
+  },
+  residency_violation: {
+    status: 409,
+    title: 'The placement lies outside the jurisdiction to which the tenant is pinned',
+    next: "Choose a target in the tenant's jurisdiction, or have the pin changed first.",
+  },
+  region_not_found: {
+    status: 404,
+    title: 'There is no such region',
+    next: '`freehold topology` shows the regions that exist.',
+  },
+  tier_not_found: {
+    status: 404,
+    title: 'There is no such tier',
+    next: '`freehold topology` shows the tiers that exist.',
+  },
+  pool_not_found: {
+    status: 409,
+    title: 'No pool accepts new tenants in the region',
+    next: 'Register a pool database in the region, or create the tenant in another region.',
+  },
+
+  // Moves
+  tenant_moving: {
+    status: 409,
+    title: 'The tenant is already being moved',
+    next: 'Wait for the running move to end, or cancel it.',
+  },
+  move_not_found: {
+    status: 404,
+    title: 'There is no such move',
+    next: '`freehold moves list` shows the moves that exist.',
+  },
+  move_not_cancellable: {
+    status: 409,
+    title: 'The move can no longer be cancelled',
+    next: 'It is past the point of no return and completes by itself; move the tenant again afterwards.',
+  },
+  target_not_found: {
+    status: 404,
+    title: 'There is no cluster that could take the tenant',
+    next: '`freehold topology` shows regions and clusters; register one in the region, or choose another target.',
+  },
+  target_is_home: {
+    status: 409,
+    title: 'The tenant already lives at the target',
+    next: 'Choose another target.',
+  },
+  target_unreachable: {
+    status: 503,
+    title: 'The target cluster cannot be reached',
+    next: 'Check that the cluster runs and that its address and credentials in the catalog are right.',
+  },
+  target_without_room: {
+    status: 409,
+    title: 'The target cluster has no room for the tenant',
+    next: 'Free space on the cluster, raise its capacity in the catalog, or choose another target.',
+  },
+  source_unreachable: {
+    status: 503,
+    title: "The tenant's current database cannot be reached",
+    next: 'Check that the cluster runs and that its address and credentials in the catalog are right.',
+  },
+  table_without_primary_key: {
+    status: 422,
+    title: 'A tenant table has no primary key',
+    next: 'Add a primary key that begins with the tenant column; without one a changed row cannot be identified.',
+  },
+  table_without_tenant_column: {
+    status: 422,
+    title: 'A table has no tenant column',
+    next: 'Add the tenant column, or declare the table with freehold.declare_reference_table().',
+  },
+  table_not_protected: {
+    status: 422,
+    title: 'Row-level security is not enabled and forced on a tenant table',
+    next: 'Run freehold.protect_table() for the table in a migration.',
+  },
+  table_with_replica_trigger: {
+    status: 422,
+    title: 'A tenant table has a trigger that fires on rows which a move carries over',
+    next: 'Let it fire on the application only (ALTER TABLE ... ENABLE TRIGGER); its effects are moved as rows.',
+  },
+  schema_mismatch: {
+    status: 422,
+    title: 'The tables of source and target differ',
+    next: 'Bring both databases to the same version of the product schema.',
+  },
+  source_busy: {
+    status: 503,
+    title: 'A transaction on the source has been open for too long',
+    next: 'Look for old transactions in pg_stat_activity of the source cluster, in every database, and end them.',
+  },
+  verification_failed: {
+    status: 500,
+    title: 'Source and target differ after the copy',
+    next: 'The tenant stays where it was. Look at the tables named in the move, then start it again.',
+  },
+  cutover_timeout: {
+    status: 504,
+    title: 'The switch could not be made within its time limit',
+    next: 'The tenant stays where it was. Look for long transactions of the tenant, then start the move again.',
+  },
+  change_stream_failed: {
+    status: 500,
+    title: 'The stream of changes from the source broke and could not be resumed',
+    next: 'The tenant stays where it was. Check replication slots and disk room on the source, then start again.',
+  },
+  move_cancelled: {
+    status: 409,
+    title: 'The move was cancelled',
+    next: 'The tenant stays where it was. Start a new move when wanted.',
+  },
+  operation_retries_exhausted: {
+    status: 500,
+    title: 'The operation failed repeatedly and was given up',
+    next: 'Read the timeline of the operation for the cause, mend it, then start it again.',
+  },
+  lease_lost: {
+    status: 409,
+    title: 'Another worker has taken over the operation',
+    next: 'Nothing to do: the other worker carries on.',
+  },
+
+  // Infrastructure
+  catalog_unavailable: {
+    status: 503,
+    title: 'The control database cannot be reached',
+    next: 'Tenants in the routers’ caches keep being served. Bring the control database back, then retry.',
+  },
+  database_unavailable: {
+    status: 503,
+    title: "The tenant's database cannot be reached",
+    next: 'Retry after the time in Retry-After; if it persists, check the cluster.',
+  },
+  connection_budget_exhausted: {
+    status: 503,
+    title: 'No database connection became free in time',
+    next: 'Retry after the time in Retry-After; if it persists, raise the connection budget or find slow queries.',
+  },
+  outcome_unknown: {
+    status: 500,
+    title: 'The connection broke during the commit, so whether it took effect is unknown',
+    next: 'Read the data before writing again, or make the write idempotent.',
+  },
+  transaction_lost: {
+    status: 500,
+    title: 'The transaction ended before the router ended it',
+    next: 'Do not send COMMIT, ROLLBACK or similar as raw SQL; use the transaction methods of Kysely.',
+  },
+  service_stopping: {
+    status: 503,
+    title: 'The service is being stopped',
+    next: 'Send the request again: another instance answers it, or this one after its restart.',
+  },
+  config_invalid: {
+    status: 500,
+    title: 'The configuration is not valid',
+    next: 'Correct the variables named in the message, then start again.',
+  },
+  stack_already_running: {
+    status: 409,
+    title: 'The embedded stack is already running',
+    next: 'Use the one that runs, or stop it first; two servers must not share one data directory.',
+  },
+  stack_start_failed: {
+    status: 500,
+    title: 'A process of the embedded stack did not start',
+    next: 'Read the end of its log in the message, mend the cause, then start again. The data are untouched.',
+  },
+  internal: {
+    status: 500,
+    title: 'Something failed that should not have',
+    next: 'Look for the request id in the log of the service.',
+  },
+} as const satisfies Record<string, ErrorDefinition>
+
+export type ErrorCode = keyof typeof errorRegistry
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorRegistry, code)
+}

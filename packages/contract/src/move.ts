@@ -1,0 +1,148 @@
+import { z } from 'zod'
+import {
+  clusterIdSchema,
+  operationIdSchema,
+  regionIdSchema,
+  slugSchema,
+  tenantIdSchema,
+  tenantReferenceSchema,
+} from './ids.ts'
+import { placementSchema } from './placement.ts'
+import { problemSchema } from './problem.ts'
+
+/** The phases of a move, in the order in which an undisturbed move passes them (docs/protocol.md). */
+export const movePhases = [
+  'planned',
+  'provisioning',
+  'dual_write',
+  'backfill',
+  'verify',
+  'ready',
+  'cutover',
+  'finalize',
+  'completed',
+  'aborting',
+  'aborted',
+] as const
+export const movePhaseSchema = z.enum(movePhases)
+export type MovePhase = (typeof movePhases)[number]
+
+export const terminalMovePhases = ['completed', 'aborted'] as const satisfies readonly MovePhase[]
+export function isTerminalPhase(phase: MovePhase): phase is (typeof terminalMovePhases)[number] {
+  return phase === 'completed' || phase === 'aborted'
+}
+
+export const tableProgressSchema = z.object({
+  table: z.string(),
+  rowsCopied: z.int(),
+  rowsEstimated: z.int(),
+  bytesCopied: z.int(),
+})
+export type TableProgress = z.infer<typeof tableProgressSchema>
+
+/** What can be seen of a move while it runs, and its measurements afterwards. */
+export const moveProgressSchema = z
+  .object({
+    tables: z.array(tableProgressSchema),
+    rowsCopied: z.int(),
+    rowsEstimated: z.int(),
+    bytesCopied: z.int(),
+    rowsPerSecond: z.number().nullable(),
+    etaSeconds: z.number().nullable(),
+    lagBytes: z.int().nullable().describe('WAL of the source that the target has not yet applied'),
+    changesApplied: z.int().describe('Row changes carried over by dual-write'),
+    verification: z
+      .object({ tables: z.int(), rows: z.int(), mismatches: z.int(), at: z.iso.datetime() })
+      .nullable(),
+    cutoverAttempts: z.int(),
+    writePauseMs: z
+      .number()
+      .nullable()
+      .describe('From the fence at the source to the first entry at the target'),
+    seconds: z.object({
+      backfill: z.number().nullable(),
+      verify: z.number().nullable(),
+      total: z.number().nullable(),
+    }),
+  })
+  .meta({ id: 'MoveProgress' })
+export type MoveProgress = z.infer<typeof moveProgressSchema>
+
+export const moveSchema = z
+  .object({
+    id: operationIdSchema,
+    tenant: z.object({ id: tenantIdSchema, slug: slugSchema }),
+    phase: movePhaseSchema,
+    from: placementSchema,
+    to: placementSchema.partial({ dataDatabaseId: true }),
+    progress: moveProgressSchema,
+    cancelRequested: z.boolean(),
+    error: problemSchema.nullable(),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+    finishedAt: z.iso.datetime().nullable(),
+  })
+  .meta({ id: 'Move' })
+export type Move = z.infer<typeof moveSchema>
+
+export const moveEventSchema = z
+  .object({
+    sequence: z.int(),
+    at: z.iso.datetime(),
+    phase: movePhaseSchema,
+    message: z.string(),
+  })
+  .meta({ id: 'MoveEvent' })
+export type MoveEvent = z.infer<typeof moveEventSchema>
+
+export const moveDetailSchema = moveSchema
+  .extend({ events: z.array(moveEventSchema) })
+  .meta({ id: 'MoveDetail' })
+export type MoveDetail = z.infer<typeof moveDetailSchema>
+
+/** Where a tenant is to go: a region (Freehold picks a cluster with room) or one cluster. */
+export const moveTargetSchema = z
+  .strictObject({
+    isolation: z.literal('silo'),
+    region: regionIdSchema.optional(),
+    cluster: clusterIdSchema.optional(),
+  })
+  .refine((target) => (target.region === undefined) !== (target.cluster === undefined), {
+    message: 'name either a region or a cluster',
+  })
+export type MoveTarget = z.infer<typeof moveTargetSchema>
+
+export const startMoveSchema = z
+  .strictObject({
+    tenant: tenantReferenceSchema,
+    target: moveTargetSchema,
+    dryRun: z.boolean().default(false).describe('Run every check, say what would be done, change nothing'),
+  })
+  .meta({ id: 'StartMove' })
+export type StartMove = z.infer<typeof startMoveSchema>
+
+/** What a move would do: the answer to a dry run. */
+export const movePlanSchema = z
+  .object({
+    tenant: z.object({ id: tenantIdSchema, slug: slugSchema }),
+    from: placementSchema,
+    to: placementSchema.partial({ dataDatabaseId: true }),
+    tables: z.array(z.object({ table: z.string(), rowsEstimated: z.int(), bytesEstimated: z.int() })),
+    rowsEstimated: z.int(),
+    bytesEstimated: z.int(),
+  })
+  .meta({ id: 'MovePlan' })
+export type MovePlan = z.infer<typeof movePlanSchema>
+
+export const moveQuerySchema = z.strictObject({
+  tenant: tenantReferenceSchema.optional(),
+  active: z.stringbool().optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(200).optional(),
+})
+export type MoveQuery = z.infer<typeof moveQuerySchema>
+
+export const movePageSchema = z
+  .object({ items: z.array(moveSchema), nextCursor: z.string().nullable() })
+  .meta({ id: 'MovePage' })
+export type MovePage = z.infer<typeof movePageSchema>
