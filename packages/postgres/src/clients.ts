@@ -1,0 +1,65 @@
+import pg from 'pg'
+import { clientConfig, type DatabaseAddress } from './address.ts'
+
+/**
+ * Runs `work` with a connection of its own, closed afterwards whatever happens. An error of the idle connection
+ * is not thrown into the process: the next statement on it fails instead.
+ */
+export async function withClient<T>(
+  address: DatabaseAddress,
+  applicationName: string,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const client = await connectClient(address, applicationName)
+  try {
+    return await work(client)
+  } finally {
+    await client.end().catch(() => undefined)
+  }
+}
+
+/**
+ * Opens a connection that the caller closes. Timeouts that the server has for applications do not apply on it: what
+ * it is for takes as long as it takes.
+ */
+export async function connectClient(address: DatabaseAddress, applicationName: string): Promise<pg.Client> {
+  const client = new pg.Client(clientConfig(address, applicationName))
+  client.on('error', () => undefined)
+  await client.connect()
+  await liftTimeouts(client)
+  return client
+}
+
+/** Takes a session out of the timeouts that an operator has set for a role, a database or the whole server. */
+export async function liftTimeouts(client: pg.ClientBase): Promise<void> {
+  await client.query(
+    `set statement_timeout = 0; set lock_timeout = 0; set idle_session_timeout = 0;
+     set idle_in_transaction_session_timeout = 0;
+     select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout' and setting <> '0'`,
+  )
+}
+
+/** A pool of at most `max` connections. */
+export function createPool(address: DatabaseAddress, applicationName: string, max: number): pg.Pool {
+  const pool = new pg.Pool({ ...clientConfig(address, applicationName), max })
+  pool.on('error', () => undefined)
+  // The pool listens to idle connections only; one that breaks in somebody's hands would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined))
+  return pool
+}
+
+/** Runs `work` with a connection of the pool; one on which `work` threw is given back only if it still works. */
+export async function withPooledClient<T>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect()
+  try {
+    const result = await work(client)
+    client.release()
+    return result
+  } catch (error) {
+    client.release(!(error instanceof pg.DatabaseError))
+    throw error
+  }
+}
