@@ -1,0 +1,165 @@
+-- The schema `freehold` of a data database: who lives here, and how work as a tenant begins.
+-- Runs as freehold_owner, who owns every object and whose rights the entry functions carry.
+
+create schema freehold;
+comment on schema freehold is
+  'Freehold''s side of a data database: which tenants live here, and the only way in.';
+grant usage on schema freehold to freehold_app, freehold_mover;
+
+create type freehold.residency_state as enum ('standby', 'frozen', 'active', 'fenced', 'sealed', 'moved');
+comment on type freehold.residency_state is
+  'active: reads and writes. fenced: reads; writes are held until the fence expires. sealed, frozen: reads; '
+  'writes are held. standby, moved: nobody enters.';
+
+create table freehold.resident (
+  tenant_id text primary key,
+  epoch bigint not null,
+  entry_digest bytea not null,
+  state freehold.residency_state not null,
+  fence_token uuid,
+  fence_expires_at timestamptz,
+  constraint epoch_is_positive check (epoch > 0),
+  constraint entry_digest_is_sha256 check (octet_length(entry_digest) = 32),
+  constraint entry_digest_names_one_tenant unique (entry_digest),
+  constraint fence_has_a_token_and_an_expiry
+    check ((state in ('fenced', 'sealed')) = (fence_token is not null)
+       and (state = 'fenced') = (fence_expires_at is not null))
+);
+comment on table freehold.resident is 'The tenants that live here. No row means no entry.';
+comment on column freehold.resident.tenant_id is 'The tenant column''s value as text, whatever its type.';
+comment on column freehold.resident.epoch is 'The placement''s epoch; entry at any other epoch is refused.';
+comment on column freehold.resident.entry_digest is
+  'SHA-256 of the entry key of this tenant at this epoch. Row security recognises a tenant by its key, which '
+  'cannot be guessed, and not by its id, which any SQL could set.';
+comment on column freehold.resident.fence_token is 'The cutover attempt that fenced or sealed the tenant.';
+comment on column freehold.resident.fence_expires_at is
+  'By this server''s clock; from then on a fenced tenant counts as active.';
+grant select, insert, update, delete on freehold.resident to freehold_mover;
+
+-- security_barrier: without it a function in the caller's query could be evaluated before the digest is
+-- compared, and would see the other tenants' rows. The digest is a subquery, so that it is computed once and not
+-- once a resident where the table is so small that it is read from end to end.
+create view freehold.entered with (security_barrier) as
+  select resident.tenant_id
+  from freehold.resident
+  where resident.entry_digest = (select sha256(convert_to(current_setting('freehold.entry', true), 'UTF8')));
+comment on view freehold.entered is
+  'The tenant that this transaction has entered as: the one whose entry key it holds. No key, no row.';
+grant select on freehold.entered to freehold_app, freehold_mover;
+
+create function freehold.current_tenant() returns text
+  language sql stable parallel safe
+  return (select entered.tenant_id from freehold.entered);
+comment on function freehold.current_tenant() is 'The entered tenant, as text; null outside a tenant.';
+
+create function freehold.lock_key(tenant text) returns bigint
+  language sql immutable strict parallel safe
+  return hashtextextended(tenant, 5067264);
+comment on function freehold.lock_key(text) is
+  'The key of the tenant''s advisory lock: writers share it, a cutover takes it alone. Two tenants on one key '
+  'would only wait for each other''s cutover.';
+
+create function freehold.session_holds_lock(tenant text) returns boolean
+  language sql volatile strict parallel restricted
+  return exists (
+    select from pg_locks held
+    where held.locktype = 'advisory' and held.pid = pg_backend_pid() and held.granted and held.objsubid = 1
+      and ((held.classid::bigint << 32) | held.objid::bigint) = freehold.lock_key(tenant)
+  );
+comment on function freehold.session_holds_lock(text) is
+  'Whether this session holds the tenant''s advisory lock, shared or exclusive.';
+
+-- Entry is on the path of every query, so each function is one statement where the tenant may enter: the settings
+-- are made by the very query that finds the residency, and no SET clause saves and restores others. Every name is
+-- qualified, because they run with the owner's rights.
+create function freehold.enter_reader(tenant text, at_epoch bigint, entry_key text) returns void
+  language plpgsql volatile security definer
+as $$
+declare
+  settings pg_catalog.text;
+begin
+  select pg_catalog.set_config('freehold.entry', entry_key, true) operator(pg_catalog.||)
+         pg_catalog.set_config('transaction_read_only', 'on', true)
+  into settings
+  from freehold.resident
+  where resident.tenant_id operator(pg_catalog.=) tenant
+    and resident.epoch operator(pg_catalog.=) at_epoch
+    and resident.entry_digest operator(pg_catalog.=)
+        pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))
+    and resident.state operator(pg_catalog.<>) all (array['standby', 'moved']::freehold.residency_state[]);
+  if not found then
+    raise exception using errcode = 'FH001', message = 'the tenant is not resident here at this epoch';
+  end if;
+end
+$$;
+comment on function freehold.enter_reader(text, bigint, text) is
+  'Begins a read-only transaction as a tenant. Takes no lock. SQLSTATE FH001: not resident here at this epoch.';
+
+create function freehold.enter_writer(tenant text, at_epoch bigint, entry_key text) returns void
+  language plpgsql volatile security definer
+as $$
+declare
+  settings pg_catalog.text;
+begin
+  if pg_catalog.current_setting('transaction_isolation') operator(pg_catalog.=) any
+      (array['repeatable read', 'serializable'])
+    and not freehold.session_holds_lock(tenant) then
+    raise exception using errcode = 'active_sql_transaction',
+      message = 'a transaction with one snapshot needs the tenant''s lock before it begins',
+      hint = 'Take pg_try_advisory_lock_shared(freehold.lock_key(tenant)) first, or use READ COMMITTED.';
+  end if;
+  -- The lock comes first, and the residency is read by a later statement with a fresh snapshot: checked the
+  -- other way round, a fence could fall between the check and the lock. Tried and never waited for: a held
+  -- tenant must not occupy connections.
+  if not pg_catalog.pg_try_advisory_xact_lock_shared(freehold.lock_key(tenant)) then
+    raise exception using errcode = 'FH002', message = 'the tenant is being switched to another placement';
+  end if;
+  select pg_catalog.set_config('freehold.entry', entry_key, true)
+  into settings
+  from freehold.resident
+  where resident.tenant_id operator(pg_catalog.=) tenant
+    and resident.epoch operator(pg_catalog.=) at_epoch
+    and resident.entry_digest operator(pg_catalog.=)
+        pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))
+    and (resident.state operator(pg_catalog.=) 'active'
+      or resident.state operator(pg_catalog.=) 'fenced'
+        and resident.fence_expires_at operator(pg_catalog.<=) pg_catalog.clock_timestamp());
+  if found then
+    return;
+  end if;
+  perform from freehold.resident
+  where resident.tenant_id operator(pg_catalog.=) tenant
+    and resident.epoch operator(pg_catalog.=) at_epoch
+    and resident.entry_digest operator(pg_catalog.=)
+        pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))
+    and resident.state operator(pg_catalog.<>) all (array['standby', 'moved']::freehold.residency_state[]);
+  if found then
+    raise exception using errcode = 'FH002', message = 'the tenant is being switched to another placement';
+  end if;
+  raise exception using errcode = 'FH001', message = 'the tenant is not resident here at this epoch';
+end
+$$;
+comment on function freehold.enter_writer(text, bigint, text) is
+  'Begins a transaction as a tenant and holds the tenant''s shared lock until it ends. SQLSTATE FH001: not '
+  'resident here at this epoch; FH002: held for a cutover. Under REPEATABLE READ and SERIALIZABLE the snapshot '
+  'would be older than the lock, so there the session must hold the lock before the transaction begins: 25001.';
+
+revoke execute on function freehold.enter_reader(text, bigint, text) from public;
+revoke execute on function freehold.enter_writer(text, bigint, text) from public;
+grant execute on function freehold.enter_reader(text, bigint, text) to freehold_app;
+grant execute on function freehold.enter_writer(text, bigint, text) to freehold_app;
+
+create table freehold.applied (
+  stream text primary key,
+  fencing_token bigint not null,
+  lsn pg_lsn not null default '0/0',
+  updated_at timestamptz not null default clock_timestamp(),
+  constraint fencing_token_is_positive check (fencing_token > 0)
+);
+comment on table freehold.applied is
+  'How far the changes of a move''s stream are applied here. Written in the transaction that applies them, so a '
+  'change is applied once however often it is sent.';
+comment on column freehold.applied.fencing_token is
+  'The lease of the worker that may write here. Every transaction of a move locks or updates this row for its '
+  'own token, so a worker whose lease was taken writes nothing any more.';
+grant select, insert, update, delete on freehold.applied to freehold_mover;
