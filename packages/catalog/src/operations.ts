@@ -1,0 +1,215 @@
+import { randomUUID } from 'node:crypto'
+import {
+  type ClusterId,
+  clusterIdSchema,
+  dataDatabaseIdSchema,
+  type Epoch,
+  FreeholdError,
+  jurisdictionSchema,
+  type MoveProgress,
+  movePhaseSchema,
+  moveProgressSchema,
+  type OperationId,
+  operationIdSchema,
+  problemSchema,
+  regionIdSchema,
+  slugSchema,
+  type TenantId,
+  tenantIdSchema,
+} from '@freehold/contract'
+import { z } from 'zod'
+import type { CatalogDatabase, Queries } from './database.ts'
+import { insertEvent } from './events.ts'
+import { type IdempotentRequest, takeKey } from './idempotency.ts'
+import { PLACEMENT_COLUMNS, PLACEMENT_JOINS, placementRow } from './placements.ts'
+import { residencyViolation, withRefusals } from './refusals.ts'
+import { bigintRow, instantRow } from './rows.ts'
+import { readTenant } from './tenants.ts'
+
+/** A durable operation as the catalog has it; `state` belongs to the engine, which checks it. */
+export type Operation = z.output<typeof operationRow>
+
+export const operationRow = z
+  .object({
+    id: operationIdSchema,
+    tenantId: tenantIdSchema,
+    slug: slugSchema,
+    phase: movePhaseSchema,
+    targetCluster: clusterIdSchema,
+    targetRegion: regionIdSchema,
+    targetJurisdiction: jurisdictionSchema,
+    targetDatabase: z.string(),
+    targetDatabaseId: dataDatabaseIdSchema.nullable(),
+    state: z.unknown(),
+    progress: moveProgressSchema,
+    cancelRequested: z.boolean(),
+    switchIntended: z.boolean(),
+    error: problemSchema.nullable(),
+    attempts: z.int(),
+    fencingToken: bigintRow,
+    createdBy: z.string(),
+    createdAt: instantRow,
+    updatedAt: instantRow,
+    finishedAt: instantRow.nullable(),
+    ...placementRow.shape,
+  })
+  .transform((row) => {
+    const {
+      isolation,
+      region,
+      jurisdiction,
+      cluster,
+      dataDatabaseId,
+      database,
+      schema,
+      epoch,
+      ...operation
+    } = row
+    const source = { isolation, region, jurisdiction, cluster, dataDatabaseId, database, schema, epoch }
+    return { ...operation, source }
+  })
+
+export const SELECT_OPERATIONS = `
+  select operations.id, operations.tenant_id as "tenantId", tenants.slug, operations.phase,
+    operations.target_cluster_id as "targetCluster", targets.region_id as "targetRegion",
+    operations.target_jurisdiction as "targetJurisdiction", operations.target_database_name as "targetDatabase",
+    target_databases.id as "targetDatabaseId", operations.state, operations.progress,
+    operations.cancel_requested as "cancelRequested", operations.switch_intended as "switchIntended",
+    operations.error, operations.attempts, operations.fencing_token as "fencingToken",
+    operations.created_by as "createdBy", operations.created_at as "createdAt",
+    operations.updated_at as "updatedAt", operations.finished_at as "finishedAt",
+    ${PLACEMENT_COLUMNS}
+  from catalog.operations
+  join catalog.tenants on tenants.id = operations.tenant_id
+  join catalog.placements on placements.tenant_id = operations.tenant_id
+    and placements.epoch = operations.source_epoch
+  ${PLACEMENT_JOINS}
+  join catalog.clusters targets on targets.id = operations.target_cluster_id
+  left join catalog.data_databases target_databases
+    on target_databases.cluster_id = operations.target_cluster_id
+    and target_databases.name = operations.target_database_name`
+
+export interface NewMove {
+  readonly tenantId: TenantId
+  /** The epoch of the home from which the plan was made; a home that has changed since refuses the move. */
+  readonly sourceEpoch: Epoch
+  readonly targetClusterId: ClusterId
+  readonly targetDatabaseName: string
+  readonly createdBy: string
+  /** All that is needed to resume, with a version. */
+  readonly state: object
+  readonly progress: MoveProgress
+  /** Shown as the first entry of the timeline. */
+  readonly message: string
+  readonly request?: IdempotentRequest | undefined
+}
+
+export type OperationsCatalog = ReturnType<typeof createOperations>
+
+export function createOperations(database: CatalogDatabase) {
+  return {
+    /**
+     * Records a move that is to be made. It is due at once.
+     *
+     * @returns the operation; `created` is false when an earlier sending of the same request made it.
+     * @throws FreeholdError `tenant_moving` with the id of the running move, `residency_violation`,
+     * `target_not_found`, `tenant_not_found`, or `lease_lost` when the tenant's home is no longer that of
+     * `sourceEpoch`.
+     */
+    async startMove(move: NewMove): Promise<{ operation: Operation; created: boolean }> {
+      const id = operationIdSchema.parse(randomUUID())
+      return withRefusals(startRefusals(database, move), () =>
+        database.transaction(async (queries) => {
+          const resourceId = operationIdSchema.parse(await takeKey(queries, move.request, id))
+          if (resourceId === id) await insertMove(queries, id, move)
+          return { operation: await readOperation(queries, resourceId), created: resourceId === id }
+        }),
+      )
+    },
+
+    /** @throws FreeholdError `move_not_found` */
+    get: (id: OperationId): Promise<Operation> => readOperation(database, id),
+
+    /**
+     * Asks for a move to be given up; whoever works on it does so. Asking twice is asking once.
+     *
+     * @throws FreeholdError `move_not_cancellable` from the point of no return on and after the end, or
+     * `move_not_found`.
+     */
+    async requestCancel(id: OperationId): Promise<Operation> {
+      const requested = await database.run(
+        `update catalog.operations
+         set cancel_requested = true, updated_at = clock_timestamp(), run_after = least(run_after, clock_timestamp())
+         where id = $1 and finished_at is null and not switch_intended and phase <> 'finalize'`,
+        [id],
+      )
+      const operation = await readOperation(database, id)
+      if (requested === 1) return operation
+      throw new FreeholdError('move_not_cancellable', `The move is in phase ${operation.phase}.`, {
+        details: { move: id, phase: operation.phase },
+      })
+    },
+  }
+}
+
+/** @throws FreeholdError `move_not_found` */
+export async function readOperation(queries: Queries, id: OperationId): Promise<Operation> {
+  const found = await queries.first(operationRow, `${SELECT_OPERATIONS} where operations.id = $1`, [id])
+  if (found !== undefined) return found
+  throw new FreeholdError('move_not_found', `There is no move ${id}.`, { details: { move: id } })
+}
+
+async function insertMove(queries: Queries, id: OperationId, move: NewMove): Promise<void> {
+  const inserted = await queries.run(
+    `insert into catalog.operations (id, kind, tenant_id, pinned_to, phase, source_epoch, target_cluster_id,
+       target_jurisdiction, target_database_name, state, progress, created_by)
+     select $1, 'move', tenants.id, tenants.pinned_to, 'planned', placements.epoch, clusters.id,
+       clusters.jurisdiction, $5, $6, $7, $8
+     from catalog.tenants
+     join catalog.placements on placements.tenant_id = tenants.id and placements.until is null,
+       catalog.clusters
+     where tenants.id = $2 and placements.epoch = $3 and clusters.id = $4`,
+    [
+      id,
+      move.tenantId,
+      move.sourceEpoch,
+      move.targetClusterId,
+      move.targetDatabaseName,
+      JSON.stringify(move.state),
+      JSON.stringify(move.progress),
+      move.createdBy,
+    ],
+  )
+  if (inserted === 0) throw await explainNothingToMove(queries, move)
+  await insertEvent(queries, id, move.message)
+}
+
+async function explainNothingToMove(queries: Queries, move: NewMove): Promise<FreeholdError> {
+  const { placement } = await readTenant(queries, move.tenantId)
+  if (placement.epoch !== move.sourceEpoch) {
+    return new FreeholdError('lease_lost', `The tenant's home has moved on to epoch ${placement.epoch}.`)
+  }
+  const cluster = move.targetClusterId
+  return new FreeholdError('target_not_found', `There is no cluster ${cluster}.`, { details: { cluster } })
+}
+
+function startRefusals(database: CatalogDatabase, move: NewMove) {
+  return {
+    one_active_operation_per_tenant: async () => {
+      const { slug, activeMoveId } = await readTenant(database, move.tenantId)
+      return new FreeholdError('tenant_moving', `Tenant ${slug} is being moved already.`, {
+        details: { tenant: slug, ...(activeMoveId === null ? {} : { move: activeMoveId }) },
+      })
+    },
+    move_respects_residency: async () => {
+      const target = z.object({ tenant: z.string(), residency: z.string(), jurisdiction: z.string() })
+      const found = await database.first(
+        target,
+        `select slug as tenant, pinned_to as residency, jurisdiction
+         from catalog.tenants, catalog.clusters where tenants.id = $1 and clusters.id = $2`,
+        [move.tenantId, move.targetClusterId],
+      )
+      return found === undefined ? new FreeholdError('residency_violation') : residencyViolation(found)
+    },
+  }
+}
