@@ -1,0 +1,1 @@
+export { type FreeholdPluginOptions, freehold } from './plugin.ts'

@@ -1,0 +1,93 @@
+import type { TenantId } from '@freehold/contract'
+import type { PlacementChange } from './placement-source.ts'
+
+const FIRST_DELAY_MS = 1
+const MAX_DELAY_MS = 20
+
+/** What came of asking whether a held tenant may write again. `open`: it may, or its requests can find out why not. */
+export type ProbeAnswer = 'open' | 'held'
+
+/**
+ * Requests that wait for their tenant's cutover, in memory and holding no connection. One probe a tenant, not one a
+ * request, asks the data database whether writers may enter again: first after 1 ms, then after 2, 4, up to 20 ms,
+ * and at once when the tenant's placement is announced to have changed.
+ */
+export class Holds {
+  readonly #held = new Map<TenantId, Hold>()
+
+  /** Tenants that are being held. */
+  get size(): number {
+    return this.#held.size
+  }
+
+  isHeld(tenantId: TenantId): boolean {
+    return this.#held.has(tenantId)
+  }
+
+  /**
+   * Waits until the tenant is let in, or until `deadline` by `performance.now()`.
+   *
+   * @param probe asks the data database; used by one of those who wait, on behalf of all.
+   * @returns false when the deadline came first.
+   */
+  async wait(tenantId: TenantId, deadline: number, probe: () => Promise<ProbeAnswer>): Promise<boolean> {
+    let hold = this.#held.get(tenantId)
+    if (!hold) {
+      hold = new Hold(probe, () => this.#held.delete(tenantId))
+      this.#held.set(tenantId, hold)
+    }
+    return hold.wait(deadline)
+  }
+
+  /** Probes at once where the change may have let a tenant in. */
+  wake(change: PlacementChange): void {
+    if (change === 'all') for (const hold of this.#held.values()) hold.hurry()
+    else this.#held.get(change.tenantId)?.hurry()
+  }
+}
+
+class Hold {
+  readonly #probe: () => Promise<ProbeAnswer>
+  readonly #ended: () => void
+  readonly #waiting = new Set<(released: boolean) => void>()
+  #delay = FIRST_DELAY_MS
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(probe: () => Promise<ProbeAnswer>, ended: () => void) {
+    this.#probe = probe
+    this.#ended = ended
+    this.#schedule()
+  }
+
+  wait(deadline: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const settle = (released: boolean) => {
+        clearTimeout(timer)
+        this.#waiting.delete(settle)
+        resolve(released)
+      }
+      const timer = setTimeout(() => settle(false), Math.max(0, deadline - performance.now()))
+      this.#waiting.add(settle)
+    })
+  }
+
+  hurry(): void {
+    this.#delay = FIRST_DELAY_MS
+    if (this.#timer === undefined) return
+    clearTimeout(this.#timer)
+    void this.#ask()
+  }
+
+  #schedule(): void {
+    this.#timer = setTimeout(() => void this.#ask(), this.#delay)
+    this.#delay = Math.min(this.#delay * 2, MAX_DELAY_MS)
+  }
+
+  async #ask(): Promise<void> {
+    this.#timer = undefined
+    const answer = this.#waiting.size === 0 ? 'open' : await this.#probe()
+    if (answer === 'held') return this.#schedule()
+    this.#ended()
+    for (const settle of [...this.#waiting]) settle(true)
+  }
+}

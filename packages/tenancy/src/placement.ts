@@ -1,0 +1,90 @@
+import {
+  FreeholdError,
+  type Isolation,
+  type RegionId,
+  type Slug,
+  type TenantId,
+  type TierId,
+} from '@freehold/contract'
+import { type DatabaseAddress, deriveEntryKey, type Entry } from '@freehold/postgres'
+import type { Route } from './placement-source.ts'
+
+/** What product code may know about its tenant. */
+export interface Tenant {
+  readonly id: TenantId
+  readonly slug: Slug
+  readonly tier: TierId
+  readonly region: RegionId
+  readonly isolation: Isolation
+}
+
+/** A route, with what it takes to enter there. */
+export class Placement {
+  readonly route: Route
+  readonly tenant: Tenant
+  readonly #secret: string
+  #entries: Readonly<Record<Entry['mode'], Entry>> | undefined
+
+  constructor(route: Route, entrySecret: string) {
+    this.route = route
+    this.tenant = Object.freeze({
+      id: route.tenantId,
+      slug: route.slug,
+      tier: route.tier,
+      region: route.region,
+      isolation: route.isolation,
+    })
+    this.#secret = entrySecret
+  }
+
+  /**
+   * The entry as a reader or as a writer; its key is derived once, when it is first needed.
+   *
+   * @throws FreeholdError `internal` for an isolation that this router cannot enter.
+   */
+  entry(mode: Entry['mode']): Entry {
+    this.#entries ??= this.#deriveEntries()
+    return this.#entries[mode]
+  }
+
+  #deriveEntries(): Readonly<Record<Entry['mode'], Entry>> {
+    const { tenantId, dataDatabaseId, epoch, isolation } = this.route
+    if (isolation === 'schema') {
+      throw new FreeholdError('internal', 'This router cannot enter a tenant that is isolated by schema.', {
+        details: { tenant: tenantId },
+      })
+    }
+    const entryKey = deriveEntryKey(this.#secret, { tenantId, dataDatabaseId, epoch })
+    return {
+      reader: { tenantId, epoch, entryKey, mode: 'reader' },
+      writer: { tenantId, epoch, entryKey, mode: 'writer' },
+    }
+  }
+}
+
+/** Whether two routes lead to the same place with the same rights, so that what was derived stays good. */
+export function sameRoute(one: Route, other: Route): boolean {
+  return (
+    one.epoch === other.epoch &&
+    one.dataDatabaseId === other.dataDatabaseId &&
+    one.status === other.status &&
+    one.tier === other.tier &&
+    one.slug === other.slug &&
+    one.isolation === other.isolation &&
+    one.schema === other.schema &&
+    one.region === other.region &&
+    sameAddress(one.address, other.address)
+  )
+}
+
+export function sameAddress(one: DatabaseAddress, other: DatabaseAddress): boolean {
+  return (
+    one === other ||
+    (one.host === other.host &&
+      one.port === other.port &&
+      one.database === other.database &&
+      one.user === other.user &&
+      one.password === other.password &&
+      one.tls === other.tls)
+  )
+}

@@ -1,0 +1,126 @@
+import { FreeholdError, type TenantId, tenantIdSchema } from '@freehold/contract'
+import { RecentMap } from '@freehold/postgres'
+import { Kysely } from 'kysely'
+import { DatabasePools } from './database-pools.ts'
+import { Entering } from './entering.ts'
+import { Holds } from './holds.ts'
+import type { Tenant } from './placement.ts'
+import { PlacementCache } from './placement-cache.ts'
+import type { PlacementChange } from './placement-source.ts'
+import { parseRouterOptions, type RouterLimits, type RouterOptions } from './router-options.ts'
+import { Subscription } from './subscription.ts'
+import type { FreeholdDatabase } from './tenant-context.ts'
+import { TenantDialect } from './tenant-dialect.ts'
+
+const MAX_INSTANCES = 2_000
+
+/**
+ * Hands product code the database of a tenant.
+ *
+ * @typeParam DB the product's tables, as for `Kysely<DB>`; those merged into {@link FreeholdDatabase} unless named.
+ */
+export interface Router<DB = FreeholdDatabase> {
+  /**
+   * The tenant's Kysely instance. It belongs to the tenant and not to a database: it may be kept for ever, and
+   * follows the tenant through every move. Everything run with it is entered as the tenant, and the data database
+   * shows it no other tenant's rows. Destroying it closes nothing that is shared.
+   *
+   * Statements fail with FreeholdError `tenant_not_found`, `tenant_suspended`, `tenant_held`, `not_resident`,
+   * `database_unavailable`, `connection_budget_exhausted`, `catalog_unavailable` (all of them: nothing was done),
+   * `outcome_unknown`, `transaction_lost`, or with the `DatabaseError` of `pg` when the statement itself is wrong.
+   *
+   * @throws FreeholdError `invalid_request` when the id is not a tenant's id.
+   * @example
+   * ```ts
+   * const db = router.forTenant('0197a3b0-7a5c-7c3e-9d52-0d7a3c1f2b4e')
+   * const orders = await db.selectFrom('orders').selectAll().execute()
+   * ```
+   */
+  forTenant(tenantId: string): Kysely<DB>
+
+  /**
+   * What product code may know about a tenant.
+   *
+   * @throws FreeholdError `invalid_request`, `tenant_not_found`, `tenant_suspended` or `catalog_unavailable`.
+   */
+  tenant(tenantId: string): Promise<Tenant>
+
+  /** Connections to each data database, by its id: for health checks and tests. */
+  connections(): ReturnType<DatabasePools['counts']>
+
+  /** Lets work under way finish, takes no more, and closes every connection. */
+  close(): Promise<void>
+}
+
+/**
+ * Creates the router of a process. One is enough; it opens connections as they are needed.
+ *
+ * @throws FreeholdError `config_invalid`.
+ * @example
+ * ```ts
+ * const router = createRouter({ source: catalog, entrySecret: config.FREEHOLD_ENTRY_SECRET })
+ * ```
+ */
+export function createRouter<DB = FreeholdDatabase>(options: RouterOptions): Router<DB> {
+  return new TenantRouter<DB>(options)
+}
+
+class TenantRouter<DB> implements Router<DB> {
+  readonly #limits: RouterLimits
+  readonly #kysely: NonNullable<RouterOptions['kysely']>
+  readonly #placements: PlacementCache
+  readonly #pools: DatabasePools
+  readonly #holds = new Holds()
+  readonly #entering: Entering
+  readonly #subscription: Subscription
+  readonly #instances = new RecentMap<string, Kysely<DB>>(MAX_INSTANCES)
+
+  constructor(options: RouterOptions) {
+    this.#limits = parseRouterOptions(options)
+    this.#kysely = options.kysely ?? {}
+    this.#placements = new PlacementCache(options.source, this.#limits.entrySecret)
+    this.#pools = new DatabasePools({
+      maxConnections: this.#limits.maxConnectionsPerDatabase,
+      waitMs: this.#limits.connectionWaitMs,
+    })
+    this.#entering = new Entering(this.#placements, this.#pools, this.#holds, this.#limits)
+    this.#subscription = new Subscription(options.source, (change) => this.#changed(change))
+  }
+
+  forTenant(tenantId: string): Kysely<DB> {
+    const known = this.#instances.get(tenantId)
+    if (known) return known
+    const id = parseTenantId(tenantId)
+    const dialect = new TenantDialect(this.#entering, id, this.#limits, () =>
+      this.#instances.delete(tenantId),
+    )
+    const instance = new Kysely<DB>({ ...this.#kysely, dialect })
+    this.#instances.set(tenantId, instance)
+    return instance
+  }
+
+  async tenant(tenantId: string): Promise<Tenant> {
+    return (await this.#placements.resolve(parseTenantId(tenantId))).tenant
+  }
+
+  connections(): ReturnType<DatabasePools['counts']> {
+    return this.#pools.counts()
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#pools.close(), this.#subscription.close()])
+  }
+
+  #changed(change: PlacementChange): void {
+    this.#placements.invalidate(change)
+    this.#holds.wake(change)
+  }
+}
+
+function parseTenantId(tenantId: string): TenantId {
+  const parsed = tenantIdSchema.safeParse(tenantId.toLowerCase())
+  if (parsed.success) return parsed.data
+  throw new FreeholdError('invalid_request', 'A tenant id is a UUID.', {
+    issues: [{ path: 'tenantId', message: 'must be a UUID' }],
+  })
+}

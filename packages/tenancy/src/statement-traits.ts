@@ -1,0 +1,124 @@
+import { RecentMap } from '@freehold/postgres'
+import { BEFORE_PARENTHESIS, HARMLESS } from './harmless-functions.ts'
+
+/** What a statement may do, judged from its text before it is sent. */
+export interface StatementTraits {
+  /** A reader is surely a read. What is not surely a read enters as a writer. */
+  readonly mode: 'reader' | 'writer'
+  /**
+   * Whether it might change the session beyond its transaction: settings, advisory locks, prepared statements,
+   * cursors, temporary tables, channels. The session is reset before anybody else gets it.
+   */
+  readonly leavesTraces: boolean
+}
+
+const READ: StatementTraits = { mode: 'reader', leavesTraces: false }
+const WRITE: StatementTraits = { mode: 'writer', leavesTraces: false }
+const ANYTHING: StatementTraits = { mode: 'writer', leavesTraces: true }
+
+const MAX_TEXTS = 2_000
+const MAX_TEXT_LENGTH = 20_000
+const judged = new RecentMap<string, StatementTraits>(MAX_TEXTS)
+
+/**
+ * Judges a statement. The text is judged and not the tree that it was built from, because the text is what the
+ * server executes, whoever wrote it. It is `ANYTHING` unless all of this holds: it is a single SELECT, VALUES,
+ * INSERT, UPDATE, DELETE or MERGE; it calls only functions known to be harmless; and it uses nothing whose reading
+ * would take more than this small scanner (comments, dollar quotes, escapes, quoted function names). A statement that
+ * writes must also name nothing of the system's: an UPDATE of pg_settings calls no function in its text, and sets
+ * the session all the same.
+ *
+ * What the product's own triggers, column defaults and operators do is not seen: they are part of its schema.
+ */
+export function statementTraits(text: string): StatementTraits {
+  let traits = judged.get(text)
+  if (!traits) {
+    traits = judge(text)
+    judged.set(text, traits)
+  }
+  return traits
+}
+
+/** Remembers that a statement that looked like a read has turned out to write. */
+export function rememberWriter(text: string): void {
+  judged.set(text, { ...statementTraits(text), mode: 'writer' })
+}
+
+/** One token of what the scanner understands; anything else, such as U&"...", ends the scan. */
+const TOKEN =
+  /\s+|'(?:[^'\\]|'')*'(?!\s*')|"(?:[^"]|"")+"|\$\d+|\d[\d.]*(?:e[+-]?\d+)?|[a-z_][a-z0-9_]*(?!['$]|&["'])|::|->>?|#>>?|[<>=!]+|\|\||&&|@>|[-+*/%^~?](?![-*])|[(),.;:[\]@#&|]/iy
+
+const READS = new Set(['select', 'with', 'values'])
+const WRITES = new Set(['insert', 'update', 'delete', 'merge'])
+/** The schemas of the system and, as they are found without their schema, the relations in them. */
+const SYSTEM_NAME = /^"?(?:pg_|information_schema)/i
+
+function judge(text: string): StatementTraits {
+  if (text.length > MAX_TEXT_LENGTH) return ANYTHING
+  const scanned = scan(text)
+  const first = scanned?.tokens[0]
+  if (!scanned || first === undefined || !(READS.has(first) || WRITES.has(first))) return ANYTHING
+  const { tokens, namesSystem } = scanned
+  let reads = READS.has(first)
+  for (let index = 0; index < tokens.length; index++) {
+    const token = tokens[index] ?? ''
+    if (token === '(' && !mayPrecedeParenthesis(tokens, index)) return ANYTHING
+    if (token === 'into' && !writesInto(tokens[index - 1])) return ANYTHING
+    if (token === ';' && index < tokens.length - 1) return ANYTHING
+    // FOR also begins FOR UPDATE; a substring(... for ...) that is taken for a write costs little.
+    if (WRITES.has(token) || token === 'for') reads = false
+  }
+  if (reads) return READ
+  return namesSystem ? ANYTHING : WRITE
+}
+
+interface Scanned {
+  /** Words in lower case, quoted identifiers and strings as their quotes. */
+  readonly tokens: readonly string[]
+  /** Whether a name, quoted or not, might be one of the system's. */
+  readonly namesSystem: boolean
+}
+
+/** @returns undefined when there is anything in the text that the scanner does not understand. */
+function scan(text: string): Scanned | undefined {
+  const tokens: string[] = []
+  let namesSystem = false
+  TOKEN.lastIndex = 0
+  while (TOKEN.lastIndex < text.length) {
+    const token = TOKEN.exec(text)?.[0]
+    if (token === undefined) return undefined
+    const first = token.charCodeAt(0)
+    namesSystem ||= SYSTEM_NAME.test(token)
+    if (first === DOUBLE_QUOTE) tokens.push('""')
+    else if (first === SINGLE_QUOTE) tokens.push("''")
+    else if (!BLANK.test(token)) tokens.push(token.toLowerCase())
+  }
+  return { tokens, namesSystem }
+}
+
+const DOUBLE_QUOTE = 34
+const SINGLE_QUOTE = 39
+const BLANK = /^\s/
+const WORD = /^[a-z_]/
+
+/** Whether the parenthesis calls nothing, or something harmless. */
+function mayPrecedeParenthesis(tokens: readonly string[], index: number): boolean {
+  const before = tokens[index - 1]
+  if (before === undefined) return true
+  // A quoted name before a parenthesis is a list of columns where a table, an alias or a CTE is named.
+  if (before === '""') return namesColumns(tokens, index)
+  if (!WORD.test(before)) return true
+  if (tokens[index - 2] === '.') return tokens[index - 3] === 'pg_catalog' && HARMLESS.has(before)
+  return HARMLESS.has(before) || BEFORE_PARENTHESIS.has(before)
+}
+
+function namesColumns(tokens: readonly string[], index: number): boolean {
+  let at = index - 2
+  while (tokens[at] === '.' && (tokens[at - 1] === '""' || WORD.test(tokens[at - 1] ?? ''))) at -= 2
+  const opener = tokens[at] ?? ''
+  return opener === 'into' || opener === 'with' || opener === 'recursive' || opener === 'as'
+}
+
+function writesInto(before: string | undefined): boolean {
+  return before === 'insert' || before === 'merge'
+}

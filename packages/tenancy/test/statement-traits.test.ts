@@ -1,0 +1,131 @@
+import t from 'tap'
+import { statementTraits } from '../src/statement-traits.ts'
+
+const reads = [
+  'select "a"."id" from "items" as "a" where "a"."id" = $1',
+  'select count(*) from "items"',
+  'select count("id") as "n", max(quantity) from items group by "name" having count(*) > 1',
+  'with "x" as (select 1 as "one") select * from "x"',
+  'with recursive "t"("n") as (values (1) union all select n + 1 from "t" where n < 5) select * from "t"',
+  'select coalesce(json_agg(agg), \'[]\') from (select "id" from "items") as agg',
+  'select * from "items" where "name" ilike $1 and "id" in ($2, $3) and not ("id" between (1) and (2))',
+  'select "j"->\'a\'->>\'b\', "j" @> $1, "j" ? \'x\', a || b, a::numeric(10,2), -1, a - b, a * b, a / b, a % b from t',
+  "select 'it''s -- no comment' from t",
+  "select date_trunc('day', now()), extract(epoch from at), current_date from t",
+  'select row_number() over (partition by "a" order by "b" desc) from t',
+  'select array(select 1), row(1, 2), (1, 2) = any(array[1, 2]), cast(a as varchar(3)) from t',
+  'select pg_catalog.lower(a) from t',
+  'select * from t;',
+  'values (1), (2)',
+  'select "insert" from t where "delete" = 1 and "for" = 2',
+  "select setting from pg_settings where name = 'DateStyle'",
+  'select table_name from information_schema.tables',
+]
+
+const writes = [
+  'insert into "items" ("id", "name") values ($1, $2) returning "id"',
+  'insert into "public"."items" ("id") select 1',
+  'insert into items default values on conflict ("id") do update set "name" = excluded."name"',
+  'update "items" set "name" = upper("name") where "id" = $1',
+  'delete from "items" using "other" where "items"."id" = "other"."id"',
+  'merge into "items" using (select 1 as id) as s on s.id = items.id when matched then delete',
+  'with "d" as (delete from "items" returning "id") select * from "d"',
+  'select * from "items" for update',
+  'select * from "items" for no key update skip locked',
+  'select substring(a from 1 for 2) from t',
+  `update items set name = 'pg_settings', "a_pg_" = flags & "mask"`,
+]
+
+const anything = [
+  '',
+  ';',
+  'begin',
+  'commit',
+  'set search_path = x',
+  "set local freehold.entry = 'x'",
+  'show all',
+  'discard all',
+  'listen x',
+  'notify x',
+  'prepare x as select 1',
+  'execute x',
+  'deallocate all',
+  'declare c cursor with hold for select 1',
+  'create temp table x ()',
+  'create temp table x as select 1',
+  'do $$ begin end $$',
+  'call p()',
+  'copy t to stdout',
+  'explain analyze select 1',
+  'truncate items',
+  'table items',
+  'lock table items',
+  "select set_config('a.b', 'x', false)",
+  "select SET_CONFIG('a.b', 'x', false)",
+  "select set_config ('a.b', 'x', false)",
+  "select set_config\n('a.b', 'x', false)",
+  "select set_config/**/('a.b', 'x', false)",
+  "select set_config--\n('a.b', 'x', false)",
+  "select \"set_config\"('a.b', 'x', false)",
+  "select 1, \"set_config\"('a.b', 'x', false)",
+  "select U&\"set_config\"('a.b', 'x', false)",
+  "select pg_catalog.set_config('a.b', 'x', false)",
+  "select pg_catalog.\"set_config\"('a.b', 'x', false)",
+  '"x"',
+  'select pg_advisory_lock(1)',
+  "select nextval('s')",
+  "select pg_notify('a', 'b')",
+  "select query_to_xml('select set_con' || 'fig(...)', true, true, '')",
+  "select * from ts_stat('select 1')",
+  "select dblink_exec('x')",
+  'select lo_create(0)',
+  'select * into temp x from items',
+  'select * into x from items',
+  'with x as (select 1) select * into y from x',
+  'select my_function(1)',
+  'select public.lower(a) from t',
+  'select freehold.enter_reader($1, $2, $3)',
+  'insert into items (id) values (my_function())',
+  "select * from rows from (set_config('a', 'b', false))",
+  "select E'\\'' || set_config('a.b', 'x', false) || E'\\''",
+  "select 'a\\' , set_config('a.b', 'x', false), '\\'",
+  "select $q$ $q$, set_config('a.b', 'x', false)",
+  "select '' '' , set_config('a', 'b', false)",
+  "select 1 -- '\n, set_config('a', 'b', false) -- '",
+  "select 1 /* ' */, set_config('a', 'b', false) /* ' */",
+  'select 1; select 2',
+  "select (select set_config('a.b', 'x', false))",
+  "select 1 where exists (select set_config('a.b', 'x', false))",
+  "select 'x' operator(pg_catalog.||) set_config('a','b',false)",
+  'select größe(1)',
+  "update pg_settings set setting = 'ISO, DMY' where name = 'DateStyle'",
+  "update only Pg_Settings as s set setting = 'UTC' where s.name = 'TimeZone'",
+  "update pg_catalog.pg_settings set setting = 'off' where name = 'row_security'",
+  `update "pg_settings" set setting = 'x' where name = 'search_path'`,
+  `update "pg_catalog" . "pg_settings" set setting = 'x'`,
+  `update"pg_settings"set setting='x'`,
+  `update U&"\\0070g_settings" set setting = 'x'`,
+  `update u&"!0070g_settings" uescape '!' set setting = 'x'`,
+  `update pg_catalog.U&"\\0070g_settings" set setting = 'x'`,
+  "with x as (update pg_settings set setting = 'x' returning name) select * from x",
+  "insert into items (id) select 1; update pg_settings set setting = 'x'",
+  'update information_schema.sql_features set is_supported = null',
+  'delete from "information_schema".sql_features',
+  'select * from pg_settings for update',
+  'update items set name = s.setting from pg_settings as s',
+  `select ${'1, '.repeat(10_000)} 1`,
+]
+
+t.test('what is surely a read', async (t) => {
+  for (const text of reads) t.same(statementTraits(text), { mode: 'reader', leavesTraces: false }, text)
+})
+
+t.test('what writes rows and nothing else', async (t) => {
+  for (const text of writes) t.same(statementTraits(text), { mode: 'writer', leavesTraces: false }, text)
+})
+
+t.test('what might do anything', async (t) => {
+  for (const text of anything) {
+    t.same(statementTraits(text), { mode: 'writer', leavesTraces: true }, text.slice(0, 80))
+  }
+})
