@@ -1,0 +1,66 @@
+import { pipeline } from 'node:stream/promises'
+import {
+  type DatabaseAddress,
+  inTransaction,
+  quoteIdentifier,
+  quoteLiteral,
+  quoteTable,
+  withClient,
+} from '@freehold/postgres'
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
+import { asTenant, type TenantScope } from '../database/entered.ts'
+import type { TableShape } from '../database/tables.ts'
+import { holdTarget, TARGET_WRITERS, type TargetClaim } from '../database/target-claim.ts'
+
+export interface TableCopy {
+  readonly shape: TableShape
+  readonly source: TenantScope
+  /** Exported by the slot's creation: the copy holds exactly what the change stream does not. */
+  readonly snapshot: string
+  /** As the owner of the bare tables. */
+  readonly target: DatabaseAddress
+  readonly claim: TargetClaim
+  readonly signal: AbortSignal
+}
+
+/**
+ * Copies the tenant's rows of one table, in one transaction of the target: all of them or none. Read as the tenant,
+ * so that no other tenant's row can be among them.
+ *
+ * @returns the rows copied, and the bytes that travelled.
+ */
+export async function copyTable(copy: TableCopy): Promise<{ rows: number; bytes: number }> {
+  const { shape } = copy
+  const columns = shape.columns.map((column) => quoteIdentifier(column.name)).join(', ')
+  const format = shape.columns.every((column) => column.binary) ? 'binary' : 'text'
+  return withClient(copy.source.mover, TARGET_WRITERS.copy, (source) =>
+    withClient(copy.target, TARGET_WRITERS.copy, (target) =>
+      inTransaction(target, async () => {
+        await holdTarget(target, copy.claim)
+        return asTenant(
+          source,
+          copy.source,
+          async () => {
+            const rows = source.query(
+              copyTo(`copy (select ${columns} from ${quoteTable(shape.table)}) to stdout (format ${format})`),
+            )
+            const sink = target.query(
+              copyFrom(`copy ${quoteTable(shape.table)} (${columns}) from stdin (format ${format})`),
+            )
+            let bytes = 0
+            rows.on('data', (chunk: Buffer) => {
+              bytes += chunk.length
+            })
+            await pipeline(rows, sink, { signal: copy.signal }).catch(async (error: unknown) => {
+              // A COPY that is no longer read never ends, and a rollback would wait behind it for ever.
+              await Promise.allSettled([source.end(), target.end()])
+              throw error
+            })
+            return { rows: sink.rowCount, bytes }
+          },
+          `begin isolation level repeatable read read only; set transaction snapshot ${quoteLiteral(copy.snapshot)}`,
+        )
+      }),
+    ),
+  )
+}

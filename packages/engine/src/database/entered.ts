@@ -1,0 +1,37 @@
+import { type DatabaseAddress, inTransaction } from '@freehold/postgres'
+import type { ClientBase } from 'pg'
+
+/** One tenant in one data database, and how the mover reaches it there. */
+export interface TenantScope {
+  readonly tenantId: string
+  readonly epoch: number
+  readonly entryKey: string
+  /** As freehold_mover. */
+  readonly mover: DatabaseAddress
+}
+
+/**
+ * Begins the mover's work as a tenant in the open transaction: from here row security shows, and lets write, this
+ * tenant's rows only. The mover owns no table and may not bypass row security, so an error in it cannot reach
+ * another tenant.
+ */
+async function enterAsMover(client: ClientBase, scope: TenantScope): Promise<void> {
+  await client.query("select set_config('freehold.entry', $1, true)", [scope.entryKey])
+}
+
+/** Runs `work` in a transaction entered as the tenant. */
+export async function asTenant<T>(
+  client: ClientBase,
+  scope: TenantScope,
+  work: () => Promise<T>,
+  begin?: string,
+): Promise<T> {
+  return inTransaction(
+    client,
+    async () => {
+      await enterAsMover(client, scope)
+      return work()
+    },
+    begin,
+  )
+}

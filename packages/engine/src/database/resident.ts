@@ -1,0 +1,131 @@
+// The tenant's mark in a data database, and every change of it that a move makes. Each is a compare-and-set that
+// may be run twice; what guards each stands in docs/protocol.md.
+
+import { entryDigest } from '@freehold/postgres'
+import type { ClientBase } from 'pg'
+import { z } from 'zod'
+import type { TenantScope } from './entered.ts'
+
+const residentSchema = z.object({
+  epoch: z.coerce.number().int(),
+  state: z.enum(['standby', 'frozen', 'active', 'fenced', 'sealed', 'moved']),
+  fence_token: z.string().nullable(),
+})
+export type Resident = z.infer<typeof residentSchema>
+
+/** Who a tenant is in one data database, without the address: enough for a connection that is already there. */
+export type ResidentScope = Pick<TenantScope, 'tenantId' | 'epoch' | 'entryKey'>
+
+/** @returns the tenant's mark, or undefined when it has none here. */
+export async function readResident(client: ClientBase, tenantId: string): Promise<Resident | undefined> {
+  const result = await client.query(
+    'select epoch, state, fence_token from freehold.resident where tenant_id = $1',
+    [tenantId],
+  )
+  return result.rows[0] === undefined ? undefined : residentSchema.parse(result.rows[0])
+}
+
+/** Lets a new tenant live and be entered here. An older mark of an earlier stay is replaced, a newer one is not. */
+export async function admitResident(client: ClientBase, scope: ResidentScope): Promise<void> {
+  await putResident(client, scope, 'active')
+}
+
+/** Marks the tenant as coming: its rows are being copied here, and nobody enters. */
+export async function expectResident(client: ClientBase, scope: ResidentScope): Promise<void> {
+  await putResident(client, scope, 'standby')
+}
+
+async function putResident(
+  client: ClientBase,
+  scope: ResidentScope,
+  state: 'active' | 'standby',
+): Promise<void> {
+  await client.query(
+    `insert into freehold.resident (tenant_id, epoch, entry_digest, state) values ($1, $2, $3, $4)
+     on conflict (tenant_id) do update
+       set epoch = excluded.epoch, entry_digest = excluded.entry_digest, state = excluded.state,
+           fence_token = null, fence_expires_at = null
+       where resident.epoch < excluded.epoch`,
+    [scope.tenantId, scope.epoch, entryDigest(scope.entryKey), state],
+  )
+}
+
+/**
+ * Refuses new writers for `expiryMs` by this server's clock; reads go on. An expired fence of an earlier attempt is
+ * replaced, a live one is not.
+ *
+ * @returns whether the tenant is fenced with this token now.
+ */
+export async function fence(
+  client: ClientBase,
+  scope: ResidentScope,
+  token: string,
+  expiryMs: number,
+): Promise<boolean> {
+  const result = await client.query(
+    `update freehold.resident
+     set state = 'fenced', fence_token = $3, fence_expires_at = clock_timestamp() + make_interval(secs => $4 / 1000.0)
+     where tenant_id = $1 and epoch = $2
+       and (state = 'active' or (state = 'fenced' and (fence_token = $3 or fence_expires_at <= clock_timestamp())))`,
+    [scope.tenantId, scope.epoch, token, expiryMs],
+  )
+  return result.rowCount === 1
+}
+
+/** Lets writers in again, if the fence is still this attempt's. Never undoes a seal. */
+export async function unfence(client: ClientBase, scope: ResidentScope, token: string): Promise<boolean> {
+  const result = await client.query(
+    `update freehold.resident set state = 'active', fence_token = null, fence_expires_at = null
+     where tenant_id = $1 and epoch = $2 and state = 'fenced' and fence_token = $3`,
+    [scope.tenantId, scope.epoch, token],
+  )
+  return result.rowCount === 1
+}
+
+/**
+ * The point of no return: from here the source never takes a write of the tenant at this epoch again. Only while
+ * the fence is this attempt's and has not expired, and only on the session that holds the exclusive lock: the seal is
+ * checked before its commit, and without the lock a writer could enter in between, once the fence expires.
+ *
+ * @returns whether the tenant is sealed.
+ */
+export async function seal(lockHolder: ClientBase, scope: ResidentScope, token: string): Promise<boolean> {
+  const result = await lockHolder.query(
+    `update freehold.resident set state = 'sealed', fence_expires_at = null
+     where tenant_id = $1 and epoch = $2 and state = 'fenced' and fence_token = $3
+       and fence_expires_at > clock_timestamp()`,
+    [scope.tenantId, scope.epoch, token],
+  )
+  return result.rowCount === 1
+}
+
+/** After the seal, at the target: readers may enter, writers are held. */
+export async function freeze(client: ClientBase, scope: ResidentScope): Promise<void> {
+  await transition(client, scope, 'standby', 'frozen')
+}
+
+/** After the catalog names the target as home, at the source: nobody enters any more. */
+export async function retire(client: ClientBase, scope: ResidentScope): Promise<void> {
+  await client.query(
+    `update freehold.resident set state = 'moved', fence_token = null
+     where tenant_id = $1 and epoch = $2 and state = 'sealed'`,
+    [scope.tenantId, scope.epoch],
+  )
+}
+
+/** At last, at the target: writers go on. */
+export async function activate(client: ClientBase, scope: ResidentScope): Promise<void> {
+  await transition(client, scope, 'frozen', 'active')
+}
+
+async function transition(
+  client: ClientBase,
+  scope: ResidentScope,
+  from: Resident['state'],
+  to: Resident['state'],
+): Promise<void> {
+  await client.query(
+    'update freehold.resident set state = $4 where tenant_id = $1 and epoch = $2 and state = $3',
+    [scope.tenantId, scope.epoch, from, to],
+  )
+}

@@ -1,0 +1,52 @@
+// Only one worker writes to the target of a move: the one with the newest lease. The database itself sees to it,
+// through the fencing token in the stream's row of `freehold.applied`.
+
+import { FreeholdError } from '@freehold/contract'
+import type { ClientBase } from 'pg'
+
+/** Connections with these names write to a target, and are ended when another worker takes the target over. */
+export const TARGET_WRITERS = { copy: 'freehold-copy', apply: 'freehold-applier' } as const
+
+/** A stream and the lease under which its target is written. */
+export interface TargetClaim {
+  readonly stream: string
+  readonly fencingToken: number
+}
+
+/**
+ * Makes the target this worker's. What a former worker has under way there is ended first: it may be waiting for
+ * ever, and would hold the row.
+ *
+ * @throws FreeholdError `lease_lost` when a newer lease has claimed the target.
+ */
+export async function claimTarget(mover: ClientBase, claim: TargetClaim): Promise<void> {
+  await mover.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and application_name = any ($1) and pid <> pg_backend_pid()`,
+    [Object.values(TARGET_WRITERS)],
+  )
+  const claimed = await mover.query(
+    `insert into freehold.applied (stream, fencing_token) values ($1, $2)
+     on conflict (stream) do update set fencing_token = excluded.fencing_token
+       where applied.fencing_token <= excluded.fencing_token`,
+    [claim.stream, claim.fencingToken],
+  )
+  if (claimed.rowCount !== 1) throw targetTaken()
+}
+
+/**
+ * Holds the claim until the open transaction ends; a worker that takes over waits for it.
+ *
+ * @throws FreeholdError `lease_lost` when the target is no longer this worker's.
+ */
+export async function holdTarget(client: ClientBase, claim: TargetClaim): Promise<void> {
+  const held = await client.query(
+    'select from freehold.applied where stream = $1 and fencing_token = $2 for share',
+    [claim.stream, claim.fencingToken],
+  )
+  if (held.rowCount !== 1) throw targetTaken()
+}
+
+export function targetTaken(): FreeholdError {
+  return new FreeholdError('lease_lost', 'Another worker has taken over the target of the move.')
+}

@@ -1,0 +1,175 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Catalog, Lease } from '@freehold/catalog'
+import { FreeholdError, isFreeholdError, type OperationId } from '@freehold/contract'
+import { describeFailure } from './failure.ts'
+import { removeLeftovers } from './janitor.ts'
+import type { Logger } from './logger.ts'
+import { runMove } from './move/run-move.ts'
+import type { MoveSettings } from './move/settings.ts'
+import { isAbortable, transition } from './move/transitions.ts'
+
+export interface EngineOptions {
+  readonly catalog: Catalog
+  readonly settings: MoveSettings
+  readonly logger: Logger
+  /** Names this process in the leases it holds. */
+  readonly owner: string
+  /** How long an operation stays with a process that has died, ms. */
+  readonly leaseMs: number
+  /** How often the catalog is asked for what is due, ms: the bound on what a lost nudge costs. */
+  readonly pollMs: number
+  /** Operations that run at the same time in this process. */
+  readonly concurrency: number
+  /** Called at every durable write of a move; a test stops the process there. */
+  readonly barrier?: (name: string) => Promise<void>
+}
+
+/** The process is being stopped; its operations are given back at once. */
+class EngineStopping extends Error {
+  override readonly name = 'EngineStopping'
+}
+
+const MAX_ATTEMPTS = 8
+const BACK_OFF_MS = 250
+const MAX_BACK_OFF_MS = 10_000
+const JANITOR_INTERVAL_MS = 15_000
+
+/**
+ * Runs durable operations. What is to be done stands in the catalog; a nudge only makes it happen sooner. Any number
+ * of engines may run: each operation is held by one lease, and what a former holder still does is refused.
+ */
+export class Engine {
+  readonly #options: EngineOptions
+  readonly #running = new Map<OperationId, Promise<void>>()
+  readonly #stopping = new AbortController()
+  #loops: Promise<void>[] = []
+
+  constructor(options: EngineOptions) {
+    this.#options = options
+  }
+
+  /** Begins to look for work; {@link stop} ends it. */
+  start(): void {
+    this.#loops = [
+      this.#every(this.#options.pollMs, () => this.#runDue()),
+      this.#every(JANITOR_INTERVAL_MS, () => removeLeftovers(this.#options.catalog, this.#options.logger)),
+    ]
+  }
+
+  /**
+   * Runs an operation until it has ended, is given back or belongs to another engine. Never rejects: what went wrong
+   * is in the operation's timeline and in the log.
+   */
+  nudge(id: OperationId): Promise<void> {
+    const running = this.#running.get(id)
+    if (running !== undefined) return running
+    if (this.#stopping.signal.aborted || this.#running.size >= this.#options.concurrency)
+      return Promise.resolve()
+    const run = this.#claimAndRun(id)
+      .catch((error) =>
+        this.#options.logger.warn({ operation: id, failure: describeFailure(error) }, 'operation not run'),
+      )
+      .finally(() => this.#running.delete(id))
+    this.#running.set(id, run)
+    return run
+  }
+
+  /** Gives back what runs, at its next safe point, and waits for that. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new EngineStopping('the engine is stopping'))
+    await Promise.all([...this.#loops, ...this.#running.values()])
+  }
+
+  async #runDue(): Promise<void> {
+    const free = this.#options.concurrency - this.#running.size
+    if (free <= 0) return
+    for (const id of await this.#options.catalog.operations.due(free)) void this.nudge(id)
+  }
+
+  async #every(intervalMs: number, work: () => Promise<void>): Promise<void> {
+    const { signal } = this.#stopping
+    while (!signal.aborted) {
+      await work().catch((error) =>
+        this.#options.logger.warn({ failure: describeFailure(error) }, 'will be tried again'),
+      )
+      await sleep(intervalMs, undefined, { signal }).catch(() => undefined)
+    }
+  }
+
+  async #claimAndRun(id: OperationId): Promise<void> {
+    const { catalog, settings, logger, owner, leaseMs } = this.#options
+    const operation = await catalog.operations.claim(id, owner, leaseMs)
+    if (operation === null) return
+    const lease: Lease = { id, token: operation.fencingToken }
+    const heartbeat = this.#keepLease(lease, operation.cancelRequested)
+    logger.info({ operation: id, phase: operation.phase, token: lease.token }, 'operation taken up')
+    try {
+      await runMove({
+        operation,
+        lease,
+        catalog,
+        settings,
+        signal: heartbeat.signal,
+        barrier: this.#options.barrier ?? noBarrier,
+      })
+      logger.info({ operation: id }, 'operation ended')
+    } catch (error) {
+      await this.#giveBack(lease, error)
+    } finally {
+      heartbeat.end()
+    }
+  }
+
+  /** Renews the lease until it is ended. The signal says when to stop, and why. */
+  #keepLease(lease: Lease, cancelled: boolean): { signal: AbortSignal; end: () => void } {
+    const { catalog, leaseMs } = this.#options
+    const stop = new AbortController()
+    if (cancelled) stop.abort(new FreeholdError('move_cancelled'))
+    let renewedAt = performance.now()
+    const timer = setInterval(async () => {
+      try {
+        const sent = performance.now()
+        const { held, cancelRequested } = await catalog.operations.renewLease(lease, leaseMs)
+        renewedAt = sent
+        if (!held) stop.abort(new FreeholdError('lease_lost'))
+        else if (cancelRequested) stop.abort(new FreeholdError('move_cancelled'))
+      } catch {
+        if (performance.now() - renewedAt > leaseMs) stop.abort(new FreeholdError('lease_lost'))
+      }
+    }, leaseMs / 4)
+    return {
+      signal: AbortSignal.any([stop.signal, this.#stopping.signal]),
+      end: () => clearInterval(timer),
+    }
+  }
+
+  async #giveBack(lease: Lease, error: unknown): Promise<void> {
+    const { catalog, logger } = this.#options
+    const failure = describeFailure(error)
+    logger.warn({ operation: lease.id, failure }, 'operation interrupted')
+    if (isFreeholdError(error, 'lease_lost')) return
+    if (error instanceof EngineStopping) return catalog.operations.release(lease, 0, false)
+
+    const { phase, attempts, state } = await catalog.operations.get(lease.id)
+    if (attempts + 1 >= MAX_ATTEMPTS && isAbortable(phase)) {
+      const exhausted = new FreeholdError(
+        'operation_retries_exhausted',
+        `Given up after ${MAX_ATTEMPTS} attempts. ${failure}`,
+      )
+      await catalog.operations.advance({
+        ...lease,
+        fromPhase: phase,
+        toPhase: transition(phase, 'given_up'),
+        state: Object(state),
+        message: `Given up: ${exhausted.message}`,
+        error: exhausted.toProblem(),
+      })
+      return catalog.operations.release(lease, 0, false)
+    }
+    await catalog.operations.addEvent(lease, `Interrupted, to be continued. ${failure}`)
+    const wait = Math.min(BACK_OFF_MS * 2 ** attempts, MAX_BACK_OFF_MS)
+    await catalog.operations.release(lease, Math.round(wait * (0.5 + Math.random())), true)
+  }
+}
+
+async function noBarrier(): Promise<void> {}

@@ -1,0 +1,15 @@
+import { FreeholdError } from '@freehold/contract'
+import pg from 'pg'
+
+/**
+ * What may be said of a failure in a log or a timeline. A server's message and detail may quote a tenant's values, so
+ * of them only the code and the names are told.
+ */
+export function describeFailure(error: unknown): string {
+  if (error instanceof FreeholdError) return `${error.code}: ${error.message}`
+  if (error instanceof pg.DatabaseError) {
+    const names = [error.table, error.constraint].filter((name) => name !== undefined)
+    return `PostgreSQL answered SQLSTATE ${error.code ?? 'unknown'}${names.length > 0 ? ` (${names.join(', ')})` : ''}`
+  }
+  return error instanceof Error ? `${error.name}: ${error.message}` : 'an unknown failure'
+}

@@ -1,0 +1,58 @@
+import { FreeholdError } from '@freehold/contract'
+import { hasSqlState, retry, SQLSTATE, withClient } from '@freehold/postgres'
+import { readTables, type TableShape } from '../database/tables.ts'
+import { claimTarget, type TargetClaim } from '../database/target-claim.ts'
+import { Applier, type ApplierOptions } from '../stream/applier.ts'
+import { type Move, targetScope } from './move.ts'
+
+/** This worker's right to write to the target. */
+export function targetClaim(move: Move): TargetClaim {
+  return { stream: move.names.stream, fencingToken: move.lease.token }
+}
+
+/** The tenant tables at the source, read once by each worker. */
+export async function moveTables(move: Move): Promise<readonly TableShape[]> {
+  move.session.tables ??= await withClient(move.source.mover, 'freehold-tables', readTables)
+  return move.session.tables
+}
+
+/**
+ * The applier of the move's stream: the one this worker has running, or a new one from where the target stands.
+ *
+ * @throws FreeholdError `lease_lost` when another worker has taken the target over.
+ */
+export async function runningApplier(move: Move): Promise<Applier> {
+  if (move.session.applier !== undefined) return move.session.applier
+  const { slot } = move.state
+  if (slot === null) throw new FreeholdError('change_stream_failed', 'The move has no replication slot.')
+  const target = await targetScope(move)
+  await withClient(target.mover, 'freehold-claim', (mover) => claimTarget(mover, targetClaim(move)))
+  const applier = await startApplier({
+    source: { address: move.source.mover, slot, publication: slot },
+    target,
+    ...targetClaim(move),
+    tables: await moveTables(move),
+  })
+  move.session.applier = applier
+  return applier
+}
+
+/** The slot of a worker that was cut off stays in use until its server notices; that reader is ended. */
+async function startApplier(options: ApplierOptions): Promise<Applier> {
+  const { address, slot } = options.source
+  return retry(
+    async () => {
+      await withClient(address, 'freehold-claim', (mover) =>
+        mover.query(
+          'select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1 and active',
+          [slot],
+        ),
+      )
+      return Applier.start(options)
+    },
+    { when: (error) => hasSqlState(error, SQLSTATE.objectInUse), attempts: 8, firstDelayMs: 20 },
+  ).catch((error: unknown) => {
+    if (!hasSqlState(error, SQLSTATE.undefinedObject, SQLSTATE.objectNotInPrerequisiteState)) throw error
+    throw new FreeholdError('change_stream_failed', `Replication slot ${slot} is lost.`, { cause: error })
+  })
+}

@@ -1,0 +1,74 @@
+import { quoteLiteral } from '@freehold/postgres'
+import type { ClientBase } from 'pg'
+import {
+  type Checksum,
+  type Comparison,
+  rowsChecksum,
+  tableChecksum,
+  useCanonicalText,
+} from '../database/checksum.ts'
+import { asTenant, type TenantScope } from '../database/entered.ts'
+import type { TableShape } from '../database/tables.ts'
+import type { ChangedRows } from '../stream/applier.ts'
+
+/** A connection to one side, and the tenant there. */
+export interface ComparedSide {
+  readonly client: ClientBase
+  readonly scope: TenantScope
+  /** An exported snapshot to look at; without one, what is committed now. */
+  readonly snapshot?: string
+}
+
+/** Compares all rows of the tenant, both sides at the same time. */
+export async function compareTables(
+  source: ComparedSide,
+  target: ComparedSide,
+  tables: readonly TableShape[],
+): Promise<Comparison[]> {
+  const compute = (side: ComparedSide) =>
+    inOneSnapshot(side, () => inOrder(tables, (shape) => tableChecksum(side.client, shape)))
+  return zip(tables, await Promise.all([compute(source), compute(target)]))
+}
+
+/** Compares only the given rows, both sides at the same time. */
+export async function compareRows(
+  source: ComparedSide,
+  target: ComparedSide,
+  changed: ChangedRows,
+): Promise<Comparison[]> {
+  const compute = (side: ComparedSide) =>
+    inOneSnapshot(side, () => inOrder(changed, ({ shape, keys }) => rowsChecksum(side.client, shape, keys)))
+  const shapes = changed.map(({ shape }) => shape)
+  return zip(shapes, await Promise.all([compute(source), compute(target)]))
+}
+
+function inOneSnapshot<T>({ client, scope, snapshot }: ComparedSide, work: () => Promise<T>): Promise<T> {
+  const adopt = snapshot === undefined ? '' : `; set transaction snapshot ${quoteLiteral(snapshot)}`
+  return asTenant(
+    client,
+    scope,
+    async () => {
+      await useCanonicalText(client)
+      return work()
+    },
+    `begin isolation level repeatable read read only${adopt}`,
+  )
+}
+
+async function inOrder<T>(items: readonly T[], work: (item: T) => Promise<Checksum>): Promise<Checksum[]> {
+  const results: Checksum[] = []
+  for (const item of items) results.push(await work(item))
+  return results
+}
+
+function zip(
+  shapes: readonly TableShape[],
+  [source, target]: readonly [readonly Checksum[], readonly Checksum[]],
+): Comparison[] {
+  return shapes.flatMap((shape, index) => {
+    const [atSource, atTarget] = [source[index], target[index]]
+    return atSource === undefined || atTarget === undefined
+      ? []
+      : [{ shape, source: atSource, target: atTarget }]
+  })
+}

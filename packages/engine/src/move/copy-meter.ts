@@ -1,0 +1,55 @@
+import { quoteTable } from '@freehold/postgres'
+import type pg from 'pg'
+import { type TableShape, tableKey } from '../database/tables.ts'
+import type { ProgressReport } from './progress-report.ts'
+
+/** Follows a copy and shows it: rows and bytes per table, rate and time to go. */
+export class CopyMeter {
+  readonly #report: ProgressReport
+  readonly #started = performance.now()
+
+  constructor(report: ProgressReport) {
+    this.#report = report
+    report.update({
+      rowsCopied: 0,
+      bytesCopied: 0,
+      tables: report.current.tables.map((table) => ({ ...table, rowsCopied: 0, bytesCopied: 0 })),
+    })
+  }
+
+  /** Reads how far the running copies are from the target itself. */
+  async sample(target: pg.ClientBase, tables: readonly TableShape[]): Promise<void> {
+    const names = new Map(tables.map((shape) => [quoteTable(shape.table), tableKey(shape.table)]))
+    const result = await target.query<{ table: string; rows: string; bytes: string }>(
+      `select format('%I.%I', nspname, relname) as table, tuples_processed as rows, bytes_processed as bytes
+       from pg_stat_progress_copy
+       join pg_class on pg_class.oid = relid join pg_namespace on pg_namespace.oid = relnamespace
+       where datname = current_database()`,
+    )
+    for (const row of result.rows) {
+      const table = names.get(row.table)
+      if (table !== undefined) this.#show(table, Number(row.rows), Number(row.bytes))
+    }
+  }
+
+  /** A table is copied whole. */
+  finished(shape: TableShape, rows: number, bytes: number): void {
+    this.#show(tableKey(shape.table), rows, bytes)
+  }
+
+  #show(name: string, rowsCopied: number, bytesCopied: number): void {
+    const tables = this.#report.current.tables.map((table) =>
+      table.table === name ? { ...table, rowsCopied, bytesCopied } : table,
+    )
+    const copied = tables.reduce((sum, table) => sum + table.rowsCopied, 0)
+    const estimated = this.#report.current.rowsEstimated
+    const rowsPerSecond = copied / ((performance.now() - this.#started) / 1000)
+    this.#report.update({
+      tables,
+      rowsCopied: copied,
+      bytesCopied: tables.reduce((sum, table) => sum + table.bytesCopied, 0),
+      rowsPerSecond: Math.round(rowsPerSecond),
+      etaSeconds: rowsPerSecond > 0 ? Math.max(0, (estimated - copied) / rowsPerSecond) : null,
+    })
+  }
+}

@@ -1,0 +1,160 @@
+import {
+  type Catalog,
+  type ClusterRecord,
+  type Lease,
+  moverAddress,
+  type Operation,
+  ownerAddress,
+} from '@freehold/catalog'
+import {
+  type ClusterId,
+  type DataDatabaseId,
+  type Epoch,
+  epochSchema,
+  FreeholdError,
+  type MoveProgress,
+} from '@freehold/contract'
+import { type DatabaseAddress, deriveEntryKey } from '@freehold/postgres'
+import type pg from 'pg'
+import type { TenantScope } from '../database/entered.ts'
+import type { TableShape } from '../database/tables.ts'
+import type { Applier } from '../stream/applier.ts'
+import type { CreatedSlot } from '../stream/replication-client.ts'
+import { moveNames } from './names.ts'
+import { ProgressReport } from './progress-report.ts'
+import type { MoveSettings } from './settings.ts'
+import { type MoveState, moveStateSchema } from './state.ts'
+
+/** One end of a move. */
+export interface Side {
+  readonly cluster: ClusterRecord
+  readonly database: string
+  readonly epoch: Epoch
+  /** As freehold_owner: for what only the owner of the tables may do. */
+  readonly owner: DatabaseAddress
+  /** As freehold_mover. */
+  readonly mover: DatabaseAddress
+}
+
+/**
+ * A move in the hands of one worker: what the catalog says, where the two sides are, and what this worker holds open
+ * for it. Everything that must survive the worker is in {@link state}.
+ */
+export interface Move {
+  readonly operation: Operation
+  readonly lease: Lease
+  readonly catalog: Catalog
+  readonly settings: MoveSettings
+  readonly names: ReturnType<typeof moveNames>
+  readonly source: Side
+  /** A copy that begins anew gets a new database. */
+  target: Side
+  readonly progress: ProgressReport
+  /** Aborted when the lease is lost, a cancel is asked for or the worker stops; steps look at it between writes. */
+  readonly signal: AbortSignal
+  /** Called at every durable write, so that a test can stop the worker there. */
+  readonly barrier: (name: string) => Promise<void>
+  state: MoveState
+  /** What this worker has open; a worker that resumes the move opens its own. */
+  readonly session: MoveSession
+}
+
+interface MoveSession {
+  tables?: readonly TableShape[]
+  /** The exported snapshot lives as long as the connection that created the slot. */
+  snapshot?: { readonly slot: CreatedSlot; readonly holder: pg.Client }
+  applier?: Applier
+  /** The applier that has remembered every changed key since the verification. */
+  verifiedBy?: Applier
+}
+
+export interface OpenMove {
+  readonly operation: Operation
+  readonly lease: Lease
+  readonly catalog: Catalog
+  readonly settings: MoveSettings
+  readonly signal: AbortSignal
+  readonly barrier: (name: string) => Promise<void>
+}
+
+/**
+ * Takes up a move where the catalog says it stands.
+ *
+ * @throws FreeholdError `internal` when its state was written by another version.
+ */
+export async function openMove(open: OpenMove): Promise<Move> {
+  const { operation, catalog } = open
+  const state = moveStateSchema.safeParse(operation.state)
+  if (!state.success) {
+    throw new FreeholdError('internal', 'The state of the move was written by another version of Freehold.')
+  }
+  const [source, target] = await Promise.all([
+    openSide(catalog, operation.source.cluster, operation.source.database, operation.source.epoch),
+    openSide(
+      catalog,
+      operation.targetCluster,
+      operation.targetDatabase,
+      epochSchema.parse(operation.source.epoch + 1),
+    ),
+  ])
+  return {
+    ...open,
+    source,
+    target,
+    names: moveNames(open.lease),
+    state: state.data,
+    progress: new ProgressReport(operation.progress, (progress: MoveProgress) =>
+      catalog.operations.saveProgress(open.lease, progress),
+    ),
+    session: {},
+  }
+}
+
+/** The addresses of a database on a cluster. */
+export async function openSide(
+  catalog: Catalog,
+  id: ClusterId,
+  database: string,
+  epoch: Epoch,
+): Promise<Side> {
+  const cluster = await catalog.topology.cluster(id)
+  const [owner, mover] = await Promise.all([ownerAddress(cluster, database), moverAddress(cluster, database)])
+  return { cluster, database, epoch, owner, mover }
+}
+
+/** The tenant where it is now. */
+export function sourceScope(move: Move): TenantScope {
+  return scope(move, move.source, move.operation.source.dataDatabaseId)
+}
+
+/** The tenant where it is going. */
+export async function targetScope(move: Move): Promise<TenantScope> {
+  return scope(move, move.target, await targetDatabaseId(move))
+}
+
+/** The target as the catalog knows it; registering it twice registers it once. */
+export function targetDatabaseId(move: Move): Promise<DataDatabaseId> {
+  return move.catalog.topology.registerSilo({ clusterId: move.target.cluster.id, name: move.target.database })
+}
+
+function scope(move: Move, side: Side, dataDatabaseId: DataDatabaseId): TenantScope {
+  const { tenantId } = move.operation
+  const entryKey = deriveEntryKey(move.settings.entrySecret, { tenantId, dataDatabaseId, epoch: side.epoch })
+  return { tenantId, epoch: side.epoch, entryKey, mover: side.mover }
+}
+
+/** Writes the state down before what it announces is done. */
+export async function saveState(move: Move, change: Partial<MoveState>): Promise<void> {
+  move.state = { ...move.state, ...change }
+  await move.catalog.operations.saveState(move.lease, move.state)
+}
+
+/** Closes what this worker has open for the move. */
+export async function closeSession(move: Move): Promise<void> {
+  const { session } = move
+  await session.applier?.close()
+  await session.snapshot?.holder.end().catch(() => undefined)
+  delete session.applier
+  delete session.verifiedBy
+  delete session.snapshot
+}

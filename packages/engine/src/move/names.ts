@@ -1,0 +1,23 @@
+import type { Lease } from '@freehold/catalog'
+
+/**
+ * The names of what a move creates. What only one lease may use carries its fencing token: a worker whose lease was
+ * taken can neither remove what its successor uses nor put another, that begins later, in its place.
+ */
+export function moveNames({ id, token }: Lease) {
+  const move = id.replaceAll('-', '')
+  return {
+    /** The stream's row in `freehold.applied`, and its markers in the log. */
+    stream: `freehold_move_${move}`,
+    /** The publication and the replication slot. */
+    slot: `freehold_${move}_${token}`,
+    /** The slot that marks the point of a verification; gone with its connection. */
+    verificationSlot: `freehold_verify_${move}_${token}`,
+  }
+}
+
+/** The target database of a lease. The first lease takes the name of the plan. */
+export function targetDatabaseName(planned: string, { token }: Lease): string {
+  const base = planned.replace(/_t\d+$/, '')
+  return token === 1 ? base : `${base}_t${token}`
+}

@@ -1,0 +1,32 @@
+import type { DataMigrations } from '../resources/silo-database.ts'
+
+/** What a deployment decides about its moves. Durations in ms. */
+export interface MoveSettings {
+  /** FREEHOLD_ENTRY_SECRET: the moves' access to tenants' rows is derived from it. */
+  readonly entrySecret: string
+  readonly migrations: DataMigrations
+  /** Tables that are copied at the same time. */
+  readonly copyStreams: number
+  /** How long the creation of a replication slot may wait for open transactions of the source cluster. */
+  readonly slotTimeoutMs: number
+  /** A cutover begins when the change stream lags by no more than this. */
+  readonly maxLagMs: number
+  /** How long the source refuses writers at most, by its own clock, if a worker dies between fence and seal. */
+  readonly fenceExpiryMs: number
+  /** How long a cutover waits for the tenant's open transactions before it gives the attempt up. */
+  readonly lockTimeoutMs: number
+  /** Failed switches after which the move is given up. */
+  readonly maxCutoverAttempts: number
+  /** Rows that the purge of the source deletes in one transaction. */
+  readonly purgeBatchRows: number
+}
+
+export const defaultMoveSettings = {
+  copyStreams: 2,
+  slotTimeoutMs: 60_000,
+  maxLagMs: 250,
+  fenceExpiryMs: 5_000,
+  lockTimeoutMs: 1_000,
+  maxCutoverAttempts: 20,
+  purgeBatchRows: 5_000,
+} as const satisfies Partial<MoveSettings>

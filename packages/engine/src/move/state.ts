@@ -1,0 +1,53 @@
+import type { MoveProgress } from '@freehold/contract'
+import { z } from 'zod'
+
+/**
+ * All that a worker needs to resume a move and cannot read elsewhere. It has a version: a worker that finds another
+ * refuses the move rather than guess at its meaning.
+ */
+export const moveStateSchema = z.strictObject({
+  version: z.literal(1),
+  /** The attempt that may have fenced the source; recorded before it does. */
+  cutoverToken: z.uuid().nullable(),
+  cutoverAttempts: z.int(),
+  verifications: z.int(),
+  /** Copies begun: a copy whose snapshot is lost begins anew, in a fresh database. */
+  copyAttempts: z.int(),
+  /** The replication slot in use. Its name carries the token of the lease that made it. */
+  slot: z.string().nullable(),
+})
+export type MoveState = z.infer<typeof moveStateSchema>
+
+export const initialMoveState: MoveState = {
+  version: 1,
+  cutoverToken: null,
+  cutoverAttempts: 0,
+  verifications: 0,
+  copyAttempts: 0,
+  slot: null,
+}
+
+/** The progress of a move that has not begun, for the tables and sizes that the plan has found. */
+export function initialProgress(
+  tables: readonly { readonly table: string; readonly rowsEstimated: number }[],
+): MoveProgress {
+  return {
+    tables: tables.map(({ table, rowsEstimated }) => ({
+      table,
+      rowsEstimated,
+      rowsCopied: 0,
+      bytesCopied: 0,
+    })),
+    rowsCopied: 0,
+    rowsEstimated: tables.reduce((sum, { rowsEstimated }) => sum + rowsEstimated, 0),
+    bytesCopied: 0,
+    rowsPerSecond: null,
+    etaSeconds: null,
+    lagBytes: null,
+    changesApplied: 0,
+    verification: null,
+    cutoverAttempts: 0,
+    writePauseMs: null,
+    seconds: { backfill: null, verify: null, total: null },
+  }
+}

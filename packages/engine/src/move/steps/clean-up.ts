@@ -1,0 +1,42 @@
+import { FreeholdError } from '@freehold/contract'
+import { isConnectionError, withClient } from '@freehold/postgres'
+import { readResident, unfence } from '../../database/resident.ts'
+import { releaseResource } from '../../resources/release.ts'
+import { closeSession, type Move, sourceScope } from '../move.ts'
+
+/**
+ * aborting: removes what the move has made and leaves the tenant as it was. A server that cannot be reached does not
+ * keep the tenant from being moved again: what is left on it stays in the ledger, and the janitor removes it.
+ */
+export async function cleanUp(move: Move): Promise<'cleaned_up'> {
+  await closeSession(move)
+  await leaveSource(move)
+  for (const entry of await move.catalog.ledger.unreleased({ operationId: move.operation.id })) {
+    await whenReachable(() => releaseResource(move.catalog, entry))
+    await move.barrier('aborting.released')
+  }
+  return 'cleaned_up'
+}
+
+async function leaveSource(move: Move): Promise<void> {
+  await whenReachable(() =>
+    withClient(move.source.mover, 'freehold-cleanup', async (client) => {
+      const resident = await readResident(client, move.operation.tenantId)
+      if (
+        resident?.epoch === move.source.epoch &&
+        (resident.state === 'sealed' || resident.state === 'moved')
+      ) {
+        throw new FreeholdError('internal', 'The source is sealed: the move can only go forward.')
+      }
+      if (move.state.cutoverToken !== null) await unfence(client, sourceScope(move), move.state.cutoverToken)
+    }),
+  )
+}
+
+async function whenReachable(work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!isConnectionError(error)) throw error
+  }
+}

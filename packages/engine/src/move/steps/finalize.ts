@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ownerAddress } from '@freehold/catalog'
+import { FreeholdError } from '@freehold/contract'
+import { hasSqlState, quoteTable, SQLSTATE, withClient } from '@freehold/postgres'
+import type pg from 'pg'
+import { asTenant } from '../../database/entered.ts'
+import { readResident } from '../../database/resident.ts'
+import type { TableShape } from '../../database/tables.ts'
+import { releaseResource } from '../../resources/release.ts'
+import { dropDatabase, MAINTENANCE_DATABASE } from '../../resources/silo-database.ts'
+import { moveTables } from '../applier-session.ts'
+import { closeSession, type Move, sourceScope } from '../move.ts'
+import { targetEntry } from './provision.ts'
+
+const READERS_TIMEOUT_MS = 30_000
+
+/**
+ * finalize: the tenant lives at the target. Stops the stream, and removes the tenant's rows from the source: as the
+ * tenant, in batches, and only once nobody can be reading them.
+ */
+export async function finalize(move: Move): Promise<'purged'> {
+  await closeSession(move)
+  // From here on the database belongs to the tenant and not to the move.
+  await move.catalog.ledger.release(targetEntry(move))
+  await releaseStream(move)
+  await move.barrier('finalize.released')
+  if (move.operation.source.isolation === 'silo') await dropSource(move)
+  else await purgeSource(move)
+  return 'purged'
+}
+
+async function purgeSource(move: Move): Promise<void> {
+  const tables = await moveTables(move)
+  await withClient(move.source.mover, 'freehold-purge', async (client) => {
+    await requireMovedAway(client, move)
+    await awaitReaders(client)
+    // Triggers and foreign keys of the product are not to see the rows leave: they exist on, elsewhere.
+    await client.query("set session_replication_role = 'replica'")
+    // Until a whole pass finds nothing: what a product's rule does on a delete may put rows into another table.
+    for (let deleted = 1; deleted > 0; ) {
+      deleted = 0
+      for (const shape of tables) deleted += await purgeTable(client, move, shape)
+    }
+  })
+}
+
+/** A silo held this tenant and nobody else. One that is gone was dropped by an earlier run of the step. */
+async function dropSource(move: Move): Promise<void> {
+  const { cluster, database, mover } = move.source
+  try {
+    await withClient(mover, 'freehold-purge', async (client) => {
+      await requireMovedAway(client, move)
+      await awaitReaders(client)
+    })
+  } catch (error) {
+    if (hasSqlState(error, SQLSTATE.invalidCatalogName)) return
+    throw error
+  }
+  const maintenance = await ownerAddress(cluster, MAINTENANCE_DATABASE)
+  await withClient(maintenance, 'freehold-purge', (client) => dropDatabase(client, database))
+}
+
+async function releaseStream(move: Move): Promise<void> {
+  for (const entry of await move.catalog.ledger.unreleased({ operationId: move.operation.id })) {
+    await releaseResource(move.catalog, entry)
+  }
+}
+
+/** Deleting is the one step that cannot be repaired: the source itself must say that the tenant has left. */
+async function requireMovedAway(client: pg.Client, move: Move): Promise<void> {
+  const { tenantId } = move.operation
+  const [resident, home] = await Promise.all([
+    readResident(client, tenantId),
+    move.catalog.placements.home(tenantId),
+  ])
+  if (resident?.state === 'moved' && resident.epoch === move.source.epoch && home.epoch > move.source.epoch)
+    return
+  throw new FreeholdError(
+    'internal',
+    'The source does not say that the tenant has moved away; nothing was deleted.',
+  )
+}
+
+/**
+ * Transactions that entered before the switch may still read, and are not to see the rows vanish.
+ *
+ * @throws FreeholdError `source_busy` while one of them is open; nothing is deleted, and the step is run again later.
+ */
+async function awaitReaders(client: pg.Client): Promise<void> {
+  const started = await client.query<{ now: Date }>('select clock_timestamp() as now')
+  const deadline = performance.now() + READERS_TIMEOUT_MS
+  for (;;) {
+    const reading = await client.query(
+      `select from pg_stat_activity
+       where datname = current_database() and usename = 'freehold_app' and xact_start < $1 limit 1`,
+      [started.rows[0]?.now],
+    )
+    if (reading.rowCount === 0) return
+    if (performance.now() > deadline) {
+      throw new FreeholdError(
+        'source_busy',
+        'A transaction from before the switch is still open at the source; the rows there are removed after it.',
+      )
+    }
+    await sleep(100)
+  }
+}
+
+/** @returns the rows deleted. */
+async function purgeTable(client: pg.Client, move: Move, shape: TableShape): Promise<number> {
+  let total = 0
+  const table = quoteTable(shape.table)
+  for (;;) {
+    move.signal.throwIfAborted()
+    const deleted = await asTenant(client, sourceScope(move), () =>
+      client.query(
+        `with doomed as materialized (select tableoid, ctid from ${table} limit $1)
+         delete from ${table} t using doomed where t.tableoid = doomed.tableoid and t.ctid = doomed.ctid`,
+        [move.settings.purgeBatchRows],
+      ),
+    )
+    await move.barrier('finalize.batch_purged')
+    if (!deleted.rowCount) return total
+    total += deleted.rowCount
+  }
+}

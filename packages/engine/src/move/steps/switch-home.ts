@@ -1,0 +1,193 @@
+import { randomUUID } from 'node:crypto'
+import { type DataDatabaseId, type FreeholdError, isFreeholdError } from '@freehold/contract'
+import { connectClient, hasSqlState, SQLSTATE, tenantLock } from '@freehold/postgres'
+import type pg from 'pg'
+import { isEqual, verificationFailed } from '../../database/checksum.ts'
+import type { TenantScope } from '../../database/entered.ts'
+import {
+  activate,
+  fence,
+  freeze,
+  type Resident,
+  readResident,
+  retire,
+  seal,
+  unfence,
+} from '../../database/resident.ts'
+import { alignSequences } from '../../database/sequences.ts'
+import { moveTables, runningApplier } from '../applier-session.ts'
+import { compareRows } from '../compare.ts'
+import { type Move, sourceScope, targetDatabaseId, targetScope } from '../move.ts'
+
+/** The connections of a switch, opened before writers have to wait for anything. */
+interface Switch {
+  readonly move: Move
+  readonly source: { readonly scope: TenantScope; readonly client: pg.Client }
+  /** Holds the exclusive lock from the drain to the seal; when it is cut, the attempt is over. */
+  readonly lockHolder: pg.Client
+  readonly target: { readonly scope: TenantScope; readonly client: pg.Client; readonly id: DataDatabaseId }
+}
+
+type SwitchOutcome =
+  | 'switched'
+  | 'not_switched'
+  | { readonly event: 'given_up'; readonly error: FreeholdError }
+
+/**
+ * cutover: makes the target the tenant's home. The steps and what each guarantees are those of docs/protocol.md; the
+ * seal is the point of no return. What is found at the source decides how an interrupted attempt goes on: sealed
+ * means forward, everything else means that nothing has happened.
+ */
+export async function switchHome(move: Move): Promise<SwitchOutcome> {
+  const attempt = await openSwitch(move)
+  try {
+    if (await settleEarlierAttempt(attempt)) {
+      await completeSwitch(attempt)
+      return 'switched'
+    }
+    if (move.signal.aborted || move.session.verifiedBy === undefined) return await withdraw(move)
+    return await attemptSwitch(attempt)
+  } finally {
+    await Promise.all([attempt.source.client.end(), attempt.lockHolder.end(), attempt.target.client.end()])
+  }
+}
+
+async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
+  const { move, source } = attempt
+  const { settings } = move
+  const token = randomUUID()
+  const intent = { ...move.state, cutoverToken: token, cutoverAttempts: move.state.cutoverAttempts + 1 }
+  if (!(await move.catalog.operations.intendSwitch(move.lease, intent))) return 'not_switched'
+  move.state = intent
+  move.progress.update({ cutoverAttempts: intent.cutoverAttempts })
+  await move.barrier('cutover.intended')
+
+  const started = performance.now()
+  if (!(await fence(source.client, source.scope, token, settings.fenceExpiryMs))) return withdraw(move)
+  try {
+    await move.barrier('cutover.fenced')
+    if (!(await drainWriters(attempt))) return await liftFence(attempt, token)
+    await drainStream(attempt, started + settings.fenceExpiryMs)
+    await move.barrier('cutover.drained')
+    if (!(await seal(attempt.lockHolder, source.scope, token))) return await liftFence(attempt, token)
+  } catch (error) {
+    // Writers go on at once, unless the seal has taken effect without an answer: then only the source knows, and
+    // is asked when the step runs again.
+    const lifted = await unfence(source.client, source.scope, token).catch(() => false)
+    if (!lifted) throw error
+    return notSwitchedBecause(attempt, error)
+  }
+  await move.barrier('cutover.sealed')
+
+  await completeSwitch(attempt)
+  const writePauseMs = performance.now() - started
+  move.progress.update({ writePauseMs: Math.round(writePauseMs * 10) / 10, lagBytes: null })
+  return 'switched'
+}
+
+/** Everything that follows the seal. Each step is safe to run twice and by two workers at once; only forward. */
+async function completeSwitch({ move, source, target }: Switch): Promise<void> {
+  await freeze(target.client, target.scope)
+  await move.barrier('cutover.frozen')
+  await move.catalog.placements.switchHome({
+    tenantId: move.operation.tenantId,
+    fromEpoch: move.source.epoch,
+    toEpoch: move.target.epoch,
+    dataDatabaseId: target.id,
+    isolation: 'silo',
+    schema: 'public',
+  })
+  await move.barrier('cutover.home_switched')
+  await retire(source.client, source.scope)
+  await move.barrier('cutover.retired')
+  await activate(target.client, target.scope)
+  await move.barrier('cutover.activated')
+  await move.catalog.announcements.announcePlacement(move.operation.tenantId)
+}
+
+/** @returns whether every transaction of the tenant at the source has ended, and none can begin. */
+async function drainWriters({ move, lockHolder }: Switch): Promise<boolean> {
+  try {
+    await tenantLock.acquireExclusive(lockHolder, move.operation.tenantId, {
+      timeoutMs: move.settings.lockTimeoutMs,
+      idleMs: move.settings.fenceExpiryMs,
+    })
+    return true
+  } catch (error) {
+    if (hasSqlState(error, SQLSTATE.lockNotAvailable)) return false
+    throw error
+  }
+}
+
+/** Nothing is written at the source any more: brings the target to the same point, and compares. */
+async function drainStream(attempt: Switch, deadline: number): Promise<void> {
+  const { move, source, target } = attempt
+  const applier = await runningApplier(move)
+  await Promise.all([
+    applier.drain(source.client, Math.max(1, Math.floor(deadline - performance.now()))),
+    alignSequences(attempt.lockHolder, target.client, await moveTables(move)),
+  ])
+  const comparisons = await compareRows(source, target, applier.changedRows() ?? [])
+  const different = comparisons.find((comparison) => !isEqual(comparison))
+  if (different !== undefined) throw verificationFailed(different)
+}
+
+/**
+ * Finds out what became of the attempt that the catalog has recorded, and makes sure that it cannot go on: without
+ * its fence, a slow worker's seal fails, and without its lock, writers do not wait for it.
+ *
+ * @returns whether the source is sealed.
+ */
+async function settleEarlierAttempt({ move, source }: Switch): Promise<boolean> {
+  const { cutoverToken } = move.state
+  if (cutoverToken === null) return false
+  const lifted = await unfence(source.client, source.scope, cutoverToken)
+  await tenantLock.endExclusiveHolder(source.client, move.operation.tenantId)
+  if (lifted) return false
+  return isPastNoReturn(await readResident(source.client, move.operation.tenantId), move)
+}
+
+function isPastNoReturn(resident: Resident | undefined, move: Move): boolean {
+  return resident?.epoch === move.source.epoch && (resident.state === 'sealed' || resident.state === 'moved')
+}
+
+async function liftFence({ move, source }: Switch, token: string): Promise<'not_switched'> {
+  await unfence(source.client, source.scope, token)
+  return withdraw(move)
+}
+
+/** The fence is lifted, so nothing was switched and nothing will be by this attempt. */
+async function notSwitchedBecause({ move }: Switch, error: unknown): Promise<SwitchOutcome> {
+  await withdraw(move)
+  if (isFreeholdError(error, 'verification_failed')) return { event: 'given_up', error }
+  if (error instanceof DOMException && error.name === 'TimeoutError') return 'not_switched'
+  throw error
+}
+
+/** It is certain that nothing has been switched: the move may be cancelled again. */
+async function withdraw(move: Move): Promise<'not_switched'> {
+  await move.catalog.operations.withdrawSwitch(move.lease, move.state)
+  return 'not_switched'
+}
+
+async function openSwitch(move: Move): Promise<Switch> {
+  const source = sourceScope(move)
+  const [target, id] = await Promise.all([targetScope(move), targetDatabaseId(move)])
+  const connections = await Promise.allSettled([
+    connectClient(source.mover, 'freehold-switch'),
+    connectClient(source.mover, 'freehold-switch-lock'),
+    connectClient(target.mover, 'freehold-switch'),
+  ])
+  const clients = connections.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  const [client, lockHolder, targetClient] = clients
+  if (client === undefined || lockHolder === undefined || targetClient === undefined) {
+    await Promise.all(clients.map((open) => open.end()))
+    throw connections.find((result) => result.status === 'rejected')?.reason
+  }
+  return {
+    move,
+    source: { scope: source, client },
+    lockHolder,
+    target: { scope: target, client: targetClient, id },
+  }
+}

@@ -1,0 +1,36 @@
+import type { FreeholdError } from '@freehold/contract'
+import type { Move } from './move.ts'
+import type { MoveEventKind } from './transitions.ts'
+
+/** What the timeline of a move says about an event. */
+export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdError | undefined): string {
+  const { progress, target } = move
+  switch (event) {
+    case 'preflight_passed':
+      return 'The checks before the move have passed.'
+    case 'provisioned':
+      return `Database ${target.database} is created on cluster ${target.cluster.id}.`
+    case 'stream_created':
+      return 'The change stream is created: from here every write reaches both sides.'
+    case 'snapshot_lost':
+      return 'The worker that was copying is gone; the copy begins anew.'
+    case 'copied':
+      return `${progress.current.rowsCopied} rows are copied.`
+    case 'verified':
+      return `${progress.current.verification?.rows ?? 0} rows are equal on both sides.`
+    case 'changes_forgotten':
+      return 'What has changed since the verification is not known any more; it is repeated.'
+    case 'settled':
+      return 'The target has caught up; the switch begins.'
+    case 'not_switched':
+      return `Attempt ${move.state.cutoverAttempts} to switch was called off; writes go on at the source.`
+    case 'switched':
+      return `The target is the tenant's home at epoch ${target.epoch}.`
+    case 'purged':
+      return "The tenant's rows are removed from the source."
+    case 'given_up':
+      return `Given up: ${error?.message ?? 'cancelled'}`
+    case 'cleaned_up':
+      return 'Everything that the move has made is removed; the tenant stays where it was.'
+  }
+}

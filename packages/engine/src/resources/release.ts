@@ -1,0 +1,45 @@
+import { type Catalog, type LedgerEntry, moverAddress, ownerAddress } from '@freehold/catalog'
+import { hasSqlState, SQLSTATE, withClient } from '@freehold/postgres'
+import { dropPublication } from './publication.ts'
+import { dropReplicationSlot } from './replication-slot.ts'
+import { dropDatabase, MAINTENANCE_DATABASE } from './silo-database.ts'
+
+/** Removes a resource that the ledger names, if it exists, and then its entry. Safe to run twice. */
+export async function releaseResource(catalog: Catalog, entry: LedgerEntry): Promise<void> {
+  await removeResource(catalog, entry)
+  await catalog.ledger.release(entry)
+}
+
+async function removeResource(catalog: Catalog, entry: LedgerEntry): Promise<void> {
+  const cluster = await catalog.topology.cluster(entry.clusterId)
+  switch (entry.kind) {
+    case 'database': {
+      const maintenance = await ownerAddress(cluster, MAINTENANCE_DATABASE)
+      await withClient(maintenance, 'freehold-cleanup', (client) => dropDatabase(client, entry.name))
+      const { clusterId, name } = entry
+      await catalog.topology.removeDataDatabase(await catalog.topology.registerSilo({ clusterId, name }))
+      return
+    }
+    case 'publication':
+      return inDatabase(async () =>
+        withClient(await ownerAddress(cluster, entry.databaseName), 'freehold-cleanup', (client) =>
+          dropPublication(client, entry.name),
+        ),
+      )
+    case 'replication_slot':
+      return inDatabase(async () =>
+        withClient(await moverAddress(cluster, entry.databaseName), 'freehold-cleanup', (client) =>
+          dropReplicationSlot(client, entry.name),
+        ),
+      )
+  }
+}
+
+/** What was in a database that is gone is gone with it. */
+async function inDatabase(work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!hasSqlState(error, SQLSTATE.invalidCatalogName)) throw error
+  }
+}

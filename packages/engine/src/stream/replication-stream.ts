@@ -1,0 +1,123 @@
+import { type DatabaseAddress, formatLsn, type Lsn, quoteIdentifier, quoteLiteral } from '@freehold/postgres'
+import type pg from 'pg'
+import { both, type CopyBothStream } from 'pg-copy-streams'
+import { PgoutputDecoder, type StreamMessage } from './pgoutput.ts'
+import { connectReplication } from './replication-client.ts'
+
+const STATUS_INTERVAL_MS = 1_000
+/** Postgres counts microseconds from 2000-01-01. */
+const POSTGRES_EPOCH_MS = 946_684_800_000
+
+export interface StreamSource {
+  readonly address: DatabaseAddress
+  readonly slot: string
+  readonly publication: string
+}
+
+export interface StreamListener {
+  /** Takes a message; while the returned promise is pending no further one is read from the source. */
+  onMessage(message: StreamMessage): void | Promise<void>
+  /** Everything in the log up to here has been delivered, and held nothing for this stream. */
+  onIdle(position: Lsn): void
+  /** The stream broke; it is over. */
+  onFailure(error: unknown): void
+}
+
+/**
+ * A logical replication stream. The source is told only what {@link acknowledge} was told: a position that is
+ * merely received must never be acknowledged, because the slot would then forget what a crash here still needs.
+ */
+export class ReplicationStream {
+  readonly #client: pg.Client
+  readonly #copy: CopyBothStream
+  readonly #timer: NodeJS.Timeout
+  /** Settled by the first frame, which the server sends at once, or by its refusal. */
+  readonly #begun = Promise.withResolvers<void>()
+  #acknowledged: Lsn
+  #closed = false
+
+  private constructor(client: pg.Client, copy: CopyBothStream, start: Lsn) {
+    this.#client = client
+    this.#copy = copy
+    this.#acknowledged = start
+    this.#timer = setInterval(() => this.#sendStatus(), STATUS_INTERVAL_MS)
+  }
+
+  /**
+   * Opens the stream of a slot at `start`, or where the slot stands when that is further.
+   *
+   * @throws DatabaseError when the server refuses: 55006 while another reader has the slot, 42704 when there is none,
+   * 55000 when it was invalidated.
+   */
+  static async open(source: StreamSource, start: Lsn, listener: StreamListener): Promise<ReplicationStream> {
+    const client = await connectReplication(source.address, 'freehold-stream')
+    const copy = client.query(
+      both(
+        `START_REPLICATION SLOT ${quoteIdentifier(source.slot)} LOGICAL ${formatLsn(start)} (` +
+          `proto_version '1', messages 'true', publication_names ${quoteLiteral(quoteIdentifier(source.publication))})`,
+        // Object mode keeps the frames apart: as bytes, several would be read as one.
+        { alignOnCopyDataFrame: true, readableObjectMode: true },
+      ),
+    )
+    copy.on('error', () => undefined)
+    const stream = new ReplicationStream(client, copy, start)
+    stream.#read(listener).catch((error) => {
+      stream.#begun.reject(error)
+      if (!stream.#closed) listener.onFailure(error)
+    })
+    try {
+      await stream.#begun.promise
+    } catch (error) {
+      await stream.close()
+      throw error
+    }
+    return stream
+  }
+
+  /** Lets the source forget what lies before `position`: only what is committed at the target. */
+  acknowledge(position: Lsn): void {
+    if (position > this.#acknowledged) this.#acknowledged = position
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#sendStatus()
+    this.#closed = true
+    clearInterval(this.#timer)
+    this.#copy.destroy()
+    await this.#client.end().catch(() => undefined)
+  }
+
+  async #read(listener: StreamListener): Promise<void> {
+    const decoder = new PgoutputDecoder()
+    for await (const frame of this.#copy as AsyncIterable<Buffer>) {
+      this.#begun.resolve()
+      switch (frame[0]) {
+        case 0x77 /* w: XLogData */:
+          {
+            const message = decoder.decode(frame.subarray(25))
+            if (message !== undefined) await listener.onMessage(message)
+            break
+          }
+        case 0x6b /* k: keepalive */:
+          {
+            listener.onIdle(frame.readBigUInt64BE(1))
+            if (frame[17] === 1) this.#sendStatus()
+            break
+          }
+      }
+    }
+    throw new Error('the source ended the stream')
+  }
+
+  #sendStatus(): void {
+    if (this.#closed || !this.#copy.writable) return
+    const status = Buffer.alloc(34)
+    status[0] = 0x72 /* r: standby status update */
+    status.writeBigUInt64BE(this.#acknowledged, 1)
+    status.writeBigUInt64BE(this.#acknowledged, 9)
+    status.writeBigUInt64BE(this.#acknowledged, 17)
+    status.writeBigInt64BE(BigInt(Date.now() - POSTGRES_EPOCH_MS) * 1000n, 25)
+    this.#copy.write(status)
+  }
+}

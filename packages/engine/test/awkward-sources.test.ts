@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connectClient, withClient } from '@freehold/postgres'
+import t from 'tap'
+import { asSuperuser } from '../../../test/kit/databases.ts'
+import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
+import { tenantContent } from '../../../test/kit/tenant-content.ts'
+
+/** Sources that are set up in ways that a move must cope with, or refuse before it does harm. */
+const ground: MovingGround = await prepareMovingGround()
+t.teardown(() => ground.remove())
+const pool = asSuperuser(ground.us.cluster, 'pool')
+
+const asOwner = (sql: string) =>
+  withClient(ground.us.as('freehold_owner', 'pool'), 'test', async (client) => {
+    await client.query(sql)
+  })
+
+t.test('tables that a move would break, or that would break a move, are refused', async (t) => {
+  const tenant = await ground.tenant('refused', 10)
+  const refused = async (create: string, code: string) => {
+    await asOwner(`create table awkward (tenant_id uuid not null, id int not null, ${create}`)
+    await asOwner("select freehold.protect_table('awkward')")
+    if (code === 'table_with_replica_trigger') {
+      await asOwner(
+        `create trigger always before insert on awkward for each row execute function touch_updated_at();
+         alter table awkward enable always trigger always`,
+      )
+    }
+    await t.rejects(ground.startMove(tenant), { code }, create)
+    await asOwner(
+      "delete from freehold.managed_table where relation = 'awkward'::regclass; drop table awkward",
+    )
+  }
+  await refused('primary key (tenant_id, id) deferrable)', 'table_without_primary_key')
+  await refused(
+    'twice int generated always as (id * 2) stored, primary key (tenant_id, twice))',
+    'table_without_primary_key',
+  )
+  await refused('primary key (id))', 'table_without_primary_key')
+  await refused('primary key (tenant_id, id), updated_at timestamptz)', 'table_with_replica_trigger')
+  t.same((await ground.catalog.moves.list({ limit: 10, tenant: tenant.id })).items, [], 'nothing was begun')
+})
+
+t.test('a sequence that no column owns goes on in the silo where it stood', async (t) => {
+  const tickets = `create sequence ticket_number;
+    create table tickets (tenant_id uuid not null, id bigint not null default nextval('ticket_number'),
+      primary key (tenant_id, id));
+    select freehold.protect_table('tickets')`
+  const tenant = await ground.tenant('ticketed', 10)
+  await asOwner(tickets)
+  await withClient(pool, 'test', (client) =>
+    client.query('insert into tickets (tenant_id) select $1 from generate_series(1, 5)', [tenant.id]),
+  )
+  // The silo is made from migrations, so the table has to be there before it is loaded.
+  const engine = ground.engine({
+    barrier: async (name) => {
+      if (name !== 'dual_write.entered') return
+      const [move] = (await ground.catalog.moves.list({ limit: 1, tenant: tenant.id })).items
+      await withClient(ground.eu.as('freehold_owner', move?.to.database ?? ''), 'test', (client) =>
+        client.query(tickets),
+      )
+    },
+  })
+  t.teardown(() => engine.stop())
+  engine.start()
+  const ended = await ground.ended((await ground.startMove(tenant)).id)
+  t.equal(ended.phase, 'completed')
+  await withClient(asSuperuser(ground.eu.cluster, ended.to.database), 'test', async (client) => {
+    const next = await client.query("select nextval('ticket_number') as number")
+    t.equal(next.rows[0]?.number, '6')
+  })
+  await asOwner(
+    "delete from freehold.managed_table where relation = 'tickets'::regclass; drop table tickets; drop sequence ticket_number",
+  )
+})
+
+t.test('timeouts that are meant for applications do not end a move', async (t) => {
+  await asOwner("alter database pool set idle_in_transaction_session_timeout = '20ms'")
+  await asOwner("alter database pool set statement_timeout = '20ms'")
+  t.teardown(() => asOwner('alter database pool reset all'))
+  const tenant = await ground.tenant('hurried', 2_000)
+  const engine = ground.engine({
+    barrier: async (name) => {
+      if (name === 'backfill.entered') await sleep(100)
+    },
+  })
+  t.teardown(() => engine.stop())
+  engine.start()
+  const ended = await ground.ended((await ground.startMove(tenant)).id)
+  t.equal(ended.phase, 'completed')
+  t.equal(ended.events.filter(({ message }) => message.startsWith('Interrupted')).length, 0)
+})
+
+t.test('a move that waits for a foreign transaction says so, and can be cancelled', async (t) => {
+  const tenant = await ground.tenant('waiting', 10)
+  const before = await tenantContent(pool, tenant.id)
+  const stranger = await connectClient(asSuperuser(ground.us.cluster, 'postgres'), 'test')
+  t.teardown(() => stranger.end())
+  await stranger.query('begin; select pg_current_xact_id()')
+  const engine = ground.engine({ leaseMs: 800, settings: { slotTimeoutMs: 300 } })
+  t.teardown(() => engine.stop())
+  engine.start()
+  const move = await ground.startMove(tenant)
+  while (
+    !(await ground.catalog.moves.detail(move.id)).events.some(({ message }) => /source_busy/.test(message))
+  ) {
+    await sleep(50)
+  }
+  await ground.catalog.operations.requestCancel(move.id)
+  const ended = await ground.ended(move.id)
+  t.equal(ended.phase, 'aborted')
+  t.equal(ended.error?.code, 'move_cancelled')
+  t.same(await tenantContent(pool, tenant.id), before)
+  await stranger.query('rollback')
+  const slots = await withClient(pool, 'test', (client) => client.query('select from pg_replication_slots'))
+  t.equal(slots.rowCount, 0, 'no slot is left')
+})

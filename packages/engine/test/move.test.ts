@@ -1,0 +1,127 @@
+import { withClient } from '@freehold/postgres'
+import t from 'tap'
+import { asSuperuser } from '../../../test/kit/databases.ts'
+import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
+import { tableStructure } from '../../../test/kit/table-structure.ts'
+import { tenantContent } from '../../../test/kit/tenant-content.ts'
+import { startTenantWriter } from '../../../test/kit/tenant-writer.ts'
+
+const ground: MovingGround = await prepareMovingGround()
+t.teardown(() => ground.remove())
+
+t.test('a tenant moves to a silo of another cluster while it is written to', async (t) => {
+  const tenant = await ground.tenant('acme', 3_000)
+  const neighbour = await ground.tenant('neighbour', 200)
+  const source = asSuperuser(ground.us.cluster, 'pool')
+  const before = await tenantContent(source, neighbour.id)
+
+  const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant)
+  const move = await ground.startMove(tenant)
+  const engine = ground.engine()
+  t.teardown(() => engine.stop())
+  engine.start()
+  const ended = await ground.ended(move.id)
+  const report = await writer.stop()
+  t.comment(`${report.acknowledged} writes, longest pause ${report.longestPauseMs.toFixed(1)} ms`)
+
+  t.equal(ended.phase, 'completed')
+  t.ok(report.acknowledged > 100, 'the tenant was written to')
+  t.same(report.failures, [], 'no write failed')
+  const home = asSuperuser(ground.eu.cluster, ended.to.database)
+  t.same(await report.differences(home), [], 'every acknowledged write is in the home, once')
+  t.same(await tenantContent(source, tenant.id), {}, 'the pool holds none of its rows')
+  t.same(await tenantContent(source, neighbour.id), before, "the neighbour's rows are as they were")
+  t.same(await otherTenants(ended.to.database, tenant.id), [], 'the silo holds nobody else')
+  t.same(
+    await tableStructure(home),
+    await tableStructure(source),
+    'keys, indexes, triggers and guards are all back',
+  )
+  t.same(await leftovers(), [], 'no slot, publication or ledger entry is left')
+})
+
+t.test('a tenant moves on from its silo to another cluster, and the old silo goes', async (t) => {
+  const tenant = await ground.tenant('nomad', 500)
+  const engine = ground.engine()
+  t.teardown(() => engine.stop())
+  engine.start()
+  const first = await ground.ended((await ground.startMove(tenant)).id)
+  t.equal(first.phase, 'completed')
+
+  const moved = await ground.catalog.tenants.get(tenant.id)
+  const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant)
+  const second = await ground.ended((await ground.startMove(moved, 'us')).id)
+  const report = await writer.stop()
+  t.equal(second.phase, 'completed')
+  t.same(report.failures, [])
+  t.same(await report.differences(asSuperuser(ground.us.cluster, second.to.database)), [])
+  const silos = await withClient(
+    asSuperuser(ground.eu.cluster, 'postgres'),
+    'test',
+    async (client) =>
+      (await client.query("select from pg_database where datname like 'silo_nomad%'")).rowCount,
+  )
+  t.equal(silos, 0)
+})
+
+t.test('a cancelled move leaves the tenant where it was, and nothing behind', async (t) => {
+  const tenant = await ground.tenant('undecided', 500)
+  const before = await tenantContent(asSuperuser(ground.us.cluster, 'pool'), tenant.id)
+  const move = await ground.startMove(tenant)
+  const engine = ground.engine({
+    leaseMs: 400,
+    barrier: async (name) => {
+      if (name !== 'verify.entered') return
+      await ground.catalog.operations.requestCancel(move.id)
+      await new Promise((resolve) => setTimeout(resolve, 300))
+    },
+  })
+  t.teardown(() => engine.stop())
+  engine.start()
+  const ended = await ground.ended(move.id)
+  t.equal(ended.phase, 'aborted')
+  t.equal(ended.error?.code, 'move_cancelled')
+  t.equal((await ground.catalog.tenants.get(tenant.id)).placement.epoch, tenant.placement.epoch)
+  t.same(await tenantContent(asSuperuser(ground.us.cluster, 'pool'), tenant.id), before)
+  t.same(await leftovers(), [])
+})
+
+t.test('a difference between the two sides stops the move before the switch', async (t) => {
+  const tenant = await ground.tenant('tampered', 500)
+  const move = await ground.startMove(tenant)
+  const engine = ground.engine({
+    barrier: async (name) => {
+      if (name !== 'verify.entered') return
+      const { to } = await ground.catalog.moves.get(move.id)
+      await withClient(asSuperuser(ground.eu.cluster, to.database), 'test', (client) =>
+        client.query(
+          `update customers set name = name || '.' where tenant_id = $1
+             and id = (select id from customers where tenant_id = $1 limit 1)`,
+          [tenant.id],
+        ),
+      )
+    },
+  })
+  t.teardown(() => engine.stop())
+  engine.start()
+  const ended = await ground.ended(move.id)
+  t.equal(ended.phase, 'aborted')
+  t.match(ended.error, { code: 'verification_failed', details: { table: 'customers' } })
+  t.same(await leftovers(), [])
+})
+
+async function otherTenants(database: string, tenantId: string): Promise<unknown[]> {
+  return withClient(asSuperuser(ground.eu.cluster, database), 'test', async (client) => {
+    const found = await client.query('select tenant_id from customers where tenant_id <> $1', [tenantId])
+    return found.rows
+  })
+}
+
+async function leftovers(): Promise<unknown[]> {
+  const ledger = await ground.catalog.ledger.unreleased()
+  const atSource = await withClient(asSuperuser(ground.us.cluster, 'pool'), 'test', async (client) => [
+    ...(await client.query('select slot_name from pg_replication_slots')).rows,
+    ...(await client.query('select pubname from pg_publication')).rows,
+  ])
+  return [...ledger, ...atSource]
+}
