@@ -1,0 +1,128 @@
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
+import { join } from 'node:path'
+import { FreeholdError } from '@freehold/contract'
+import type { PostgresBinaries } from './postgres-binaries.ts'
+import { randomSecret } from './secret-file.ts'
+import { canEnter, runAs, type ServerUser } from './server-user.ts'
+
+/** Where root keeps the data of checkouts that the server's user cannot enter. */
+const ELSEWHERE = '/var/lib/freehold'
+
+export const SUPERUSER = 'postgres'
+
+/** The files of one cluster that outlive its server. */
+export interface DataDirectory {
+  /** PostgreSQL's own data directory. */
+  readonly pgdata: string
+  readonly superuserPassword: string
+}
+
+/** Where the data of the cluster in `directory` are, or will be. */
+export function pgdataOf(directory: string): string {
+  return join(directory, 'data', 'pgdata')
+}
+
+/**
+ * Opens the data of the cluster in `directory`, made by initdb the first time.
+ *
+ * `<directory>/data` holds `pgdata` and `superuser-password` and appears complete or not at all: a start that
+ * was interrupted leaves nothing that a later one would trip over. When the server's user cannot enter
+ * `directory` (root works in a checkout that is closed to others), `data` is a symbolic link to a directory
+ * under /var/lib/freehold; remove it with {@link removeData}.
+ */
+export async function openDataDirectory(
+  directory: string,
+  binaries: PostgresBinaries,
+  user: ServerUser | undefined,
+): Promise<DataDirectory> {
+  const data = join(directory, 'data')
+  if ((await lstat(data).catch(() => undefined)) === undefined) await createData(directory, binaries, user)
+  const home = await realpath(data)
+  const pgdata = join(home, 'pgdata')
+  if (!(await canEnter(user, pgdata))) {
+    throw new FreeholdError('stack_start_failed', `The data in ${pgdata} belong to another user.`)
+  }
+  return { pgdata, superuserPassword: await readFile(join(home, 'superuser-password'), 'utf8') }
+}
+
+/** Removes everything of a stopped cluster, also the data that lie elsewhere. */
+export async function removeData(directory: string): Promise<void> {
+  const home = await realpath(join(directory, 'data')).catch(() => undefined)
+  if (home !== undefined) await rm(home, { recursive: true, force: true })
+  await rm(directory, { recursive: true, force: true })
+}
+
+async function createData(
+  directory: string,
+  binaries: PostgresBinaries,
+  user: ServerUser | undefined,
+): Promise<void> {
+  await mkdir(directory, { recursive: true })
+  const data = join(directory, 'data')
+  const staging = await makeHome(directory, user)
+  try {
+    await initialise(staging, binaries, user)
+    if (staging.startsWith(ELSEWHERE)) await symlink(staging, data)
+    else await rename(staging, data)
+  } catch (error) {
+    await rm(staging, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/** An empty directory that `user` can enter, inside `directory` if possible. */
+async function makeHome(directory: string, user: ServerUser | undefined): Promise<string> {
+  const home = await mkdtemp(join(directory, 'data-'))
+  if (user === undefined) return home
+  await chmod(home, 0o755)
+  if (await canEnter(user, home)) return home
+  await rm(home, { recursive: true })
+
+  await mkdir(ELSEWHERE, { recursive: true })
+  await chmod(ELSEWHERE, 0o755)
+  const elsewhere = await mkdtemp(join(ELSEWHERE, 'data-'))
+  await chmod(elsewhere, 0o755)
+  return elsewhere
+}
+
+async function initialise(
+  home: string,
+  binaries: PostgresBinaries,
+  user: ServerUser | undefined,
+): Promise<void> {
+  const pgdata = join(home, 'pgdata')
+  const passwordFile = join(home, 'superuser-password')
+  await mkdir(pgdata, { mode: 0o700 })
+  await writeFile(passwordFile, randomSecret(), { mode: 0o600 })
+  if (user !== undefined) {
+    await chown(pgdata, user.uid, user.gid)
+    await chown(passwordFile, user.uid, user.gid)
+  }
+  const result = await runAs(user, binaries.initdb, [
+    `--pgdata=${pgdata}`,
+    `--username=${SUPERUSER}`,
+    `--pwfile=${passwordFile}`,
+    '--auth=scram-sha-256',
+    '--encoding=UTF8',
+    // The built-in provider sorts by code point and does not change with the machine's C library.
+    '--locale=C',
+    '--locale-provider=builtin',
+    '--builtin-locale=C.UTF-8',
+    '--no-instructions',
+    // Nothing of value is in it yet, and the first checkpoint of the server syncs what it writes.
+    '--no-sync',
+  ])
+  if (!result.ok) throw new FreeholdError('stack_start_failed', `initdb failed: ${result.output}`)
+}

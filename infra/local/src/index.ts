@@ -1,0 +1,5 @@
+export * from './child-process.ts'
+export * from './cluster-roles.ts'
+export * from './free-port.ts'
+export * from './postgres-cluster.ts'
+export * from './temporary-cluster.ts'

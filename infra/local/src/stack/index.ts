@@ -1,0 +1,5 @@
+export { ensureConsoleBuilt } from '../console-build.ts'
+export { onParentDeath } from '../parent-watch.ts'
+export type { OnCrash, Service } from './service.ts'
+export { type Stack, type StackOptions, startStack } from './stack.ts'
+export { startTemporaryStack, type TemporaryStack } from './temporary-stack.ts'
