@@ -1,0 +1,65 @@
+import { type MovePlan, movePlanSchema, moveSchema } from '@freehold/contract'
+import { type Command, Option } from 'commander'
+import { printResult, type RunCommand } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import { formatBytes, formatCount, formatPlacement, formatTable } from '../format.ts'
+import { watchMove } from '../watch-move.ts'
+
+interface PromoteOptions {
+  readonly region?: string
+  readonly cluster?: string
+  readonly dryRun?: boolean
+  readonly watch?: boolean
+  readonly yes?: boolean
+}
+
+export function addPromoteCommand(tenants: Command, run: RunCommand): void {
+  tenants
+    .command('promote')
+    .description('move a tenant to a database of its own, while it keeps working')
+    .argument('<tenant>', 'id or slug')
+    .addOption(
+      new Option('--region <region>', 'where it is to live; Freehold picks the cluster').conflicts('cluster'),
+    )
+    .option('--cluster <cluster>', 'the cluster on which it is to live')
+    .option('--dry-run', 'run every check, say what would be done, change nothing')
+    .option('--watch', 'follow the move to its end')
+    .option('--yes', 'do not ask')
+    .action((tenant: string, options: PromoteOptions, command: Command) => {
+      const { region, cluster } = options
+      if (region === undefined && cluster === undefined) {
+        return command.error("error: option '--region <region>' or '--cluster <cluster>' is needed")
+      }
+      return run(command, async (context) => {
+        const request = { tenant, target: { isolation: 'silo', region, cluster } }
+        if (options.dryRun === true || (!context.json && options.yes !== true)) {
+          const plan = await context.api.post('/v1/moves', movePlanSchema, { ...request, dryRun: true })
+          printResult(context, plan, describePlan)
+          if (options.dryRun === true) return EXIT.ok
+          if (!(await context.terminal.confirm(`Move ${plan.tenant.slug} now?`))) return EXIT.ok
+        }
+        const move = await context.api.post('/v1/moves', moveSchema, request)
+        if (options.watch === true) return watchMove(context, move.id)
+        printResult(context, move, ({ id }) => `Started move ${id}. Follow it: freehold moves watch ${id}`)
+        return EXIT.ok
+      })
+    })
+}
+
+function describePlan(plan: MovePlan): string {
+  const lines = [
+    `${plan.tenant.slug} is to move from ${formatPlacement(plan.from)} to ${formatPlacement(plan.to)},`,
+    `with about ${formatCount(plan.rowsEstimated)} rows (${formatBytes(plan.bytesEstimated)}).`,
+    'It keeps working meanwhile; writes are held for some milliseconds at the switch.',
+  ]
+  if (plan.tables.length === 0) return lines.join('\n')
+  const tables = formatTable(
+    ['TABLE', 'ROWS', 'SIZE'],
+    plan.tables.map((table) => [
+      table.table,
+      formatCount(table.rowsEstimated),
+      formatBytes(table.bytesEstimated),
+    ]),
+  )
+  return `${lines.join('\n')}\n\n${tables}\n`
+}

@@ -1,0 +1,41 @@
+import type { Command } from 'commander'
+import { type ApiClient, createApiClient } from './api-client.ts'
+import type { ExitCode } from './exit-codes.ts'
+import { type ConnectionOptions, readConnection } from './settings.ts'
+import type { Terminal } from './terminal.ts'
+
+/** What every command works with. */
+export interface CommandContext {
+  readonly api: ApiClient
+  readonly terminal: Terminal
+  /** Whether results are printed as JSON. */
+  readonly json: boolean
+}
+
+/** Runs a command's work with what the options and the environment say. */
+export type RunCommand = (
+  command: Command,
+  work: (context: CommandContext) => Promise<ExitCode>,
+) => Promise<void>
+
+/** @param end is told how the process should end. */
+export function createRunner(
+  terminal: Terminal,
+  environment: Readonly<Record<string, string | undefined>>,
+  end: (code: ExitCode) => void,
+): RunCommand {
+  return async (command, work) => {
+    const options = command.optsWithGlobals<ConnectionOptions & { json?: boolean }>()
+    const api = createApiClient(await readConnection(options, environment))
+    end(await work({ api, terminal, json: options.json === true }))
+  }
+}
+
+/** Prints a result: as JSON, or as `text` says it. */
+export function printResult<T>(
+  { terminal, json }: CommandContext,
+  result: T,
+  text: (result: T) => string,
+): void {
+  terminal.print(json ? JSON.stringify(result) : text(result))
+}

@@ -1,0 +1,350 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
+import {
+  moveDetailSchema,
+  movePageSchema,
+  movePlanSchema,
+  moveSchema,
+  problemSchema,
+  tenantDetailSchema,
+  tenantPageSchema,
+  tenantSchema,
+  topologySchema,
+} from '@freehold/contract'
+import t, { type Test } from 'tap'
+import { buildTestControlApi, signJwt } from '../../../test/kit/control-api.ts'
+import { prepareMovingGround } from '../../../test/kit/moving-ground.ts'
+import { runProgram } from '../src/program.ts'
+import type { Terminal } from '../src/terminal.ts'
+
+const main = new URL('../src/main.ts', import.meta.url).pathname
+const ground = await prepareMovingGround()
+const api = await buildTestControlApi(ground)
+const url = await api.app.listen({ host: '127.0.0.1', port: 0 })
+const folder = await mkdtemp(join(tmpdir(), 'freehold-cli-'))
+const tokenFile = join(folder, 'token')
+await writeFile(tokenFile, `${api.token()}\n`)
+t.teardown(async () => {
+  await api.close()
+  await ground.remove()
+  await rm(folder, { recursive: true })
+})
+
+const environment = { FREEHOLD_URL: url, FREEHOLD_TOKEN: api.token() }
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** The real command, as a process. */
+async function freehold(args: string[], env: Record<string, string> = environment): Promise<Ended> {
+  const child = start(args, env)
+  const [stdout, stderr] = [textOf(child.stdout), textOf(child.stderr)]
+  const [code] = await once(child, 'exit')
+  return { code, stdout: await stdout, stderr: await stderr }
+}
+
+/** The same in this process, for what is tried in many ways; only `main.ts` is left out. */
+async function tryOut(args: readonly string[], env: Record<string, string> = environment): Promise<Ended> {
+  let [stdout, stderr] = ['', '']
+  const terminal: Terminal = {
+    print(line) {
+      stdout += `${line}\n`
+    },
+    remark(line) {
+      stderr += `${line}\n`
+    },
+    isLive: false,
+    columns: 80,
+    draw: () => undefined,
+    style: (_format, text) => text,
+    confirm: async () => true,
+  }
+  return { code: await runProgram(args, terminal, env), stdout, stderr }
+}
+
+const start = (args: string[], env: Record<string, string> = environment) =>
+  spawn(process.execPath, ['--conditions=@freehold/source', main, ...args], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+
+async function textOf(stream: NodeJS.ReadableStream): Promise<string> {
+  const chunks: string[] = []
+  for await (const chunk of stream) chunks.push(String(chunk))
+  return chunks.join('')
+}
+
+/** The result of a command with --json: all that stdout holds is one document. */
+async function json(args: string[]): Promise<unknown> {
+  const { code, stdout, stderr } = await freehold([...args, '--json'])
+  if (code !== 0 || stderr !== '') throw new Error(`${code}: ${stderr}`)
+  return JSON.parse(stdout)
+}
+
+t.test('results are JSON for programs and text for people', async (t) => {
+  const create = ['tenants', 'create', 'acme', '--region', 'us', '--residency', 'us', '--name', 'Acme & Co']
+  const tenant = tenantSchema.parse(await json(create))
+  t.match(tenant, { slug: 'acme', name: 'Acme & Co', residency: 'us', tier: 'free' })
+  t.match(tenantPageSchema.parse(await json(['tenants', 'list', '--search', 'ACM'])).items, [tenant])
+  t.match(tenantDetailSchema.parse(await json(['tenants', 'get', 'acme'])), tenant)
+  t.same(movePageSchema.parse(await json(['moves', 'list', '--tenant', 'acme', '--active'])).items, [])
+  t.match(topologySchema.parse(await json(['topology'])).clusters, [{ id: 'eu-1' }, { id: 'us-1' }])
+
+  t.match(await freehold(['tenants', 'create', 'globex', '--region', 'us']), {
+    code: 0,
+    stdout: /Created\.\nTenant +globex\n/,
+    stderr: '',
+  })
+  const list = await freehold(['tenants', 'list', '--limit', '1'])
+  t.match(list.stdout, /^SLUG +NAME .*\nacme +Acme & Co +free +active +us +us-1\/pool \(pool, us\) +-\n/)
+  t.match(list.stdout, /There are more: --cursor acme/)
+  t.match((await tryOut(['tenants', 'list', '--cursor', 'acme'])).stdout, /\nglobex /)
+  t.match(
+    (await tryOut(['tenants', 'get', 'acme'])).stdout,
+    /Pinned to +us\n[\s\S]*\nEPOCH +PLACEMENT[\s\S]*\n1 .* now\n/,
+  )
+  t.match((await tryOut(['topology'])).stdout, /^eu-1 +eu +eu +1 +0 +not limited$/m)
+})
+
+t.test('a refusal has a code, says what happened and what to do next, and changes nothing', async (t) => {
+  for (const [args, code, message] of [
+    [['tenants', 'get', 'nobody'], 'tenant_not_found', /There is no such tenant.*nobody/],
+    [['tenants', 'create', 'acme', '--region', 'us'], 'tenant_slug_taken', /The slug acme is taken/],
+    [['tenants', 'create', 'Not A Slug', '--region', 'us'], 'invalid_request', /body\/slug: must be/],
+    [
+      ['tenants', 'promote', 'acme', '--region', 'eu', '--yes'],
+      'residency_violation',
+      /pinned to us; .* lies in eu/,
+    ],
+    [['tenants', 'promote', 'acme', '--region', 'eu', '--dry-run'], 'residency_violation', /pinned to us/],
+    [['tenants', 'promote', 'globex', '--cluster', 'mars-1', '--yes'], 'target_not_found', /mars-1/],
+    [['moves', 'get', '00000000-0000-4000-8000-000000000000'], 'move_not_found', /There is no/],
+    [['moves', 'watch', '00000000-0000-4000-8000-000000000000'], 'move_not_found', /There is no/],
+  ] as const) {
+    const ended = await tryOut(args)
+    t.match(ended, { code: 1, stdout: '' }, args.join(' '))
+    t.match(ended.stderr, new RegExp(`^Error ${code}: `))
+    t.match(ended.stderr, message)
+    t.match(ended.stderr, /\nNext: \S/)
+    const forPrograms = await tryOut([...args, '--json'])
+    t.match(forPrograms, { code: 1, stdout: '' })
+    t.match(problemSchema.parse(JSON.parse(forPrograms.stderr)), { code })
+  }
+  t.equal(movePageSchema.parse(await json(['moves', 'list'])).items.length, 0)
+})
+
+t.test('a token is taken from option, file or environment, and a bad one is refused clearly', async (t) => {
+  const list = ['tenants', 'list']
+  const here = { FREEHOLD_URL: url }
+  const expired = signJwt({ alg: 'HS256' }, { sub: 'ada', role: 'operator', exp: 1 })
+  for (const [args, env, code, problem] of [
+    [[...list, '--token', api.token()], { ...here, FREEHOLD_TOKEN: 'wrong' }, 0, undefined],
+    [[...list, '--token-file', tokenFile], { ...here, FREEHOLD_TOKEN: 'wrong' }, 0, undefined],
+    [list, { ...here, FREEHOLD_TOKEN_FILE: tokenFile }, 0, undefined],
+    [
+      [...list, '--url', `${url}/`],
+      { FREEHOLD_TOKEN: api.token(), FREEHOLD_URL: 'http://127.0.0.1:1' },
+      0,
+      undefined,
+    ],
+    [list, here, 1, 'unauthenticated'],
+    [list, { ...here, FREEHOLD_TOKEN: 'nonsense' }, 1, 'token_malformed'],
+    [list, { ...here, FREEHOLD_TOKEN: expired }, 1, 'token_expired'],
+    [[...list, '--token-file', '/nowhere'], here, 1, 'config_invalid'],
+    [list, { ...environment, FREEHOLD_URL: 'ftp://here' }, 1, 'config_invalid'],
+    [list, { ...environment, FREEHOLD_URL: 'http://127.0.0.1:1' }, 1, 'api_unreachable'],
+  ] as [string[], Record<string, string>, number, string | undefined][]) {
+    const ended = await tryOut(args, env)
+    t.equal(ended.code, code, ended.stderr)
+    if (problem !== undefined) t.match(ended.stderr, `Error ${problem}: `)
+  }
+  const viewer = { ...environment, FREEHOLD_TOKEN: api.token('viewer') }
+  t.equal((await tryOut(list, viewer)).code, 0)
+  const refused = await tryOut(['tenants', 'create', 'x', '--region', 'us'], viewer)
+  t.match(refused, { code: 1, stderr: /Error forbidden: / })
+})
+
+t.test('a command line that is not understood is a usage error, and sends nothing', async (t) => {
+  const before = api.log.length
+  for (const args of [
+    ['tenants', 'evict', 'acme'],
+    ['tenants', 'create', 'x'],
+    ['tenants', 'promote', 'acme'],
+    ['tenants', 'promote', 'acme', '--region', 'eu', '--cluster', 'eu-1'],
+    ['tenants', 'list', '--limit', 'many'],
+    ['moves', 'get', '17'],
+    ['topology', '--colour'],
+    [],
+  ]) {
+    const ended = await tryOut(args)
+    t.match(ended, { code: 2, stdout: '' }, args.join(' '))
+    t.match(ended.stderr, /error: |Usage: /)
+  }
+  t.equal(api.log.length, before)
+  const help = await tryOut(['tenants', 'promote', '--help'])
+  t.match(help, { code: 0, stdout: /--dry-run[\s\S]*--token-file/, stderr: '' })
+})
+
+t.test('a promotion is planned, started, followed and done', async (t) => {
+  await ground.tenant('initech', 200)
+  const promote = ['tenants', 'promote', 'initech', '--region', 'eu']
+  const plan = movePlanSchema.parse(await json([...promote, '--dry-run']))
+  t.match(plan, { from: { cluster: 'us-1' }, to: { cluster: 'eu-1', isolation: 'silo' } })
+  t.match(
+    (await tryOut([...promote, '--dry-run'])).stdout,
+    /^initech is to move from us-1\/pool \(pool, us\) to eu-1\//,
+  )
+  t.equal(movePageSchema.parse(await json(['moves', 'list'])).items.length, 0, 'a dry run changes nothing')
+
+  const move = moveSchema.parse(await json(promote))
+  t.match(await tryOut(promote), { code: 1, stderr: /Error tenant_moving: / })
+  const watching = freehold(['moves', 'watch', move.id])
+  const watchingAsProgram = freehold(['moves', 'watch', move.id, '--json'])
+  startEngine(t)
+
+  const watched = await watching
+  t.equal(watched.code, 0, watched.stderr)
+  t.match(watched.stdout, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}planned +Planned/)
+  t.match(watched.stdout, /\n\d.* completed /)
+  t.match(
+    watched.stdout,
+    /\ninitech lives at eu-1\/silo_initech\w* \(silo, eu\)\. Moved .* rows .* in .*\.\n$/,
+  )
+  const events = (await watchingAsProgram).stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  t.same(new Set(events.map(({ event }) => event)), new Set(['move', 'timeline']))
+  t.match(moveSchema.parse(events.findLast(({ event }) => event === 'move').data), { phase: 'completed' })
+
+  const detail = moveDetailSchema.parse(await json(['moves', 'get', move.id]))
+  t.equal(detail.phase, 'completed')
+  t.match(
+    (await tryOut(['moves', 'get', move.id])).stdout,
+    /Phase +completed\n[\s\S]*Verified +\d+ rows, 0 differ/,
+  )
+  t.match((await tryOut(['tenants', 'get', 'initech'])).stdout, /Lives at +eu-1\/silo_initech/)
+  t.match(await tryOut(['moves', 'cancel', move.id]), { code: 1, stderr: /Error move_not_cancellable: / })
+})
+
+t.test('a move that is given up is told by the exit status', async (t) => {
+  await ground.tenant('hooli', 10)
+  const watching = freehold(['tenants', 'promote', 'hooli', '--region', 'eu', '--watch', '--yes'])
+  const [move] = await untilListed('hooli')
+  t.match((await tryOut(['moves', 'cancel', String(move?.id)])).stdout, /Asked for the move to be given up/)
+  startEngine(t)
+  const ended = await watching
+  t.equal(ended.code, 3)
+  t.match(ended.stdout, /The move was given up; hooli stayed at us-1\/pool \(pool, us\)\.\n$/)
+  t.match(ended.stderr, /^Error move_cancelled: [\s\S]*\nNext: /)
+})
+
+t.test('Ctrl-C ends the watching and not the move', async (t) => {
+  const tenant = await ground.tenant('piedpiper', 10)
+  const move = await ground.startMove(tenant)
+  const child = start(['moves', 'watch', move.id])
+  const stderr = textOf(child.stderr)
+  await once(child.stdout, 'data')
+  child.kill('SIGINT')
+  const [code] = await once(child, 'exit')
+  t.equal(code, 130)
+  t.match(await stderr, `freehold moves watch ${move.id}`)
+  t.match(await json(['moves', 'get', move.id]), { phase: 'planned', cancelRequested: false })
+})
+
+t.test('a reader that has read enough is no error', async (t) => {
+  const child = start(['tenants', 'list', '--json'])
+  child.stdout.destroy()
+  const stderr = textOf(child.stderr)
+  const [code] = await once(child, 'exit')
+  t.equal(code, 0)
+  t.equal(await stderr, '')
+})
+
+t.test('on a terminal the plan is confirmed, and the move drawn in place', async (t) => {
+  await ground.tenant('vandelay', 300)
+  const promote = ['tenants', 'promote', 'vandelay', '--region', 'eu', '--watch']
+  const refusing = screen({ answer: false })
+  t.equal(await runProgram(promote, refusing.terminal, environment), 0)
+  t.match(refusing.asked, ['Move vandelay now?'])
+  t.equal(movePageSchema.parse(await json(['moves', 'list', '--tenant', 'vandelay'])).items.length, 0)
+
+  const agreeing = screen({ answer: true })
+  const running = runProgram(promote, agreeing.terminal, environment)
+  const [move] = await untilListed('vandelay')
+  startEngine(t)
+  t.equal(await running, 0)
+  const lines = agreeing.visible()
+  t.match(lines.at(-1), /^vandelay lives at eu-1\/silo_vandelay/)
+  t.match(lines.at(-2), /^█{30} {2}100 % {2}.* rows /, 'the last bar stays')
+  t.match(lines.at(-3), /^✓{8} {2}completed$/)
+  t.equal(lines.filter((line) => /[█░]/.test(line)).length, 1, 'the bar is drawn in one place')
+  t.ok(
+    lines.some((line) => /^\d{4}-.* completed /.test(line)),
+    'above it stands the timeline',
+  )
+
+  const narrow = screen({ answer: true, columns: 40 })
+  t.equal(await runProgram(['moves', 'watch', String(move?.id)], narrow.terminal, environment), 0)
+  t.ok(narrow.drawn.every((line) => stripVTControlCharacters(line).length < 200))
+})
+
+/** Whatever is due is worked on until the test ends. */
+function startEngine(t: Test): void {
+  const engine = ground.engine()
+  engine.start()
+  t.teardown(() => engine.stop())
+}
+
+async function untilListed(tenant: string) {
+  for (;;) {
+    const { stdout } = await tryOut(['moves', 'list', '--tenant', tenant, '--json'])
+    const { items } = movePageSchema.parse(JSON.parse(stdout))
+    if (items.length > 0) return items
+  }
+}
+
+/** A terminal that keeps what is written to it, and knows what a person would see. */
+function screen({ answer, columns = 120 }: { answer: boolean; columns?: number }) {
+  const asked: string[] = []
+  const drawn: string[] = []
+  let text = ''
+  const terminal: Terminal = {
+    print(line) {
+      text += `${line}\n`
+    },
+    remark(line) {
+      text += `${line}\n`
+    },
+    isLive: true,
+    columns,
+    draw(part) {
+      drawn.push(part)
+      text += part
+    },
+    style: (_format, part) => part,
+    async confirm(question) {
+      asked.push(question)
+      return answer
+    },
+  }
+  function visible(): string[] {
+    const lines: string[] = []
+    for (const line of text.replaceAll('\x1b[1A\x1b[2K', '\x00').split('\n')) {
+      const ups = line.lastIndexOf('\x00') + 1
+      lines.splice(lines.length - ups, ups)
+      lines.push(line.slice(ups))
+    }
+    return lines.filter((line) => line !== '')
+  }
+  return { terminal, asked, drawn, visible }
+}
+
+t.end()

@@ -1,0 +1,56 @@
+import {
+  type Move,
+  type MoveDetail,
+  type MovePage,
+  type MovePlan,
+  type MoveTarget,
+  moveDetailSchema,
+  movePageSchema,
+  movePlanSchema,
+  moveSchema,
+} from '@freehold/contract'
+import { queryString } from './query-string.ts'
+import { request } from './request.ts'
+
+export interface MoveFilter {
+  readonly tenant?: string
+  readonly active?: boolean
+  readonly cursor?: string | undefined
+}
+
+const PAGE_SIZE = 25
+
+export function listMoves(filter: MoveFilter, signal: AbortSignal): Promise<MovePage> {
+  return request(`/v1/moves${queryString({ ...filter, limit: PAGE_SIZE })}`, movePageSchema, { signal })
+}
+
+export function getMove(id: string, signal: AbortSignal): Promise<MoveDetail> {
+  return request(`/v1/moves/${encodeURIComponent(id)}`, moveDetailSchema, { signal })
+}
+
+/** Has every check of a move run, and changes nothing. */
+export function planMove(
+  tenant: string,
+  target: MoveTarget,
+  idempotencyKey: string,
+  signal: AbortSignal,
+): Promise<MovePlan> {
+  return request('/v1/moves', movePlanSchema, {
+    method: 'POST',
+    body: { tenant, target, dryRun: true },
+    headers: { 'idempotency-key': idempotencyKey },
+    signal,
+  })
+}
+
+export function startMove(tenant: string, target: MoveTarget, idempotencyKey: string): Promise<Move> {
+  return request('/v1/moves', moveSchema, {
+    method: 'POST',
+    body: { tenant, target, dryRun: false },
+    headers: { 'idempotency-key': idempotencyKey },
+  })
+}
+
+export function cancelMove(id: string): Promise<Move> {
+  return request(`/v1/moves/${encodeURIComponent(id)}/cancel`, moveSchema, { method: 'POST' })
+}

@@ -1,0 +1,72 @@
+import type { MovePlan } from '@freehold/contract'
+import { ScrollArea, Skeleton, Stack, Table } from '@mantine/core'
+import { ProblemAlert } from '../components/problem-alert.tsx'
+import { formatBytes } from '../format/bytes.ts'
+import { formatCount, formatQuantity } from '../format/number.ts'
+import classes from './plan-view.module.css'
+
+interface PlanViewProps {
+  readonly plan: MovePlan | undefined
+  readonly error: Error | null
+  readonly pending: boolean
+}
+
+/** What the move would do, or why it would be refused. */
+export function PlanView({ plan, error, pending }: PlanViewProps) {
+  return (
+    <section aria-label="Plan" aria-busy={pending}>
+      {pending ? (
+        <Stack gap="xs" role="status" aria-label="Checking the target">
+          <Skeleton height={18} width="60%" />
+          <Skeleton height={18} />
+          <Skeleton height={18} />
+        </Stack>
+      ) : error !== null ? (
+        <ProblemAlert error={error} />
+      ) : (
+        plan !== undefined && <Plan plan={plan} />
+      )}
+    </section>
+  )
+}
+
+function Plan({ plan }: { plan: MovePlan }) {
+  const { from, to, tables, rowsEstimated, bytesEstimated } = plan
+  return (
+    <div className={classes.plan}>
+      <p className={classes.summary}>
+        <strong>
+          {formatQuantity(tables.length, 'table')}, about {formatQuantity(rowsEstimated, 'row')},{' '}
+          {formatBytes(bytesEstimated)}
+        </strong>{' '}
+        from <span className="mono">{from.database}</span> on {from.cluster} to{' '}
+        <span className="mono">{to.database}</span> on {to.cluster} in {to.region}. The tenant keeps working
+        meanwhile.
+      </p>
+      <ScrollArea.Autosize mah={180} type="auto" scrollbars="y">
+        <Table aria-label="Tables to copy" verticalSpacing={4} horizontalSpacing="sm">
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>Table</Table.Th>
+              <Table.Th ta="right">Rows, about</Table.Th>
+              <Table.Th ta="right">Size</Table.Th>
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {tables.map((table) => (
+              <Table.Tr key={table.table}>
+                <Table.Td className="mono">{table.table}</Table.Td>
+                <Table.Td ta="right" className="numeric">
+                  {formatCount(table.rowsEstimated)}
+                </Table.Td>
+                <Table.Td ta="right" className="numeric">
+                  {formatBytes(table.bytesEstimated)}
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      </ScrollArea.Autosize>
+    </div>
+  )
+}

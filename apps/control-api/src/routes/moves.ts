@@ -1,0 +1,103 @@
+import { type Catalog, toMove } from '@freehold/catalog'
+import {
+  moveDetailSchema,
+  movePageSchema,
+  movePlanSchema,
+  moveQuerySchema,
+  moveSchema,
+  operationIdSchema,
+  startMoveSchema,
+} from '@freehold/contract'
+import { type OperationQueue, planMove, startMove } from '@freehold/engine'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import { requireOperator } from '../authentication.ts'
+import { idempotencyHeaders, idempotentRequest } from '../idempotency.ts'
+import { problemResponse } from '../openapi.ts'
+
+export interface MoveRoutesOptions {
+  readonly catalog: Catalog
+  readonly queue: OperationQueue
+  readonly entrySecret: string
+}
+
+export const moveParams = z.object({ id: operationIdSchema })
+
+export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, options) => {
+  const { catalog, queue, entrySecret } = options
+  const tags = ['moves']
+
+  app.get(
+    '/moves',
+    {
+      schema: {
+        tags,
+        summary: 'Moves, newest first, a page at a time',
+        querystring: moveQuerySchema,
+        response: { 200: movePageSchema, default: problemResponse },
+      },
+    },
+    (request) => catalog.moves.list(request.query),
+  )
+
+  app.post(
+    '/moves',
+    {
+      onRequest: requireOperator,
+      schema: {
+        tags,
+        summary: 'Start a move, or with `dryRun` say what it would do',
+        headers: idempotencyHeaders,
+        body: startMoveSchema,
+        response: { 200: movePlanSchema, 202: moveSchema, default: problemResponse },
+      },
+    },
+    async (request, reply) => {
+      const { tenant: tenantIdOrSlug, target, dryRun } = request.body
+      const idempotent = dryRun ? undefined : idempotentRequest(request)
+      const made = idempotent && (await catalog.findMade(idempotent))
+      if (made !== undefined)
+        return reply.code(202).send(await catalog.moves.get(operationIdSchema.parse(made)))
+
+      const prepared = await planMove(catalog, { tenantIdOrSlug, target, entrySecret })
+      if (dryRun) return reply.code(200).send(prepared.plan)
+      const move = await startMove(catalog, prepared, {
+        createdBy: request.user.sub,
+        ...(idempotent && { request: idempotent }),
+      })
+      void queue.nudge(move.id)
+      return reply.code(202).send(move)
+    },
+  )
+
+  app.get(
+    '/moves/:id',
+    {
+      schema: {
+        tags,
+        summary: 'A move with its timeline',
+        params: moveParams,
+        response: { 200: moveDetailSchema, default: problemResponse },
+      },
+    },
+    (request) => catalog.moves.detail(request.params.id),
+  )
+
+  app.post(
+    '/moves/:id/cancel',
+    {
+      onRequest: requireOperator,
+      schema: {
+        tags,
+        summary: 'Ask for a move to be given up; the tenant stays where it was',
+        params: moveParams,
+        response: { 202: moveSchema, default: problemResponse },
+      },
+    },
+    async (request, reply) => {
+      const operation = await catalog.operations.requestCancel(request.params.id)
+      void queue.nudge(operation.id)
+      return reply.code(202).send(toMove(operation))
+    },
+  )
+}

@@ -1,0 +1,55 @@
+import { fileURLToPath } from 'node:url'
+import { parseEnvironment } from '@freehold/contract'
+import { defaultMoveSettings, type QueueLocation } from '@freehold/engine'
+import { z } from 'zod'
+
+const migrations = (name: string) => fileURLToPath(new URL(`../../../migrations/${name}`, import.meta.url))
+const databaseUrl = z.url({ protocol: /^postgres(ql)?$/, message: 'must be a postgres:// URL' })
+const milliseconds = (byDefault: number) =>
+  z.coerce.number().int().positive().max(3_600_000).default(byDefault)
+
+const environmentSchema = z.object({
+  /** The control database, as freehold_control. */
+  FREEHOLD_CATALOG_URL: databaseUrl,
+  /** What entry keys are derived from; the same in every process of a deployment. */
+  FREEHOLD_ENTRY_SECRET: z.string().min(32, 'must have at least 32 characters'),
+  /** The queue in Redis; without it, FREEHOLD_QUEUE_DATABASE_URL. */
+  REDIS_URL: z.url({ protocol: /^rediss?$/, message: 'must be a redis:// URL' }).optional(),
+  /** The queue in PostgreSQL: a database that its role may create a schema in. */
+  FREEHOLD_QUEUE_DATABASE_URL: databaseUrl.optional(),
+  /** Folder of the numbered SQL of every data database. */
+  FREEHOLD_DATA_MIGRATIONS: z.string().default(migrations('data')),
+  /** Folder of the numbered SQL of the product's tables. */
+  FREEHOLD_PRODUCT_MIGRATIONS: z.string().default(migrations('product')),
+  /** How long an operation stays with a worker that has died, ms. */
+  FREEHOLD_LEASE_MS: milliseconds(10_000),
+  /** How often the catalog is asked for what is due, ms. */
+  FREEHOLD_POLL_MS: milliseconds(1_000),
+  /** Operations that this worker runs at the same time. */
+  FREEHOLD_WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(4),
+  /** Tables that one move copies at the same time. */
+  FREEHOLD_COPY_STREAMS: z.coerce.number().int().min(1).max(16).default(defaultMoveSettings.copyStreams),
+  /** How long a source refuses writers at most, if a worker dies during a switch, ms. */
+  FREEHOLD_FENCE_EXPIRY_MS: milliseconds(defaultMoveSettings.fenceExpiryMs),
+  /** How long a switch waits for the tenant's open transactions, ms. */
+  FREEHOLD_LOCK_TIMEOUT_MS: milliseconds(defaultMoveSettings.lockTimeoutMs),
+  LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+})
+
+export type WorkerConfig = ReturnType<typeof readConfig>
+
+/** @throws FreeholdError `config_invalid` */
+export function readConfig(environment: NodeJS.ProcessEnv) {
+  const config = parseEnvironment(
+    environmentSchema.refine(
+      (values) => values.REDIS_URL !== undefined || values.FREEHOLD_QUEUE_DATABASE_URL !== undefined,
+      { path: ['REDIS_URL'], message: 'set it, or FREEHOLD_QUEUE_DATABASE_URL' },
+    ),
+    environment,
+  )
+  return { ...config, queue: queueLocation(config.REDIS_URL, config.FREEHOLD_QUEUE_DATABASE_URL) }
+}
+
+function queueLocation(redisUrl: string | undefined, databaseUrl: string | undefined): QueueLocation {
+  return redisUrl === undefined ? { databaseUrl: databaseUrl ?? '' } : { redisUrl }
+}

@@ -1,0 +1,55 @@
+import { hostname } from 'node:os'
+import { openCatalog } from '@freehold/catalog'
+import { defaultMoveSettings, Engine, type Logger, receiveNudges } from '@freehold/engine'
+import { parseDatabaseUrl } from '@freehold/postgres'
+import type { WorkerConfig } from './config.ts'
+
+export interface RunningWorker {
+  /** Takes nothing new, gives back what runs at its next safe point, and closes every connection. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a worker: an engine, nudged by the queue and by its own clock.
+ *
+ * @param barrier called at every durable write of a move; a test stops the process there.
+ */
+export function startWorker(
+  config: WorkerConfig,
+  logger: Logger,
+  barrier?: (name: string) => Promise<void>,
+): RunningWorker {
+  const catalog = openCatalog({
+    address: parseDatabaseUrl(config.FREEHOLD_CATALOG_URL),
+    applicationName: 'freehold-worker',
+  })
+  const engine = new Engine({
+    catalog,
+    logger,
+    owner: `${hostname()}:${process.pid}`,
+    leaseMs: config.FREEHOLD_LEASE_MS,
+    pollMs: config.FREEHOLD_POLL_MS,
+    concurrency: config.FREEHOLD_WORKER_CONCURRENCY,
+    settings: {
+      ...defaultMoveSettings,
+      entrySecret: config.FREEHOLD_ENTRY_SECRET,
+      migrations: {
+        freehold: config.FREEHOLD_DATA_MIGRATIONS,
+        product: config.FREEHOLD_PRODUCT_MIGRATIONS,
+      },
+      copyStreams: config.FREEHOLD_COPY_STREAMS,
+      fenceExpiryMs: config.FREEHOLD_FENCE_EXPIRY_MS,
+      lockTimeoutMs: config.FREEHOLD_LOCK_TIMEOUT_MS,
+    },
+    ...(barrier === undefined ? {} : { barrier }),
+  })
+  engine.start()
+  const nudges = receiveNudges(config.queue, logger, (id) => void engine.nudge(id))
+  return {
+    async stop() {
+      await nudges.close()
+      await engine.stop()
+      await catalog.close()
+    },
+  }
+}
