@@ -1,0 +1,134 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { MoveDetail } from '@freehold/contract'
+import { withClient } from '@freehold/postgres'
+import t from 'tap'
+import { asSuperuser } from '../kit/databases.ts'
+import { type MovingGround, prepareMovingGround } from '../kit/moving-ground.ts'
+import { tenantContent } from '../kit/tenant-content.ts'
+import { startTenantWriter } from '../kit/tenant-writer.ts'
+
+/**
+ * A worker that stands still at a durable write, loses its lease, and goes on when another has taken the move to its
+ * end. Neither may lose a write, nor open two homes, nor leave anything behind.
+ */
+const BARRIERS = [
+  'provisioning.entered',
+  'provisioning.recorded',
+  'dual_write.entered',
+  'dual_write.recorded',
+  'backfill.entered',
+  'backfill.table_copied',
+  'backfill.copied',
+  'verify.entered',
+  'ready.entered',
+  'cutover.entered',
+  'cutover.intended',
+  'cutover.fenced',
+  'cutover.drained',
+  'cutover.sealed',
+  'cutover.frozen',
+  'cutover.home_switched',
+  'cutover.retired',
+  'cutover.activated',
+  'finalize.entered',
+  'finalize.released',
+  'finalize.batch_purged',
+]
+
+const ground: MovingGround = await prepareMovingGround()
+t.teardown(() => ground.remove())
+
+for (const barrier of BARRIERS) {
+  t.test(`a worker that loses its lease at ${barrier}`, async (t) => {
+    const tenant = await ground.tenant(`at-${barrier.replace(/[._]/g, '-')}`, 300)
+    const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant, 2)
+    const move = await ground.startMove(tenant)
+
+    const reached = Promise.withResolvers<void>()
+    const release = Promise.withResolvers<void>()
+    let waiting = true
+    // So long a lease that it does not notice by itself that the lease is gone.
+    const slow = ground.engine({
+      leaseMs: 600_000,
+      barrier: async (name) => {
+        if (name !== barrier || !waiting) return
+        waiting = false
+        reached.resolve()
+        await release.promise
+      },
+    })
+    const slowRun = slow.nudge(move.id)
+    await reached.promise
+    await expireLease(move.id)
+    const successor = ground.engine()
+    successor.start()
+    const ended = await ground.ended(move.id)
+    release.resolve()
+    await slowRun
+    await sleep(50)
+    await successor.stop()
+    await slow.stop()
+    const report = await writer.stop()
+
+    t.equal(ended.phase, 'completed', {
+      timeline: ended.events.map(({ phase, message }) => `${phase}: ${message}`),
+    })
+    t.same(report.failures, [], 'no write failed')
+    t.ok(report.acknowledged > 0, 'the tenant was written to')
+    t.same(
+      await report.differences(asSuperuser(ground.eu.cluster, ended.to.database)),
+      [],
+      'nothing lost or doubled',
+    )
+    t.same(
+      await tenantContent(asSuperuser(ground.us.cluster, 'pool'), tenant.id),
+      {},
+      'the pool holds none of it',
+    )
+    t.same(await residency(ended), { source: 'moved', target: 'active' }, 'one home')
+    t.same(await leftovers(ended), [], 'nothing is left behind')
+  })
+}
+
+async function expireLease(id: string): Promise<void> {
+  await withClient(asSuperuser(ground.us.cluster, 'freehold_catalog'), 'test', (client) =>
+    client.query(
+      "update catalog.operations set lease_expires_at = clock_timestamp() - interval '1 s' where id = $1",
+      [id],
+    ),
+  )
+}
+
+async function residency(move: MoveDetail): Promise<{ source: unknown; target: unknown }> {
+  const state = (address: ReturnType<typeof asSuperuser>) =>
+    withClient(address, 'test', async (client) => {
+      const found = await client.query('select state from freehold.resident where tenant_id = $1', [
+        move.tenant.id,
+      ])
+      return found.rows[0]?.state
+    })
+  return {
+    source: await state(asSuperuser(ground.us.cluster, 'pool')),
+    target: await state(asSuperuser(ground.eu.cluster, move.to.database)),
+  }
+}
+
+async function leftovers(move: MoveDetail): Promise<unknown[]> {
+  const list = (cluster: MovingGround['us'], database: string, sql: string) =>
+    withClient(
+      asSuperuser(cluster.cluster, database),
+      'test',
+      async (client) => (await client.query(sql)).rows,
+    )
+  const tenants = move.to.database.replace(/_t\d+$/, '')
+  return [
+    ...(await ground.catalog.ledger.unreleased()),
+    ...(await list(ground.us, 'pool', 'select slot_name from pg_replication_slots')),
+    ...(await list(ground.us, 'pool', 'select pubname from pg_publication')),
+    ...(await list(
+      ground.eu,
+      'postgres',
+      `select datname from pg_database where datname like '${tenants}%' and datname <> '${move.to.database}'`,
+    )),
+  ]
+}

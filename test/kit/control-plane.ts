@@ -1,0 +1,96 @@
+import { type Catalog, openCatalog } from '@freehold/catalog'
+import {
+  type ClusterId,
+  clusterIdSchema,
+  type DataDatabaseId,
+  jurisdictionSchema,
+  type RegionId,
+  regionIdSchema,
+  tierIdSchema,
+} from '@freehold/contract'
+import {
+  prepareCluster,
+  type RolePasswords,
+  randomRolePasswords,
+  startTemporaryCluster,
+  type TemporaryCluster,
+} from '@freehold/local'
+import type { DatabaseAddress } from '@freehold/postgres'
+import { asRole, type ClusterRole, createCatalogDatabase } from './databases.ts'
+
+/** A cluster with Freehold's roles, and how to reach it. */
+export interface PreparedCluster {
+  readonly cluster: TemporaryCluster
+  readonly passwords: RolePasswords
+  as(role: ClusterRole, database: string): DatabaseAddress
+}
+
+/** Starts an empty cluster that has Freehold's roles. */
+export async function startPreparedCluster(name: string): Promise<PreparedCluster> {
+  const cluster = await startTemporaryCluster(name)
+  try {
+    const passwords = await randomRolePasswords()
+    await prepareCluster(cluster, passwords)
+    return { cluster, passwords, as: (role, database) => asRole(cluster, passwords, role, database) }
+  } catch (error) {
+    await cluster.remove()
+    throw error
+  }
+}
+
+/** Creates a control database on the cluster, with the tiers, and opens it as the control API and workers do. */
+export async function openTestCatalog(on: PreparedCluster, name = 'freehold_catalog'): Promise<Catalog> {
+  await createCatalogDatabase(on.cluster, on.passwords, name)
+  const catalog = openCatalog({ address: on.as('freehold_control', name), applicationName: 'test' })
+  const tiers = [
+    ['free', 'pool'],
+    ['pro', 'schema'],
+    ['enterprise', 'silo'],
+  ] as const
+  for (const [id, isolation] of tiers) {
+    await catalog.topology.registerTier({ id: tierIdSchema.parse(id), name: id, isolation })
+  }
+  return catalog
+}
+
+/** What {@link registerTestCluster} has put into the catalog. */
+export interface TestRegion {
+  readonly region: RegionId
+  readonly cluster: ClusterId
+  readonly pool: DataDatabaseId
+}
+
+/**
+ * Registers a cluster and its pool database in a region (`us-east` lies in the jurisdiction `us`). Its secrets
+ * are references to environment variables, which are set here.
+ */
+export async function registerTestCluster(
+  catalog: Catalog,
+  on: PreparedCluster,
+  regionName: string,
+  options: { readonly cluster?: string; readonly pool?: string; readonly capacityBytes?: number } = {},
+): Promise<TestRegion> {
+  const region = regionIdSchema.parse(regionName)
+  const cluster = clusterIdSchema.parse(options.cluster ?? `${regionName}-1`)
+  const jurisdiction = jurisdictionSchema.parse(regionName.split('-')[0])
+  await catalog.topology.registerRegion({ id: region, jurisdiction, name: regionName })
+  await catalog.topology.registerCluster({
+    id: cluster,
+    region,
+    host: on.cluster.host,
+    port: on.cluster.port,
+    tls: 'disable',
+    ownerSecret: secretOf(cluster, 'owner', on.passwords.freehold_owner),
+    moverSecret: secretOf(cluster, 'mover', on.passwords.freehold_mover),
+    appSecret: secretOf(cluster, 'app', on.passwords.freehold_app),
+    capacityBytes: options.capacityBytes ?? null,
+  })
+  const pool = await catalog.topology.registerPool({ clusterId: cluster, name: options.pool ?? 'pool' })
+  return { region, cluster, pool }
+}
+
+function secretOf(cluster: string, role: string, password: string): string {
+  const variable = `TEST_${cluster}_${role}_PASSWORD`.toUpperCase().replaceAll('-', '_')
+  process.env[variable] = password
+  return `env:${variable}`
+}

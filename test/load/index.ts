@@ -1,0 +1,7 @@
+export type { Load, LoadedTenant, LoadOptions, LoadProgress, LoadReport } from './load.ts'
+export { startLoad } from './local-load.ts'
+export type { Interval } from './measure/pause.ts'
+export type { ProofReport } from './proof/proof-report.ts'
+export type { SeedPlan } from './seed/seed-plan.ts'
+export { seedTenant } from './seed/seed-tenant.ts'
+export { spawnLoad } from './spawn-load.ts'
