@@ -1,6 +1,11 @@
+export {
+  currentTenant,
+  type FreeholdDatabase,
+  runAsTenant,
+  type TenantContext,
+} from './context/tenant-context.ts'
 export * from './events.ts'
-export type { Tenant } from './placement.ts'
-export * from './placement-source.ts'
+export type { Tenant } from './placement/placement.ts'
+export * from './placement/placement-source.ts'
 export { createRouter, type Router } from './router.ts'
 export type { RouterOptions } from './router-options.ts'
-export { currentTenant, type FreeholdDatabase, runAsTenant, type TenantContext } from './tenant-context.ts'

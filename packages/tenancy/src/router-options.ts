@@ -1,7 +1,7 @@
 import { FreeholdError } from '@freehold/contract'
 import type { KyselyConfig } from 'kysely'
 import { z } from 'zod'
-import type { PlacementSource } from './placement-source.ts'
+import type { PlacementSource } from './placement/placement-source.ts'
 
 export interface RouterOptions {
   /** Where tenants live: the catalog. */

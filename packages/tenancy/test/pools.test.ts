@@ -3,7 +3,7 @@ import { withClient } from '@freehold/postgres'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { createItemsDatabase, newTenantId, routeTo } from '../../../test/kit/tenants.ts'
-import { DatabasePools } from '../src/database-pools.ts'
+import { DatabasePools } from '../src/connections/database-pools.ts'
 
 const prepared = await startPreparedCluster('pools')
 t.teardown(() => prepared.cluster.remove())

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { statementTraits } from '../src/statement-traits.ts'
+import { statementTraits } from '../src/statements/statement-traits.ts'
 
 const reads = [
   'select "a"."id" from "items" as "a" where "a"."id" = $1',

@@ -13,9 +13,9 @@ import {
 import { AbortedTransactionError, type TransactionSettings } from 'kysely'
 import type { QueryResult } from 'pg'
 import Cursor from 'pg-cursor'
-import type { PooledConnection } from './connection-pool.ts'
+import type { PooledConnection } from '../connections/connection-pool.ts'
+import { statementTraits } from '../statements/statement-traits.ts'
 import { databaseUnavailable, type Entering, type Entrance, outcomeUnknown } from './entering.ts'
-import { statementTraits } from './statement-traits.ts'
 
 const UNPREPARED: PipelineOptions = { preparedStatements: false }
 

@@ -1,7 +1,7 @@
 import { FreeholdError } from '@freehold/contract'
+import { sameAddress } from '../placement/placement.ts'
+import type { Route } from '../placement/placement-source.ts'
 import { ConnectionPool, type PoolLimits } from './connection-pool.ts'
-import { sameAddress } from './placement.ts'
-import type { Route } from './placement-source.ts'
 
 const IDLE_MS = 30_000
 const SWEEP_MS = 5_000

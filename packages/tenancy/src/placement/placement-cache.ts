@@ -1,6 +1,6 @@
 import { FreeholdError, type TenantId } from '@freehold/contract'
 import { type DatabaseAddress, RecentMap } from '@freehold/postgres'
-import { publishPlacementChanged } from './events.ts'
+import { publishPlacementChanged } from '../events.ts'
 import { Placement, sameAddress, sameRoute } from './placement.ts'
 import type { PlacementChange, PlacementSource, Route } from './placement-source.ts'
 

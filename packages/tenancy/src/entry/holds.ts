@@ -1,5 +1,5 @@
 import type { TenantId } from '@freehold/contract'
-import type { PlacementChange } from './placement-source.ts'
+import type { PlacementChange } from '../placement/placement-source.ts'
 
 const FIRST_DELAY_MS = 1
 const MAX_DELAY_MS = 20

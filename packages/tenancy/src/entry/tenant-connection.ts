@@ -7,8 +7,8 @@ import type {
   TransactionSettings,
 } from 'kysely'
 import type { QueryResult } from 'pg'
+import { rememberWriter, type StatementTraits, statementTraits } from '../statements/statement-traits.ts'
 import type { Entering } from './entering.ts'
-import { rememberWriter, type StatementTraits, statementTraits } from './statement-traits.ts'
 import { TenantTransaction, transactionLost } from './tenant-transaction.ts'
 
 /**

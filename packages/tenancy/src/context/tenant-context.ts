@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { FreeholdError } from '@freehold/contract'
 import type { Kysely } from 'kysely'
-import type { Tenant } from './placement.ts'
-import type { Router } from './router.ts'
+import type { Tenant } from '../placement/placement.ts'
+import type { Router } from '../router.ts'
 
 /**
  * The product's tables. A product merges its own into this interface once, and the router, `request.db` and

@@ -1,13 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FreeholdError, type TenantId } from '@freehold/contract'
 import { ConnectionLostError, type Entry, EntryRefusedError, scopedQuery } from '@freehold/postgres'
-import { ConnectFailedError, type ConnectionPool, type PooledConnection } from './connection-pool.ts'
-import type { DatabasePools } from './database-pools.ts'
-import { publishHeld } from './events.ts'
+import {
+  ConnectFailedError,
+  type ConnectionPool,
+  type PooledConnection,
+} from '../connections/connection-pool.ts'
+import type { DatabasePools } from '../connections/database-pools.ts'
+import { publishHeld } from '../events.ts'
+import type { Placement } from '../placement/placement.ts'
+import type { PlacementCache } from '../placement/placement-cache.ts'
+import type { RouterLimits } from '../router-options.ts'
 import type { Holds, ProbeAnswer } from './holds.ts'
-import type { Placement } from './placement.ts'
-import type { PlacementCache } from './placement-cache.ts'
-import type { RouterLimits } from './router-options.ts'
 
 /** How often work whose connection broke before it did anything is begun again. */
 const MAX_RESTARTS = 3
