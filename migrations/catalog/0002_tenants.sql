@@ -1,7 +1,7 @@
 -- Tenants and their placements. The rules of the design are constraints, each named as a sentence.
 
 create table catalog.tenants (
-  id uuid primary key default gen_random_uuid(),
+  id text primary key default gen_random_uuid(),
   slug text not null,
   name text not null,
   tier_id text not null,
@@ -9,6 +9,7 @@ create table catalog.tenants (
   residency text,
   pinned_to text generated always as (coalesce(residency, 'any')) stored,
   created_at timestamptz not null default clock_timestamp(),
+  constraint tenant_id_is_plain check (id ~ '^[0-9A-Za-z][0-9A-Za-z_-]{0,63}$'),
   constraint slugs_are_unique unique (slug),
   constraint slug_is_a_name check (slug ~ '^[a-z][a-z0-9-]{0,39}$'),
   constraint tenant_has_a_tier foreign key (tier_id) references catalog.tiers (id),
@@ -17,11 +18,39 @@ create table catalog.tenants (
   constraint tenant_has_one_pin unique (id, pinned_to)
 );
 comment on table catalog.tenants is 'Customer organisations.';
+comment on column catalog.tenants.id is
+  'The value of the tenant column in the product''s tables, as text: a UUID, a number or a word.';
 comment on column catalog.tenants.residency is 'The jurisdiction to which the tenant is pinned; null: not pinned.';
 comment on column catalog.tenants.pinned_to is 'residency, or any: what the placements'' foreign key follows.';
 
+create table catalog.tenant_names (
+  name text not null,
+  tenant_id text not null,
+  constraint name_means_one_tenant primary key (name),
+  constraint name_is_of_a_tenant foreign key (tenant_id) references catalog.tenants (id) on delete cascade
+);
+comment on table catalog.tenant_names is
+  'What a tenant may be called by: its id and its slug. Nobody can take another''s id as a slug, nor the other way round.';
+create index names_by_tenant on catalog.tenant_names (tenant_id);
+
+create function catalog.name_tenant() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'UPDATE' then
+    delete from catalog.tenant_names where tenant_id = new.id and name = old.slug and name <> new.id;
+  end if;
+  insert into catalog.tenant_names (name, tenant_id)
+  select name, new.id from unnest(array[new.id, new.slug]) name
+  where not exists (select from catalog.tenant_names known where known.name = name and known.tenant_id = new.id)
+  group by name;
+  return null;
+end
+$$;
+comment on function catalog.name_tenant() is 'Keeps catalog.tenant_names.';
+create trigger name_tenant after insert or update of slug on catalog.tenants
+  for each row execute function catalog.name_tenant();
+
 create table catalog.placements (
-  tenant_id uuid not null,
+  tenant_id text not null,
   epoch bigint not null,
   data_database_id uuid not null,
   database_kind text not null,
@@ -55,7 +84,7 @@ comment on index catalog.one_tenant_per_silo is 'A silo is the home of one tenan
 
 create function catalog.check_tenant_has_a_home() returns trigger language plpgsql as $$
 declare
-  checked uuid;
+  checked text;
 begin
   if tg_table_name = 'tenants' then checked := new.id; else checked := old.tenant_id; end if;
   if exists (select from catalog.tenants where id = checked)
@@ -109,9 +138,9 @@ create trigger placements_are_history before update or delete on catalog.placeme
 create function catalog.announce_placement() returns trigger language plpgsql as $$
 begin
   if tg_table_name = 'tenants' then
-    perform pg_notify('freehold_placement', new.id::text);
+    perform pg_notify('freehold_placement', new.id);
   else
-    perform pg_notify('freehold_placement', new.tenant_id::text);
+    perform pg_notify('freehold_placement', new.tenant_id);
   end if;
   return null;
 end

@@ -3,7 +3,7 @@
 create table catalog.operations (
   id uuid primary key default gen_random_uuid(),
   kind text not null,
-  tenant_id uuid not null,
+  tenant_id text not null,
   pinned_to text not null,
   phase text not null,
   source_epoch bigint not null,
@@ -128,7 +128,7 @@ create table catalog.idempotency_keys (
   key text not null,
   subject text not null,
   request_digest bytea not null,
-  resource_id uuid not null,
+  resource_id text not null,
   created_at timestamptz not null default clock_timestamp(),
   constraint idempotency_keys_pkey primary key (subject, key),
   constraint key_is_short check (length(key) between 1 and 200)

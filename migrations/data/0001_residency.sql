@@ -11,13 +11,26 @@ comment on type freehold.residency_state is
   'active: reads and writes. fenced: reads; writes are held until the fence expires. sealed, frozen: reads; '
   'writes are held. standby, moved: nobody enters.';
 
+create table freehold.tenant_schema (
+  schema_name name primary key,
+  constraint tenant_schema_is_its_own check (schema_name not in ('public', 'freehold') and schema_name !~ '^pg_')
+);
+comment on table freehold.tenant_schema is
+  'Schemas that belong to one tenant each, with the product''s tables for it alone. Tables in all other schemas are '
+  'shared. Declared before its tables are made, because protect_table() tells by it which kind a table is.';
+grant select on freehold.tenant_schema to freehold_mover;
+
 create table freehold.resident (
-  tenant_id text primary key,
+  tenant_id text not null,
+  schema_name name,
   epoch bigint not null,
   entry_digest bytea not null,
   state freehold.residency_state not null,
   fence_token uuid,
   fence_expires_at timestamptz,
+  constraint one_residency_per_schema unique nulls not distinct (tenant_id, schema_name),
+  constraint schema_has_one_tenant unique (schema_name),
+  constraint schema_is_declared foreign key (schema_name) references freehold.tenant_schema (schema_name),
   constraint epoch_is_positive check (epoch > 0),
   constraint entry_digest_is_sha256 check (octet_length(entry_digest) = 32),
   constraint entry_digest_names_one_tenant unique (entry_digest),
@@ -27,6 +40,9 @@ create table freehold.resident (
 );
 comment on table freehold.resident is 'The tenants that live here. No row means no entry.';
 comment on column freehold.resident.tenant_id is 'The tenant column''s value as text, whatever its type.';
+comment on column freehold.resident.schema_name is
+  'The tenant''s own schema; null: it lives in the shared tables. Entered there, it sees and writes the tables of '
+  'that schema only, and found by their bare names.';
 comment on column freehold.resident.epoch is 'The placement''s epoch; entry at any other epoch is refused.';
 comment on column freehold.resident.entry_digest is
   'SHA-256 of the entry key of this tenant at this epoch. Row security recognises a tenant by its key, which '
@@ -40,7 +56,7 @@ grant select, insert, update, delete on freehold.resident to freehold_mover;
 -- compared, and would see the other tenants' rows. The digest is a subquery, so that it is computed once and not
 -- once a resident where the table is so small that it is read from end to end.
 create view freehold.entered with (security_barrier) as
-  select resident.tenant_id
+  select resident.tenant_id, resident.schema_name
   from freehold.resident
   where resident.entry_digest = (select sha256(convert_to(current_setting('freehold.entry', true), 'UTF8')));
 comment on view freehold.entered is
@@ -79,7 +95,11 @@ declare
   settings pg_catalog.text;
 begin
   select pg_catalog.set_config('freehold.entry', entry_key, true) operator(pg_catalog.||)
-         pg_catalog.set_config('transaction_read_only', 'on', true)
+         pg_catalog.set_config('transaction_read_only', 'on', true) operator(pg_catalog.||)
+         case when resident.schema_name is not null then
+           pg_catalog.set_config('search_path',
+             pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)
+         end
   into settings
   from freehold.resident
   where resident.tenant_id operator(pg_catalog.=) tenant
@@ -114,7 +134,11 @@ begin
   if not pg_catalog.pg_try_advisory_xact_lock_shared(freehold.lock_key(tenant)) then
     raise exception using errcode = 'FH002', message = 'the tenant is being switched to another placement';
   end if;
-  select pg_catalog.set_config('freehold.entry', entry_key, true)
+  select pg_catalog.set_config('freehold.entry', entry_key, true) operator(pg_catalog.||)
+         case when resident.schema_name is not null then
+           pg_catalog.set_config('search_path',
+             pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)
+         end
   into settings
   from freehold.resident
   where resident.tenant_id operator(pg_catalog.=) tenant

@@ -14,22 +14,117 @@ comment on table freehold.managed_table is
   'The product''s tables as declared by its migrations. A table that is declared as neither stops a move.';
 grant select on freehold.managed_table to freehold_app, freehold_mover;
 
-create function freehold.protect_table(relation regclass, tenant_column name default 'tenant_id') returns void
-  language plpgsql volatile
+create function freehold.tenant_column_type(relation regclass, tenant_column name) returns text
+  language plpgsql stable
 as $$
 declare
   column_type text;
-  partition regclass;
-  used_sequence regclass;
+  tells_apart boolean;
 begin
-  select format_type(attribute.atttypid, attribute.atttypmod) into column_type
+  select format_type(attribute.atttypid, attribute.atttypmod),
+    attribute.atttypid in ('uuid'::regtype, 'bigint'::regtype, 'integer'::regtype, 'text'::regtype, 'varchar'::regtype)
+      and coalesce(collation_.collisdeterministic, true)
+  into column_type, tells_apart
   from pg_attribute attribute
+  left join pg_collation collation_ on collation_.oid = attribute.attcollation
   where attribute.attrelid = relation and attribute.attname = tenant_column and not attribute.attisdropped;
   if column_type is null then
     raise exception using errcode = 'undefined_column',
       message = format('table %s has no tenant column %I', relation, tenant_column),
       hint = 'Add the column, or declare the table with freehold.declare_reference_table().';
   end if;
+  if not tells_apart then
+    raise exception using errcode = 'datatype_mismatch',
+      message = format('tenant column %I of table %s has the type %s', tenant_column, relation, column_type),
+      hint = 'Use uuid, bigint, integer, text or varchar, and a deterministic collation.';
+  end if;
+  return column_type;
+end
+$$;
+comment on function freehold.tenant_column_type(regclass, name) is
+  'The type of a table''s tenant column. Types in which two different ids could be equal (citext, a '
+  'nondeterministic collation) are refused: one tenant would be shown another''s rows.';
+
+create function freehold.is_canonical(tenant text, column_type text) returns boolean
+  language plpgsql stable strict
+as $$
+declare
+  canonical boolean;
+begin
+  execute format('select ($1::%s)::text = $1', column_type) into canonical using tenant;
+  return canonical;
+exception when data_exception then
+  return false;
+end
+$$;
+comment on function freehold.is_canonical(text, text) is
+  'Whether a tenant''s id is what its tenant column''s value looks like as text. 042 and 42 are one bigint: if both '
+  'could be residents, one would be shown the other''s rows.';
+
+create view freehold.tenant_column_types as
+  select distinct format_type(attribute.atttypid, attribute.atttypmod) as column_type
+  from freehold.managed_table
+  join pg_attribute attribute on attribute.attrelid = managed_table.relation
+    and attribute.attname = managed_table.tenant_column and not attribute.attisdropped;
+comment on view freehold.tenant_column_types is 'The types that tenant columns have here; one, as a rule.';
+grant select on freehold.tenant_column_types to freehold_mover;
+
+create function freehold.check_tenant_id_is_canonical() returns trigger
+  language plpgsql
+as $$
+begin
+  if exists (
+    select from freehold.tenant_column_types types
+    where not freehold.is_canonical(new.tenant_id, types.column_type)
+  ) then
+    raise exception using errcode = 'check_violation', constraint = 'tenant_id_is_canonical',
+      message = 'the tenant''s id is not a canonical value of the tenant column''s type';
+  end if;
+  return new;
+end
+$$;
+comment on function freehold.check_tenant_id_is_canonical() is
+  'No two residents whose ids differ as text and are one value of the tenant column.';
+create trigger tenant_id_is_canonical before insert or update of tenant_id on freehold.resident
+  for each row execute function freehold.check_tenant_id_is_canonical();
+
+create function freehold.create_tenant_schema(name name) returns void
+  language plpgsql volatile
+as $$
+begin
+  insert into freehold.tenant_schema (schema_name) values (name);
+  execute format('create schema %I', name);
+  execute format('grant usage on schema %I to freehold_app, freehold_mover', name);
+end
+$$;
+comment on function freehold.create_tenant_schema(name) is
+  'Makes the schema of one tenant. Run the product''s migrations with it as search_path next.';
+revoke execute on function freehold.create_tenant_schema(name) from public;
+
+create function freehold.protect_table(relation regclass, tenant_column name default 'tenant_id') returns void
+  language plpgsql volatile
+as $$
+declare
+  column_type text := freehold.tenant_column_type(relation, tenant_column);
+  own_schema name;
+  entered text;
+  partition regclass;
+  used_sequence regclass;
+begin
+  if column_type not in (select types.column_type from freehold.tenant_column_types types)
+    and exists (select from freehold.resident where not freehold.is_canonical(tenant_id, column_type)) then
+    raise exception using errcode = 'check_violation', constraint = 'tenant_id_is_canonical',
+      message = format('a resident''s id is not a canonical value of type %s', column_type);
+  end if;
+  select tenant_schema.schema_name into own_schema
+  from pg_class class
+  join pg_namespace namespace on namespace.oid = class.relnamespace
+  join freehold.tenant_schema on tenant_schema.schema_name = namespace.nspname
+  where class.oid = relation;
+  -- Compared with the schema as well: rows that a move has left behind, or not yet brought, belong to nobody's view.
+  -- The scalar subquery is evaluated once per query, not per row, and leaves the index on the column usable.
+  entered := format('(select entered.tenant_id from freehold.entered where entered.schema_name %s)::%s',
+    case when own_schema is null then 'is null' else format('= %L', own_schema) end, column_type);
 
   for partition in
     select tree.relid from pg_partition_tree(relation) tree
@@ -38,11 +133,8 @@ begin
     execute format('alter table %s enable row level security', partition);
     execute format('alter table %s force row level security', partition);
     execute format('drop policy if exists freehold_tenant on %s', partition);
-    -- The scalar subquery is evaluated once per query, not per row, and leaves the index on the column usable.
-    execute format(
-      'create policy freehold_tenant on %1$s using (%2$I = (select entered.tenant_id from freehold.entered)::%3$s)'
-      ' with check (%2$I = (select entered.tenant_id from freehold.entered)::%3$s)',
-      partition, tenant_column, column_type);
+    execute format('create policy freehold_tenant on %1$s using (%2$I = %3$s) with check (%2$I = %3$s)',
+      partition, tenant_column, entered);
     execute format('revoke all on %s from public, freehold_app, freehold_mover', partition);
   end loop;
 

@@ -58,10 +58,12 @@ const catalogRows = `
     values ('key', 'ada', '', '${ids.move}');`
 
 const dataRows = `
-  insert into freehold.resident (tenant_id, epoch, entry_digest, state) values
-    ('a', 1, sha256('a'), 'active'), ('b', 1, sha256('b'), 'active');
+  insert into freehold.tenant_schema values ('own_a'), ('own_b');
+  insert into freehold.resident (tenant_id, epoch, entry_digest, state, schema_name) values
+    ('a', 1, sha256('a'), 'active', null), ('a', 2, sha256('a2'), 'standby', 'own_a'),
+    ('b', 1, sha256('b'), 'active', null);
   insert into freehold.applied (stream, fencing_token, lsn) values ('move_1', 1, '0/1');
-  create table public.things (tenant_id uuid primary key);
+  create table public.things (tenant_id text primary key);
   insert into freehold.managed_table values ('public.things', 'tenant', 'tenant_id');`
 
 function placement(
@@ -173,6 +175,13 @@ const catalogViolations: Violation[] = [
   ['tier_isolation_is_known', 'a made-up isolation', "insert into catalog.tiers values ('x', 'X', 'lake')"],
 
   ['tenants_pkey', 'an id twice', tenant('other', 'free', 'null', 'active', ids.roamer)],
+  ['tenant_id_is_plain', 'an id with a quote', tenant('other', 'free', 'null', 'active', 'a;b')],
+  ['name_means_one_tenant', 'another’s slug as an id', tenant('other', 'free', 'null', 'active', 'roamer')],
+  [
+    'name_is_of_a_tenant',
+    'a name of nobody',
+    "insert into catalog.tenant_names (name, tenant_id) values ('x', 'nobody')",
+  ],
   ['slugs_are_unique', 'a slug twice', tenant('roamer', 'free', 'null')],
   ['slug_is_a_name', 'a slug with a dot', tenant('a.b', 'free', 'null')],
   ['tenant_has_a_tier', 'an unknown tier', tenant('other', 'gold', 'null')],
@@ -352,7 +361,31 @@ const referenceKeys: Violation[] = [
 ]
 
 const dataViolations: Violation[] = [
-  ['resident_pkey', 'a tenant twice', resident("'a'", 2, "sha256('c')", "'active'")],
+  ['one_residency_per_schema', 'a tenant twice', resident("'a'", 2, "sha256('c')", "'active'")],
+  ['schema_is_declared', 'a schema of nobody', resident("'c'", 1, "sha256('c')", "'active'", "'nobodys'")],
+  [
+    'schema_has_one_tenant',
+    'two tenants in one schema',
+    resident("'c'", 1, "sha256('c')", "'active'", "'own_a'"),
+  ],
+  [
+    'tenant_schema_is_its_own',
+    'the shared tables as one tenant’s',
+    "insert into freehold.tenant_schema values ('public')",
+  ],
+  ['tenant_schema_pkey', 'a schema twice', "insert into freehold.tenant_schema values ('own_a')"],
+  [
+    'tenant_id_is_canonical',
+    'two ids that are one number',
+    `create table public.numbered (account_id bigint); delete from freehold.resident; ${resident("'42'", 1, "sha256('c')", "'active'")};
+     delete from freehold.managed_table;
+     select freehold.protect_table('public.numbered', 'account_id'); ${resident("'042'", 1, "sha256('d')", "'active'")}`,
+  ],
+  [
+    'tenant_id_is_canonical',
+    'an id that is no number, where ids are numbers',
+    `create table public.numbered (account_id bigint); select freehold.protect_table('public.numbered', 'account_id')`,
+  ],
   ['epoch_is_positive', 'epoch 0', resident("'c'", 0, "sha256('c')", "'active'")],
   ['entry_digest_is_sha256', 'a short digest', resident("'c'", 1, "'\\x00'", "'active'")],
   ['entry_digest_names_one_tenant', "another tenant's digest", resident("'c'", 1, "sha256('a')", "'active'")],
@@ -403,9 +436,9 @@ const dataViolations: Violation[] = [
   ],
 ]
 
-function resident(id: string, epoch: number, digest: string, state: string): string {
-  return `insert into freehold.resident (tenant_id, epoch, entry_digest, state)
-    values (${id}, ${epoch}, ${digest}, ${state})`
+function resident(id: string, epoch: number, digest: string, state: string, schema = 'null'): string {
+  return `insert into freehold.resident (tenant_id, epoch, entry_digest, state, schema_name)
+    values (${id}, ${epoch}, ${digest}, ${state}, ${schema})`
 }
 
 await control.query(`begin; ${catalogRows} commit`)
@@ -542,7 +575,7 @@ t.test('every constraint has a test that tries to violate it', async (t) => {
   }
   await withClient(asSuperuser(server.cluster, 'freehold_catalog'), 'test', async (client) => {
     const triggers = await client.query<{ name: string }>(
-      `select tgname as name from pg_trigger where not tgisinternal and tgname not like 'announce%' order by 1`,
+      `select tgname as name from pg_trigger where not tgisinternal and tgname not like 'announce%' and tgname <> 'name_tenant' order by 1`,
     )
     // Each of these guards a rule whose name the function raises; tenant_keeps_a_home raises tenant_has_a_home.
     t.same(

@@ -9,8 +9,15 @@ import {
   tenantIdSchema,
   tierIdSchema,
 } from '@freehold/contract'
-import { type DatabaseAddress, deriveEntryKey, entryDigest, withClient } from '@freehold/postgres'
+import {
+  type DatabaseAddress,
+  deriveEntryKey,
+  entryDigest,
+  quoteIdentifier,
+  withClient,
+} from '@freehold/postgres'
 import type { PlacementListener, PlacementSource, Route } from '@freehold/tenancy'
+import type pg from 'pg'
 import type { PreparedCluster } from './control-plane.ts'
 import { createDataDatabase } from './databases.ts'
 
@@ -31,8 +38,20 @@ export interface TestDatabase {
   readonly superuser: DatabaseAddress
 }
 
+/** The column that says whose a row is. */
+export interface TenantColumn {
+  readonly name: string
+  readonly type: 'uuid' | 'bigint' | 'text'
+}
+
+const TENANT_ID: TenantColumn = { name: 'tenant_id', type: 'uuid' }
+
 /** Creates a data database with the table `items (tenant_id, id, name, quantity)`. */
-export async function createItemsDatabase(on: PreparedCluster, name: string): Promise<TestDatabase> {
+export async function createItemsDatabase(
+  on: PreparedCluster,
+  name: string,
+  column = TENANT_ID,
+): Promise<TestDatabase> {
   await createDataDatabase(on.cluster, on.passwords, name, { product: false })
   const database: TestDatabase = {
     id: dataDatabaseIdSchema.parse(randomUUID()),
@@ -41,17 +60,32 @@ export async function createItemsDatabase(on: PreparedCluster, name: string): Pr
     owner: on.as('freehold_owner', name),
     superuser: { ...on.as('freehold_owner', name), ...on.cluster.superuser },
   }
-  await withClient(database.owner, 'test-kit', async (client) => {
-    await client.query(`create table items (
-      tenant_id uuid not null,
-      id integer not null,
-      name text not null,
-      quantity integer not null default 0,
-      primary key (tenant_id, id)
-    )`)
-    await client.query(`select freehold.protect_table('items')`)
-  })
+  await withClient(database.owner, 'test-kit', (client) => createItems(client, column))
   return database
+}
+
+/** Gives a tenant of the database a schema of its own, with an empty table `items` in it. */
+export async function createOwnSchema(
+  database: TestDatabase,
+  schema: string,
+  column = TENANT_ID,
+): Promise<void> {
+  await withClient(database.owner, 'test-kit', async (client) => {
+    await client.query('select freehold.create_tenant_schema($1)', [schema])
+    await client.query(`select set_config('search_path', quote_ident($1), false)`, [schema])
+    await createItems(client, column)
+  })
+}
+
+async function createItems(client: pg.Client, { name, type }: TenantColumn): Promise<void> {
+  await client.query(`create table items (
+    ${quoteIdentifier(name)} ${type} not null,
+    id integer not null,
+    name text not null,
+    quantity integer not null default 0,
+    primary key (${quoteIdentifier(name)}, id)
+  )`)
+  await client.query(`select freehold.protect_table('items', $1)`, [name])
 }
 
 export function newTenantId(): TenantId {
@@ -63,21 +97,26 @@ export function testEntryKey(database: TestDatabase, tenantId: TenantId, epoch =
   return deriveEntryKey(testEntrySecret, { tenantId, dataDatabaseId: database.id, epoch })
 }
 
-/** Makes a tenant a resident of a database, or changes its residency there. A fence lasts a minute. */
+/**
+ * Makes a tenant a resident of a database, or changes its residency there. A fence lasts a minute.
+ *
+ * @param schema its own schema; null: the shared tables.
+ */
 export async function setResident(
   database: TestDatabase,
   tenantId: TenantId,
   state: ResidencyState = 'active',
   epoch = 1,
+  schema: string | null = null,
 ): Promise<void> {
   const fenceToken = state === 'fenced' || state === 'sealed' ? randomUUID() : null
   await withClient(database.owner, 'test-kit', (client) =>
     client.query(
-      `insert into freehold.resident (tenant_id, epoch, entry_digest, state, fence_token, fence_expires_at)
-       values ($1, $2, $3, $4::text::freehold.residency_state, $5, case when $4::text = 'fenced' then clock_timestamp() + interval '1 minute' end)
-       on conflict (tenant_id) do update set epoch = excluded.epoch, entry_digest = excluded.entry_digest,
+      `insert into freehold.resident (tenant_id, epoch, entry_digest, state, fence_token, fence_expires_at, schema_name)
+       values ($1, $2, $3, $4::text::freehold.residency_state, $5, case when $4::text = 'fenced' then clock_timestamp() + interval '1 minute' end, $6)
+       on conflict on constraint one_residency_per_schema do update set epoch = excluded.epoch, entry_digest = excluded.entry_digest,
          state = excluded.state, fence_token = excluded.fence_token, fence_expires_at = excluded.fence_expires_at`,
-      [tenantId, epoch, entryDigest(testEntryKey(database, tenantId, epoch)), state, fenceToken],
+      [tenantId, epoch, entryDigest(testEntryKey(database, tenantId, epoch)), state, fenceToken, schema],
     ),
   )
 }
@@ -86,7 +125,7 @@ export async function setResident(
 export function routeTo(database: TestDatabase, tenantId: TenantId, changes: Partial<Route> = {}): Route {
   return {
     tenantId,
-    slug: slugSchema.parse(`t-${tenantId.slice(0, 8)}`),
+    slug: slugSchema.parse(`t-${tenantId.slice(0, 8).toLowerCase().replaceAll('_', '-')}`),
     status: 'active',
     tier: tierIdSchema.parse('free'),
     epoch: epochSchema.parse(1),

@@ -11,7 +11,7 @@ export interface IdempotentRequest {
   readonly digest: Buffer
 }
 
-const keyRow = z.object({ digest: z.instanceof(Buffer), resourceId: z.uuid() })
+const keyRow = z.object({ digest: z.instanceof(Buffer), resourceId: z.string() })
 
 /**
  * The resource that an earlier sending of the request made, if there was one.
@@ -34,19 +34,18 @@ export async function findMade(queries: Queries, request: IdempotentRequest): Pr
  * Takes the key for a resource, inside the transaction that makes it. A second sending at the same time waits
  * here until the first has ended.
  *
- * @returns the resource that stands for the key: the given one, or that of an earlier sending, and then nothing
- * is to be made.
+ * @returns the resource that an earlier sending has made, and then nothing is to be made.
  */
 export async function takeKey(
   queries: Queries,
   request: IdempotentRequest | undefined,
   resourceId: string,
-): Promise<string> {
-  if (request === undefined) return resourceId
+): Promise<string | undefined> {
+  if (request === undefined) return undefined
   const taken = await queries.run(
     `insert into catalog.idempotency_keys (subject, key, request_digest, resource_id) values ($1, $2, $3, $4)
      on conflict on constraint idempotency_keys_pkey do nothing`,
     [request.subject, request.key, request.digest, resourceId],
   )
-  return taken === 1 ? resourceId : ((await findMade(queries, request)) ?? resourceId)
+  return taken === 1 ? undefined : findMade(queries, request)
 }

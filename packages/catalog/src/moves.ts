@@ -38,7 +38,7 @@ export function createMoves(database: CatalogDatabase) {
       const found = await database.all(
         operationRow,
         `${SELECT_OPERATIONS}
-         where ($1::uuid is null or operations.tenant_id = $1)
+         where ($1::text is null or operations.tenant_id = $1)
            and ($2::boolean is null or (operations.finished_at is null) = $2)
            and ($3::uuid is null or (operations.created_at, operations.id) <
              (select created_at, id from catalog.operations where id = $3))

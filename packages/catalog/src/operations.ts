@@ -120,9 +120,12 @@ export function createOperations(database: CatalogDatabase) {
       const id = operationIdSchema.parse(randomUUID())
       return withRefusals(startRefusals(database, move), () =>
         database.transaction(async (queries) => {
-          const resourceId = operationIdSchema.parse(await takeKey(queries, move.request, id))
-          if (resourceId === id) await insertMove(queries, id, move)
-          return { operation: await readOperation(queries, resourceId), created: resourceId === id }
+          const made = await takeKey(queries, move.request, id)
+          if (made === undefined) await insertMove(queries, id, move)
+          return {
+            operation: await readOperation(queries, operationIdSchema.parse(made ?? id)),
+            created: made === undefined,
+          }
         }),
       )
     },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import {
   type CreateTenant,
+  canonicalTenantId,
   type Epoch,
   epochSchema,
   FreeholdError,
@@ -84,7 +85,7 @@ export function createTenants(database: CatalogDatabase) {
      * transaction: when it throws, or the catalog refuses, there is no tenant.
      *
      * @returns the tenant; `created` is false when an earlier sending of the same request made it.
-     * @throws FreeholdError `tenant_slug_taken`, `tier_not_found`, `region_not_found`, `pool_not_found`,
+     * @throws FreeholdError `tenant_slug_taken`, `tenant_id_taken`, `tenant_id_unfit`, `tier_not_found`, `region_not_found`, `pool_not_found`,
      * `residency_violation`, `idempotency_key_reused`.
      */
     async create(
@@ -92,17 +93,17 @@ export function createTenants(database: CatalogDatabase) {
       admit: AdmitTenant,
       request?: IdempotentRequest,
     ): Promise<{ tenant: Tenant; created: boolean }> {
-      const id = tenantIdSchema.parse(randomUUID())
+      const id = input.id ?? tenantIdSchema.parse(randomUUID())
       return withRefusals(createRefusals(database, input), () =>
         database.transaction(async (queries) => {
-          const resourceId = await takeKey(queries, request, id)
-          if (resourceId !== id) return { tenant: await readTenant(queries, resourceId), created: false }
+          const made = await takeKey(queries, request, id)
+          if (made !== undefined) return { tenant: await readTenant(queries, made), created: false }
           return { tenant: await insertTenant(queries, id, input, admit), created: true }
         }),
       )
     },
 
-    /** @param idOrSlug an id is looked for first. @throws FreeholdError `tenant_not_found` */
+    /** @throws FreeholdError `tenant_not_found` */
     get: (idOrSlug: string): Promise<Tenant> => readTenant(database, idOrSlug),
 
     /** The tenant with every placement it has or had. @throws FreeholdError `tenant_not_found` */
@@ -129,12 +130,10 @@ export function createTenants(database: CatalogDatabase) {
 
 /** @throws FreeholdError `tenant_not_found` */
 export async function readTenant(queries: Queries, idOrSlug: string): Promise<Tenant> {
-  const id = tenantIdSchema.safeParse(idOrSlug)
   const found = await queries.first(
     tenantRow,
-    `${SELECT_TENANTS} where tenants.id = $1::uuid or tenants.slug = $2
-     order by (tenants.id = $1::uuid) desc nulls last limit 1`,
-    [id.success ? id.data : null, idOrSlug],
+    `${SELECT_TENANTS} where tenants.id = (select tenant_id from catalog.tenant_names where name = $1)`,
+    [canonicalTenantId(idOrSlug)],
   )
   if (found !== undefined) return found
   throw new FreeholdError('tenant_not_found', `There is no tenant ${idOrSlug}.`, {
@@ -167,10 +166,16 @@ async function insertTenant(
 }
 
 function createRefusals(database: CatalogDatabase, input: CreateTenant) {
-  const { slug, tier } = input
+  const { id, slug, tier } = input
+  const slugTaken = () =>
+    new FreeholdError('tenant_slug_taken', `The slug ${slug} is taken.`, { details: { slug } })
   return {
-    slugs_are_unique: () =>
-      new FreeholdError('tenant_slug_taken', `The slug ${slug} is taken.`, { details: { slug } }),
+    slugs_are_unique: slugTaken,
+    // The slug of one and the id of another.
+    name_means_one_tenant: slugTaken,
+    tenants_pkey: () => new FreeholdError('tenant_id_taken', undefined, { details: { tenant: id ?? slug } }),
+    tenant_id_is_canonical: () =>
+      new FreeholdError('tenant_id_unfit', undefined, { details: { tenant: id ?? slug } }),
     tenant_has_a_tier: () =>
       new FreeholdError('tier_not_found', `There is no tier ${tier}.`, { details: { tier } }),
     placement_respects_residency: async () =>

@@ -63,6 +63,16 @@ export const errorRegistry = {
     title: 'The token has expired',
     next: 'Sign in again to get a new token.',
   },
+  api_key_invalid: {
+    status: 401,
+    title: 'The API key is not valid',
+    next: 'Get a new key from whoever issued this one; it may have expired or been revoked.',
+  },
+  identity_provider_unavailable: {
+    status: 503,
+    title: 'The keys of the identity provider cannot be had',
+    next: 'Retry after the time in Retry-After; if it persists, check that the provider can be reached.',
+  },
   forbidden: {
     status: 403,
     title: 'The token does not allow this',
@@ -74,6 +84,16 @@ export const errorRegistry = {
     status: 404,
     title: 'There is no such tenant',
     next: 'Check the id or slug; `freehold tenants list` shows the tenants that exist.',
+  },
+  tenant_id_taken: {
+    status: 409,
+    title: 'Another tenant has this id',
+    next: 'Leave the id out for a new one, or choose another.',
+  },
+  tenant_id_unfit: {
+    status: 422,
+    title: 'The id is not a value of the tenant column',
+    next: 'Choose an id of the tenant column’s type, written as PostgreSQL writes it: 42 and not 042.',
   },
   tenant_slug_taken: {
     status: 409,
@@ -89,6 +109,26 @@ export const errorRegistry = {
     status: 500,
     title: 'A query was made without a tenant',
     next: 'Use request.db, router.forTenant(id) or runAsTenant(); no rows are visible outside a tenant.',
+  },
+  tenant_fixed: {
+    status: 500,
+    title: 'Code that runs as one tenant tried to act for another',
+    next: 'Act for one tenant at a time, or leave the context with outsideTenant() where code goes over tenants.',
+  },
+  table_not_declared: {
+    status: 500,
+    title: 'A query names a table that the router does not know',
+    next: "Declare the table in the router's `tables`: under `tenant` if it has a tenant column, else under `reference`.",
+  },
+  foreign_tenant_id: {
+    status: 403,
+    title: 'A statement writes the id of another tenant',
+    next: 'Leave the tenant column out: it is filled in. Nothing was sent to the database.',
+  },
+  tenant_not_checkable: {
+    status: 500,
+    title: 'A statement writes a tenant column with something that cannot be checked before it is sent',
+    next: 'Leave the tenant column out, and name the other columns of an insert: the tenant is filled in.',
   },
   tenant_held: {
     status: 503,
@@ -119,6 +159,33 @@ export const errorRegistry = {
     status: 409,
     title: 'No pool accepts new tenants in the region',
     next: 'Register a pool database in the region, or create the tenant in another region.',
+  },
+
+  // How a product knows a tenant
+  host_taken: {
+    status: 409,
+    title: 'The host leads to a tenant already',
+    next: 'Remove it from the tenant that has it, then add it again.',
+  },
+  host_not_found: {
+    status: 404,
+    title: 'The tenant has no such host',
+    next: 'List the hosts of the tenant for the ids that exist.',
+  },
+  api_key_not_found: {
+    status: 404,
+    title: 'The tenant has no such API key',
+    next: 'List the API keys of the tenant for the ids that exist.',
+  },
+  membership_exists: {
+    status: 409,
+    title: 'The person is a member of the tenant already',
+    next: 'To change the role, remove the membership and add it again.',
+  },
+  membership_not_found: {
+    status: 404,
+    title: 'The tenant has no such membership',
+    next: 'List the memberships of the tenant for the ids that exist.',
   },
 
   // Moves
@@ -221,6 +288,23 @@ export const errorRegistry = {
     status: 409,
     title: 'Another worker has taken over the operation',
     next: 'Nothing to do: the other worker carries on.',
+  },
+
+  // freehold doctor
+  inspected_database_unreachable: {
+    status: 503,
+    title: 'The database that was to be examined cannot be reached',
+    next: 'Check host, port, sslmode and that the server runs, then try again. Nothing was changed.',
+  },
+  inspected_database_refused: {
+    status: 401,
+    title: 'The database that was to be examined refused the connection',
+    next: 'Check user, password and database; the password may also be in PGPASSWORD or --password-ref env:NAME.',
+  },
+  inspection_failed: {
+    status: 500,
+    title: 'The examination of the database could not be finished',
+    next: 'Mend what the message names, then run it again. Nothing was changed.',
   },
 
   // Infrastructure

@@ -4,8 +4,26 @@ import { z } from 'zod'
  * Identifiers are branded, so that a tenant's id cannot be passed where a move's id is meant. Parse at the
  * edge (HTTP, queue, environment, catalog), trust inside.
  */
-export const tenantIdSchema = z.uuid().brand<'TenantId'>()
+export const tenantIdSchema = z
+  .string()
+  .regex(
+    /^(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|0|[1-9]\d{0,18}|(?!\d+$|(?:[0-9a-f]{4}-?){8}$)[0-9a-z][\w-]{0,63})$/i,
+    'must be a UUID, a whole number, or up to 64 letters, digits, hyphens and underscores',
+  )
+  .refine((id) => id === canonicalTenantId(id), 'must be written in lower case if it is a UUID')
+  .brand<'TenantId'>()
+/**
+ * The value of the tenant column as text: a UUID, a number or a word. One tenant has one spelling: `042` and `{...}`
+ * are refused, and so are other spellings of a UUID. The data databases check it against the column's type.
+ */
 export type TenantId = z.infer<typeof tenantIdSchema>
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** What somebody has typed or sent, with a UUID's capitals made small: the same UUID in PostgreSQL's eyes. */
+export function canonicalTenantId(text: string): string {
+  return UUID.test(text) ? text.toLowerCase() : text
+}
 
 export const operationIdSchema = z.uuid().brand<'OperationId'>()
 export type OperationId = z.infer<typeof operationIdSchema>

@@ -37,6 +37,9 @@ export type TenantDetail = z.infer<typeof tenantDetailSchema>
 
 export const createTenantSchema = z
   .strictObject({
+    id: tenantIdSchema
+      .optional()
+      .describe('What stands in the tenant column of the product’s rows; a new UUID unless given'),
     slug: slugSchema,
     name: textSchema.trim().min(1, 'must not be empty').max(200, 'must be at most 200 characters long'),
     tier: tierIdSchema.default(tierIdSchema.parse('free')),

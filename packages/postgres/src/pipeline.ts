@@ -8,6 +8,11 @@ import { Columns, QueryRows } from './query-rows.ts'
 export interface Statement {
   readonly text: string
   readonly values: readonly unknown[]
+  /**
+   * The schema that comes first in the search path when it runs, if that is not the session's own. The server plans a
+   * prepared statement anew whenever it finds another search path than the last time, so each schema gets its own.
+   */
+  readonly schema?: string | undefined
 }
 
 export interface PipelineOptions {
@@ -92,7 +97,7 @@ class Pipeline implements Submittable {
   ) {
     this.#statements = statements
     this.#steps = steps
-    this.#names = options.preparedStatements ? steps.map((step) => statementName(step.text)) : []
+    this.#names = options.preparedStatements ? steps.map((step) => statementName(step.text, step.schema)) : []
     this.#resolve = resolve
     this.#reject = reject
   }

@@ -6,20 +6,26 @@ import { RecentMap } from './recent-map.ts'
 /** Named statements a connection keeps; the server holds a plan for each of them. */
 const MAX_STATEMENTS = 128
 
-const MAX_NAMES = 2_000
-const names = new RecentMap<string, string>(MAX_NAMES)
+const MAX_HASHES = 4_000
+const hashes = new RecentMap<string, string>(MAX_HASHES)
 
 /**
  * The name of a text as a prepared statement: 132 bits of its SHA-256, so one name never stands for two texts, not
  * even behind a pooler that hands one server connection to several clients.
+ *
+ * @param schema under whose search path it is planned, if that is not the session's own.
  */
-export function statementName(text: string): string {
-  let name = names.get(text)
-  if (name === undefined) {
-    name = `fh_${hash('sha256', text, 'base64url').slice(0, 22)}`
-    names.set(text, name)
+export function statementName(text: string, schema?: string): string {
+  return schema === undefined ? `fh_${shortHash(text)}` : `fh_${shortHash(text)}_${shortHash(schema)}`
+}
+
+function shortHash(text: string): string {
+  let short = hashes.get(text)
+  if (short === undefined) {
+    short = hash('sha256', text, 'base64url').slice(0, 22)
+    hashes.set(text, short)
   }
-  return name
+  return short
 }
 
 /**

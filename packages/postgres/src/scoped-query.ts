@@ -15,6 +15,8 @@ export interface Entry {
   /** From `deriveEntryKey`. */
   readonly entryKey: string
   readonly mode: 'reader' | 'writer'
+  /** The tenant's own schema, which entering makes the search path; undefined where tables are shared. */
+  readonly schema?: string | undefined
 }
 
 /**
@@ -52,7 +54,10 @@ export async function scopedQuery(
   statement: Statement,
   options: PipelineOptions = PREPARED,
 ): Promise<QueryResult> {
-  const steps = [entryStatement(entry), statement]
+  const steps = [
+    entryStatement(entry),
+    entry.schema === undefined ? statement : { ...statement, schema: entry.schema },
+  ]
   try {
     return await runPipeline(client, steps, options)
   } catch (error) {

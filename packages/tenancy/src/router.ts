@@ -1,4 +1,4 @@
-import { FreeholdError, type TenantId, tenantIdSchema } from '@freehold/contract'
+import { canonicalTenantId, FreeholdError, type TenantId, tenantIdSchema } from '@freehold/contract'
 import { RecentMap } from '@freehold/postgres'
 import { Kysely } from 'kysely'
 import { DatabasePools } from './connections/database-pools.ts'
@@ -118,9 +118,9 @@ class TenantRouter<DB> implements Router<DB> {
 }
 
 function parseTenantId(tenantId: string): TenantId {
-  const parsed = tenantIdSchema.safeParse(tenantId.toLowerCase())
+  const parsed = tenantIdSchema.safeParse(canonicalTenantId(tenantId))
   if (parsed.success) return parsed.data
-  throw new FreeholdError('invalid_request', 'A tenant id is a UUID.', {
-    issues: [{ path: 'tenantId', message: 'must be a UUID' }],
+  throw new FreeholdError('invalid_request', 'That is not a tenant id.', {
+    issues: [{ path: 'tenantId', message: parsed.error.issues[0]?.message ?? 'is not valid' }],
   })
 }

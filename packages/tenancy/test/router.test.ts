@@ -115,7 +115,7 @@ t.test('forTenant', async (t) => {
     2,
     'knows either spelling of a UUID',
   )
-  for (const wrong of ['', 'x', `${one}' or 1=1`, `${one}0`]) {
+  for (const wrong of ['', ' ', '042', '-1', '{x}', one.replaceAll('-', ''), `${one}' or 1=1`, 'a\0b']) {
     t.throws(() => router.forTenant(wrong), { code: 'invalid_request' })
   }
   const unknown = router.forTenant(newTenantId())
@@ -503,9 +503,6 @@ t.test('suspended tenants', async (t) => {
   source.place(pool, tenantId)
   source.announce({ tenantId })
   t.same(await db.selectFrom('items').selectAll().execute(), [])
-  const schema = await newTenant()
-  source.place(pool, schema, { isolation: 'schema' })
-  await t.rejects(router.forTenant(schema).selectFrom('items').selectAll().execute(), /isolated by schema/)
 })
 
 t.test('a new tenant is found as soon as it is announced', async (t) => {

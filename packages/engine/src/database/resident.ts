@@ -42,7 +42,7 @@ async function putResident(
 ): Promise<void> {
   await client.query(
     `insert into freehold.resident (tenant_id, epoch, entry_digest, state) values ($1, $2, $3, $4)
-     on conflict (tenant_id) do update
+     on conflict on constraint one_residency_per_schema do update
        set epoch = excluded.epoch, entry_digest = excluded.entry_digest, state = excluded.state,
            fence_token = null, fence_expires_at = null
        where resident.epoch < excluded.epoch`,

@@ -107,6 +107,7 @@ const TABLES_SQL = `
   where class.relkind in ('r', 'p') and not class.relispartition
     and namespace.nspname not in ('pg_catalog', 'information_schema', 'freehold', 'freehold_migrations')
     and namespace.nspname !~ '^pg_(toast|temp)'
+    and not exists (select from freehold.tenant_schema own where own.schema_name = namespace.nspname)
   order by 1, 2`
 
 /**

@@ -13,7 +13,7 @@ import {
 import { AbortedTransactionError, type TransactionSettings } from 'kysely'
 import type { QueryResult } from 'pg'
 import Cursor from 'pg-cursor'
-import type { PooledConnection } from '../connections/connection-pool.ts'
+import type { PooledConnection } from '../connections/pooled-connection.ts'
 import { statementTraits } from '../statements/statement-traits.ts'
 import { databaseUnavailable, type Entering, type Entrance, outcomeUnknown } from './entering.ts'
 
@@ -84,9 +84,11 @@ export class TenantTransaction {
    */
   async execute(statement: Statement): Promise<QueryResult> {
     this.#assertOpen()
-    const { connection } = this.#entrance
+    const { connection, placement } = this.#entrance
     if (statementTraits(statement.text).leavesTraces) connection.tainted = true
-    const result = await this.#send(statement, this.#optionsFor(statement.text))
+    const { schema } = placement
+    const scoped = schema === undefined ? statement : { ...statement, schema }
+    const result = await this.#send(scoped, this.#optionsFor(statement.text))
     if (!this.#stillOpen(statement.text, result.command)) throw this.#lose(transactionLost())
     return result
   }
@@ -238,7 +240,13 @@ async function undoBegin({ connection, placement }: Entrance, locked: boolean): 
 /** A cursor waits for the server's answer even when the connection is gone. */
 async function closeCursor(cursor: Cursor<unknown>, { client, broken }: PooledConnection): Promise<void> {
   if (broken) return
-  await Promise.race([cursor.close(), new Promise((resolve) => client.once('end', resolve))])
+  const { promise: gone, resolve } = Promise.withResolvers<void>()
+  client.once('end', resolve)
+  try {
+    await Promise.race([cursor.close(), gone])
+  } finally {
+    client.off('end', resolve)
+  }
 }
 
 export function transactionLost(): FreeholdError {

@@ -1,11 +1,4 @@
-import {
-  FreeholdError,
-  type Isolation,
-  type RegionId,
-  type Slug,
-  type TenantId,
-  type TierId,
-} from '@freehold/contract'
+import type { Isolation, RegionId, Slug, TenantId, TierId } from '@freehold/contract'
 import { type DatabaseAddress, deriveEntryKey, type Entry } from '@freehold/postgres'
 import type { Route } from './placement-source.ts'
 
@@ -25,6 +18,11 @@ export class Placement {
   readonly #secret: string
   #entries: Readonly<Record<Entry['mode'], Entry>> | undefined
 
+  /** The tenant's own schema; undefined where it shares the tables, or has the database to itself. */
+  get schema(): string | undefined {
+    return this.route.isolation === 'schema' ? this.route.schema : undefined
+  }
+
   constructor(route: Route, entrySecret: string) {
     this.route = route
     this.tenant = Object.freeze({
@@ -39,8 +37,6 @@ export class Placement {
 
   /**
    * The entry as a reader or as a writer; its key is derived once, when it is first needed.
-   *
-   * @throws FreeholdError `internal` for an isolation that this router cannot enter.
    */
   entry(mode: Entry['mode']): Entry {
     this.#entries ??= this.#deriveEntries()
@@ -48,16 +44,12 @@ export class Placement {
   }
 
   #deriveEntries(): Readonly<Record<Entry['mode'], Entry>> {
-    const { tenantId, dataDatabaseId, epoch, isolation } = this.route
-    if (isolation === 'schema') {
-      throw new FreeholdError('internal', 'This router cannot enter a tenant that is isolated by schema.', {
-        details: { tenant: tenantId },
-      })
-    }
+    const { tenantId, dataDatabaseId, epoch } = this.route
+    const { schema } = this
     const entryKey = deriveEntryKey(this.#secret, { tenantId, dataDatabaseId, epoch })
     return {
-      reader: { tenantId, epoch, entryKey, mode: 'reader' },
-      writer: { tenantId, epoch, entryKey, mode: 'writer' },
+      reader: { tenantId, epoch, entryKey, mode: 'reader', schema },
+      writer: { tenantId, epoch, entryKey, mode: 'writer', schema },
     }
   }
 }
