@@ -30,6 +30,9 @@ const ids = {
   loner: '00000000-0000-4000-8000-0000000000b3',
   move: '00000000-0000-4000-8000-0000000000c1',
   ended: '00000000-0000-4000-8000-0000000000c2',
+  host: '00000000-0000-4000-8000-0000000000d1',
+  apiKey: '00000000-0000-4000-8000-0000000000d2',
+  membership: '00000000-0000-4000-8000-0000000000d3',
 }
 
 /** `roamer` is not pinned and is being moved to eu, `pinned` is pinned to us, `loner` has a silo in us. */
@@ -55,7 +58,10 @@ const catalogRows = `
   insert into catalog.cleanup_ledger (operation_id, cluster_id, kind, database_name, name)
     values ('${ids.move}', 'us-1', 'publication', 'pool', 'move_1');
   insert into catalog.idempotency_keys (key, subject, request_digest, resource_id)
-    values ('key', 'ada', '', '${ids.move}');`
+    values ('key', 'ada', '', '${ids.move}');
+  ${host('shop.example.com', ids.roamer, ids.host)};
+  ${apiKey({ id: ids.apiKey, revokedAt: 'clock_timestamp()' })};
+  ${membership('ada', ids.roamer, 'admin', ids.membership)};`
 
 const dataRows = `
   insert into freehold.tenant_schema values ('own_a'), ('own_b');
@@ -90,6 +96,35 @@ function operation(
       target_jurisdiction, target_database_name, state, progress, created_by, finished_at)
     values ('${id}', '${kind}', '${tenant}', '${pin}', '${phase}', ${epoch}, '${target}-1', '${target}', 'silo',
       '{}', '{}', 'test', ${finished})`
+}
+
+function host(name: string, of: string, id = ''): string {
+  return `insert into catalog.tenant_hosts (id, host, tenant_id)
+    values (${id === '' ? 'default' : `'${id}'`}, '${name}', '${of}')`
+}
+
+function apiKey(
+  given: Partial<
+    Record<'id' | 'of' | 'name' | 'prefix' | 'digest' | 'scopes' | 'expiresAt' | 'revokedAt', string>
+  >,
+): string {
+  const {
+    id = '',
+    of = ids.roamer,
+    name = 'Key',
+    prefix = '0123456789abcdef',
+    digest = "sha256('a')",
+  } = given
+  const { scopes = '{}', expiresAt = 'null', revokedAt = 'null' } = given
+  return `insert into catalog.api_keys
+      (id, tenant_id, name, prefix, digest, scopes, created_by, expires_at, revoked_at)
+    values (${id === '' ? 'default' : `'${id}'`}, '${of}', '${name}', '${prefix}', ${digest}, '${scopes}', 'test',
+      ${expiresAt}, ${revokedAt})`
+}
+
+function membership(subject: string, of: string, role: string, id = ''): string {
+  return `insert into catalog.memberships (id, subject, tenant_id, role)
+    values (${id === '' ? 'default' : `'${id}'`}, '${subject}', '${of}', '${role}')`
 }
 
 const cluster = (id: string, region: string, jurisdiction: string, port = 5432) =>
@@ -334,6 +369,35 @@ const catalogViolations: Violation[] = [
   ['idempotency_keys_pkey', 'a key twice', idempotencyKey("'key'")],
   ['key_is_short', 'an empty key', idempotencyKey("''")],
   ['key_is_short', 'a key of 201 characters', idempotencyKey("repeat('x', 201)")],
+
+  ['tenant_hosts_pkey', 'an id twice', host('other.example.com', ids.roamer, ids.host)],
+  ['host_leads_to_one_tenant', "another tenant's host", host('shop.example.com', ids.pinned)],
+  ['host_is_of_a_tenant', 'an unknown tenant', host('other.example.com', unknown)],
+  ['host_is_a_domain_name', 'a capital', host('Other.example.com', ids.roamer)],
+  ['host_is_a_domain_name', 'a port', host('other.example.com:80', ids.roamer)],
+  ['host_is_a_domain_name', 'a final dot', host('other.example.com.', ids.roamer)],
+  ['host_is_a_domain_name', 'an address', host('127.0.0.1', ids.roamer)],
+  ['host_is_a_domain_name', 'a wildcard', host('*.example.com', ids.roamer)],
+  ['host_is_a_domain_name', 'one label', host('localhost', ids.roamer)],
+  ['host_is_a_domain_name', '254 characters', host(`${'a.'.repeat(126)}ab`, ids.roamer)],
+  ['api_keys_pkey', 'an id twice', apiKey({ id: ids.apiKey, prefix: 'f'.repeat(16) })],
+  ['prefix_means_one_api_key', 'a prefix twice', apiKey({ of: ids.pinned })],
+  ['api_key_is_of_a_tenant', 'an unknown tenant', apiKey({ of: unknown, prefix: 'f'.repeat(16) })],
+  ['api_key_has_a_name', 'no name', apiKey({ name: '' })],
+  ['api_key_prefix_is_hexadecimal', 'a word', apiKey({ prefix: 'a prefix of mine' })],
+  ['api_key_digest_is_sha256', 'a key instead of its digest', apiKey({ digest: "'fh_secret'" })],
+  ['api_key_scopes_are_names', 'a scope with a space', apiKey({ scopes: '{"a b?"}' })],
+  ['api_key_scopes_are_names', 'a scope that is null', apiKey({ scopes: '{null}' })],
+  ['api_key_scopes_are_names', 'an empty scope', apiKey({ scopes: '{""," "}' })],
+  ['api_key_scopes_are_names', '33 scopes', apiKey({ scopes: `{${Array(33).fill('a').join()}}` })],
+  ['api_key_expires_after_it_was_made', 'an expiry in the past', apiKey({ expiresAt: "'2020-01-01'" })],
+  ['revoked_keys_stay_revoked', 'a key given back', 'update catalog.api_keys set revoked_at = null'],
+  ['memberships_pkey', 'an id twice', membership('bob', ids.roamer, 'admin', ids.membership)],
+  ['subject_is_a_member_once', 'two roles', membership('ada', ids.roamer, 'viewer')],
+  ['membership_is_in_a_tenant', 'an unknown tenant', membership('ada', unknown, 'admin')],
+  ['subject_is_short', 'nobody', membership('', ids.roamer, 'admin')],
+  ['subject_is_short', '256 characters', membership('x'.repeat(256), ids.roamer, 'admin')],
+  ['member_role_is_a_name', 'a role in capitals', membership('bob', ids.roamer, 'Admin')],
 ]
 
 // What only the owner of the tables can try at all: the role of the control API lacks the right.
@@ -585,6 +649,7 @@ t.test('every constraint has a test that tries to violate it', async (t) => {
         'fencing_token_only_grows',
         'operation_events_are_append_only',
         'placements_are_history',
+        'revoked_keys_stay_revoked',
         'tenant_has_a_home',
         'tenant_keeps_a_home',
       ],

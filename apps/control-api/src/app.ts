@@ -10,6 +10,9 @@ import type { ControlApiConfig } from './config.ts'
 import { serveConsole } from './console-files.ts'
 import { registerDocumentation } from './openapi.ts'
 import { answerBrokenRequest, answerError } from './problems.ts'
+import { apiKeyRoutes } from './routes/api-keys.ts'
+import { hostRoutes } from './routes/hosts.ts'
+import { membershipRoutes } from './routes/memberships.ts'
 import { moveEventRoutes } from './routes/move-events.ts'
 import { moveRoutes } from './routes/moves.ts'
 import { serviceRoutes } from './routes/service.ts'
@@ -72,6 +75,9 @@ export function buildControlApi(
       })
       v1.register(topologyRoutes, { catalog })
       v1.register(tenantRoutes, { catalog, admit: admission.admit })
+      v1.register(hostRoutes, { catalog })
+      v1.register(apiKeyRoutes, { catalog })
+      v1.register(membershipRoutes, { catalog })
       v1.register(moveRoutes, { catalog, queue, entrySecret: config.FREEHOLD_ENTRY_SECRET })
       v1.register(moveEventRoutes, { catalog, stopping: stopping.signal })
     },

@@ -20,6 +20,7 @@ export function idempotentRequest(
   const key = request.headers['idempotency-key']
   if (key === undefined) return undefined
   // The parsed body: defaults are filled in and fields stand in the schema's order, however they were sent.
-  const asked = JSON.stringify([request.method, request.routeOptions.url, request.body])
+  const [path] = request.url.split('?', 1)
+  const asked = JSON.stringify([request.method, path, request.body])
   return { subject: request.user.sub, key, digest: createHash('sha256').update(asked).digest() }
 }

@@ -23,6 +23,7 @@ export function registerDocumentation(app: FastifyInstance): void {
       },
       tags: [
         { name: 'tenants', description: 'Customer organisations and where they live' },
+        { name: 'directory', description: 'By what products know tenants: hosts, API keys, memberships' },
         { name: 'moves', description: 'Relocations of tenants, while they keep working' },
         { name: 'topology', description: 'Regions, clusters and tiers' },
         { name: 'service', description: 'The service itself' },

@@ -1,9 +1,12 @@
 import type { DatabaseAddress } from '@freehold/postgres'
 import { type AnnouncementsCatalog, createAnnouncements } from './announcements.ts'
+import { type ApiKeysCatalog, createApiKeys } from './api-keys.ts'
 import { openCatalogDatabase } from './database.ts'
+import { createHosts, type HostsCatalog } from './hosts.ts'
 import { findMade, type IdempotentRequest } from './idempotency.ts'
 import { createLeases, type LeasesCatalog } from './leases.ts'
 import { createLedger, type LedgerCatalog } from './ledger.ts'
+import { createMemberships, type MembershipsCatalog } from './memberships.ts'
 import { createMoves, type MovesCatalog } from './moves.ts'
 import { createOperations, type OperationsCatalog } from './operations.ts'
 import { createPlacements, type PlacementsCatalog } from './placements.ts'
@@ -24,6 +27,10 @@ export interface Catalog {
   readonly topology: TopologyCatalog
   readonly tenants: TenantsCatalog
   readonly placements: PlacementsCatalog
+  /** By what products know tenants. */
+  readonly hosts: HostsCatalog
+  readonly apiKeys: ApiKeysCatalog
+  readonly memberships: MembershipsCatalog
   /** Moves as people see them. */
   readonly moves: MovesCatalog
   /** Moves as workers run them. */
@@ -49,6 +56,9 @@ export function openCatalog({ address, applicationName, max = 10 }: CatalogOptio
     topology: createTopology(database),
     tenants: createTenants(database),
     placements: createPlacements(database),
+    hosts: createHosts(database),
+    apiKeys: createApiKeys(database),
+    memberships: createMemberships(database),
     moves: createMoves(database),
     operations: { ...createOperations(database), ...createLeases(database), ...createSteps(database) },
     ledger: createLedger(database),

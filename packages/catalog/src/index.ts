@@ -10,5 +10,11 @@ export type { HomeSwitch } from './placements.ts'
 export { residencyViolation } from './refusals.ts'
 export { createRouteSource, type Route, type RouteSource, type RouteSourceOptions } from './routes.ts'
 export type { Advance } from './steps.ts'
+export {
+  createTenantDirectory,
+  type KnownApiKey,
+  type MemberOf,
+  type TenantDirectory,
+} from './tenant-directory.ts'
 export type { AdmitTenant } from './tenants.ts'
 export type { ClusterRecord, NewCluster } from './topology.ts'

@@ -14,7 +14,8 @@ export function operationCursor(cursor: string | undefined): OperationId | null 
   return parseCursor(operationIdSchema, cursor)
 }
 
-function parseCursor<T extends z.ZodType>(schema: T, cursor: string | undefined): z.output<T> | null {
+/** @throws FreeholdError `invalid_request` when it is no cursor of the list. */
+export function parseCursor<T extends z.ZodType>(schema: T, cursor: string | undefined): z.output<T> | null {
   if (cursor === undefined) return null
   const parsed = schema.safeParse(cursor)
   if (parsed.success) return parsed.data
@@ -22,4 +23,11 @@ function parseCursor<T extends z.ZodType>(schema: T, cursor: string | undefined)
   throw new FreeholdError('invalid_request', 'The cursor is not valid.', {
     issues: [{ path: 'querystring/cursor', message }],
   })
+}
+
+/** A page, made of what was found when one item more than the page holds was asked for. */
+export function pageOf<T>(found: readonly T[], limit: number, cursorOf: (item: T) => string) {
+  const items = found.slice(0, limit)
+  const last = items.at(-1)
+  return { items, nextCursor: found.length > limit && last !== undefined ? cursorOf(last) : null }
 }
