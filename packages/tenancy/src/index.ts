@@ -7,5 +7,6 @@ export {
 export * from './events.ts'
 export type { Tenant } from './placement/placement.ts'
 export * from './placement/placement-source.ts'
+export type { DeclaredTables } from './predicates/declared-tables.ts'
 export { createRouter, type Router } from './router.ts'
 export type { RouterOptions } from './router-options.ts'

@@ -2,6 +2,7 @@ import { FreeholdError } from '@freehold/contract'
 import type { KyselyConfig } from 'kysely'
 import { z } from 'zod'
 import type { PlacementSource } from './placement/placement-source.ts'
+import type { DeclaredTables } from './predicates/declared-tables.ts'
 
 export interface RouterOptions {
   /** Where tenants live: the catalog. */
@@ -16,6 +17,11 @@ export interface RouterOptions {
   readonly holdDeadlineMs?: number
   /** False behind a pooler that does not keep track of prepared statements; true unless set. */
   readonly preparedStatements?: boolean
+  /**
+   * The product's tables. With them every query that is built with Kysely is given its tenant's predicate, beside row
+   * security, and a table that is missing here is refused: see {@link DeclaredTables}. Row security alone unless set.
+   */
+  readonly tables?: DeclaredTables
   /** Given to every tenant's Kysely instance. */
   readonly kysely?: Pick<KyselyConfig, 'plugins' | 'log'>
 }

@@ -10,6 +10,8 @@ import type { Tenant } from './placement/placement.ts'
 import { PlacementCache } from './placement/placement-cache.ts'
 import type { PlacementChange } from './placement/placement-source.ts'
 import { Subscription } from './placement/subscription.ts'
+import { TableCatalog } from './predicates/declared-tables.ts'
+import { TenantPredicates } from './predicates/tenant-predicates.ts'
 import { parseRouterOptions, type RouterLimits, type RouterOptions } from './router-options.ts'
 
 const MAX_INSTANCES = 2_000
@@ -68,6 +70,7 @@ export function createRouter<DB = FreeholdDatabase>(options: RouterOptions): Rou
 class TenantRouter<DB> implements Router<DB> {
   readonly #limits: RouterLimits
   readonly #kysely: NonNullable<RouterOptions['kysely']>
+  readonly #tables: TableCatalog | undefined
   readonly #placements: PlacementCache
   readonly #pools: DatabasePools
   readonly #holds = new Holds()
@@ -78,6 +81,7 @@ class TenantRouter<DB> implements Router<DB> {
   constructor(options: RouterOptions) {
     this.#limits = parseRouterOptions(options)
     this.#kysely = options.kysely ?? {}
+    this.#tables = options.tables && new TableCatalog(options.tables)
     this.#placements = new PlacementCache(options.source, this.#limits.entrySecret)
     this.#pools = new DatabasePools({
       maxConnections: this.#limits.maxConnectionsPerDatabase,
@@ -91,8 +95,12 @@ class TenantRouter<DB> implements Router<DB> {
     const known = this.#instances.get(tenantId)
     if (known) return known
     const id = parseTenantId(tenantId)
-    const dialect = new TenantDialect(this.#entering, id, this.#limits, () =>
-      this.#instances.delete(tenantId),
+    const dialect = new TenantDialect(
+      this.#entering,
+      id,
+      this.#limits,
+      () => this.#instances.delete(tenantId),
+      this.#tables && new TenantPredicates(this.#tables, id),
     )
     const instance = new Kysely<DB>({ ...this.#kysely, dialect })
     this.#instances.set(tenantId, instance)

@@ -13,6 +13,8 @@ import {
   type QueryCompiler,
   type TransactionSettings,
 } from 'kysely'
+import { PredicateCompiler } from '../predicates/predicate-compiler.ts'
+import type { TenantPredicates } from '../predicates/tenant-predicates.ts'
 import type { Entering } from './entering.ts'
 import { TenantConnection } from './tenant-connection.ts'
 
@@ -22,13 +24,24 @@ export class TenantDialect implements Dialect {
   readonly #tenantId: TenantId
   readonly #options: PipelineOptions
   readonly #destroyed: () => void
+  readonly #predicates: TenantPredicates | undefined
 
-  /** @param destroyed called when the Kysely instance is destroyed; nothing that is shared is. */
-  constructor(entering: Entering, tenantId: TenantId, options: PipelineOptions, destroyed: () => void) {
+  /**
+   * @param destroyed called when the Kysely instance is destroyed; nothing that is shared is.
+   * @param predicates added to every query; undefined: row security is the only wall.
+   */
+  constructor(
+    entering: Entering,
+    tenantId: TenantId,
+    options: PipelineOptions,
+    destroyed: () => void,
+    predicates?: TenantPredicates,
+  ) {
     this.#entering = entering
     this.#tenantId = tenantId
     this.#options = options
     this.#destroyed = destroyed
+    this.#predicates = predicates
   }
 
   createDriver(): Driver {
@@ -39,7 +52,7 @@ export class TenantDialect implements Dialect {
   }
 
   createQueryCompiler(): QueryCompiler {
-    return new PostgresQueryCompiler()
+    return this.#predicates ? new PredicateCompiler(this.#predicates) : new PostgresQueryCompiler()
   }
 
   createAdapter(): DialectAdapter {

@@ -1,0 +1,62 @@
+import {
+  AndNode,
+  ColumnNode,
+  type JoinNode,
+  MatchedNode,
+  OnNode,
+  type OperationNode,
+  ParensNode,
+  RawNode,
+  ReferenceNode,
+  type TableNode,
+  WhereNode,
+} from 'kysely'
+import { change } from './walking.ts'
+
+export function where(
+  predicates: readonly OperationNode[],
+  present: WhereNode | undefined,
+): WhereNode | undefined {
+  return predicates.length === 0 ? present : WhereNode.create(allOf(predicates, present?.where))
+}
+
+export function on(join: JoinNode, predicate: OperationNode): JoinNode {
+  return change(join, { on: OnNode.create(allOf([predicate], join.on?.on)) })
+}
+
+/** Whether the condition of WHEN is `not matched by source`, or that and then what the product has added. */
+export function isBySource(condition: OperationNode): boolean {
+  return AndNode.is(condition) ? isBySource(condition.left) : MatchedNode.is(condition) && condition.bySource
+}
+
+export function alsoWhen(condition: OperationNode, predicate: OperationNode): OperationNode {
+  if (!AndNode.is(condition)) return AndNode.create(condition, predicate)
+  return MatchedNode.is(condition.left)
+    ? AndNode.create(condition.left, allOf([predicate], condition.right))
+    : AndNode.create(alsoWhen(condition.left, predicate), condition.right)
+}
+
+/**
+ * A condition of ON CONFLICT DO UPDATE that is never merely false for a foreign row: to skip it would look as if the
+ * row had been written. The text is a boolean to nobody, and is only read when the rows are not the tenant's.
+ */
+export function ownOrFail(table: TableNode, column: string, own: OperationNode, condition?: OperationNode) {
+  const reference = ReferenceNode.create(ColumnNode.create(column), table)
+  return RawNode.create(
+    [
+      'case when ',
+      ' then ',
+      " else concat('the row in conflict is of another tenant', left(",
+      '::text, 0))::boolean end',
+    ],
+    [own, condition ?? RawNode.createWithSql('true'), reference],
+  )
+}
+
+/** The predicates and then the condition, if there is one: AND binds more strongly than what a raw condition may say. */
+function allOf(predicates: readonly OperationNode[], condition?: OperationNode): OperationNode {
+  const kept = condition === undefined || ParensNode.is(condition) ? condition : ParensNode.create(condition)
+  const [first, ...others] = kept ? [...predicates, kept] : predicates
+  if (!first) throw new RangeError('There is nothing to be true.')
+  return others.reduce((all, next) => AndNode.create(all, next), first)
+}

@@ -1,0 +1,20 @@
+import type { QueryId } from 'kysely'
+import { type CompiledQuery, PostgresQueryCompiler, type RootOperationNode } from 'kysely'
+import type { TenantPredicates } from './tenant-predicates.ts'
+
+/**
+ * Adds the predicates when a query becomes text. As one of Kysely's plugins they would come before those that product
+ * code adds later, would see a subquery twice, and would be gone with `withoutPlugins()`.
+ */
+export class PredicateCompiler extends PostgresQueryCompiler {
+  readonly #predicates: TenantPredicates
+
+  constructor(predicates: TenantPredicates) {
+    super()
+    this.#predicates = predicates
+  }
+
+  override compileQuery(node: RootOperationNode, queryId: QueryId): CompiledQuery {
+    return super.compileQuery(this.#predicates.transform(node), queryId)
+  }
+}
