@@ -9,14 +9,28 @@ export interface RouterOptions {
   readonly source: PlacementSource
   /** The deployment's FREEHOLD_ENTRY_SECRET, at least 32 characters. */
   readonly entrySecret: string
+  /** Connections of this process to all data databases together, at most; 50 unless set. */
+  readonly maxConnections?: number
   /** Connections to one data database, at most; 10 unless set. */
   readonly maxConnectionsPerDatabase?: number
+  /**
+   * Connections that one tenant may have to a database that it shares, at most, so that its neighbours find one;
+   * three quarters of the database's unless set, and at least one.
+   */
+  readonly maxConnectionsPerTenant?: number
   /** How long a request waits for a connection, in ms, before `connection_budget_exhausted`; 5,000 unless set. */
   readonly connectionWaitMs?: number
   /** How long a request is held for a cutover, in ms, before `tenant_held`; 10,000 unless set. */
   readonly holdDeadlineMs?: number
   /** False behind a pooler that does not keep track of prepared statements; true unless set. */
   readonly preparedStatements?: boolean
+  /** Tenants whose placement is remembered, at most; 100,000 unless set. Each takes less than 1 KB. */
+  readonly maxCachedTenants?: number
+  /**
+   * Loads the placements of this many tenants at the start, in the background, so that their first request need not
+   * ask the catalog; see {@link Router.ready}. Nothing is loaded unless set.
+   */
+  readonly warmStart?: { readonly tenants: number }
   /**
    * The product's tables. With them every query that is built with Kysely is given its tenant's predicate, beside row
    * security, and a table that is missing here is refused: see {@link DeclaredTables}. Row security alone unless set.
@@ -26,24 +40,49 @@ export interface RouterOptions {
   readonly kysely?: Pick<KyselyConfig, 'plugins' | 'log'>
 }
 
+/** A map of JavaScript holds about 16.7 million. */
+const MAX_CACHED_TENANTS = 10_000_000
+
 const limitsSchema = z.object({
   entrySecret: z.string().min(32, 'must be at least 32 characters'),
+  maxConnections: z.int().min(1).default(50),
   maxConnectionsPerDatabase: z.int().min(1).default(10),
+  maxConnectionsPerTenant: z.int().min(1).optional(),
   connectionWaitMs: z.int().min(1).default(5_000),
   holdDeadlineMs: z.int().min(0).default(10_000),
   preparedStatements: z.boolean().default(true),
+  maxCachedTenants: z.int().min(1).max(MAX_CACHED_TENANTS).default(100_000),
+  warmStart: z.object({ tenants: z.int().min(1) }).optional(),
 })
 
-export type RouterLimits = Readonly<z.infer<typeof limitsSchema>>
+type ParsedLimits = z.infer<typeof limitsSchema>
+
+export type RouterLimits = Readonly<ParsedLimits & { maxConnectionsPerTenant: number }>
 
 /** @throws FreeholdError `config_invalid`, naming every wrong option and never its value. */
 export function parseRouterOptions(options: RouterOptions): RouterLimits {
   const parsed = limitsSchema.safeParse(options)
-  if (parsed.success) return Object.freeze(parsed.data)
+  if (options.warmStart && !options.source.page) {
+    throw new FreeholdError(
+      'config_invalid',
+      'Wrong options of the router: warmStart: the source lists no routes.',
+      {
+        issues: [{ path: 'warmStart', message: 'the source lists no routes' }],
+      },
+    )
+  }
+  if (parsed.success) {
+    const maxConnectionsPerTenant = parsed.data.maxConnectionsPerTenant ?? threeQuarters(parsed.data)
+    return Object.freeze({ ...parsed.data, maxConnectionsPerTenant })
+  }
   const issues = parsed.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }))
   throw new FreeholdError(
     'config_invalid',
     `Wrong options of the router: ${issues.map((issue) => `${issue.path}: ${issue.message}`).join('; ')}.`,
     { issues },
   )
+}
+
+function threeQuarters({ maxConnections, maxConnectionsPerDatabase }: ParsedLimits): number {
+  return Math.max(1, Math.floor((Math.min(maxConnections, maxConnectionsPerDatabase) * 3) / 4))
 }

@@ -1,15 +1,23 @@
-import { canonicalTenantId, FreeholdError, type TenantId, tenantIdSchema } from '@freehold/contract'
+import {
+  canonicalTenantId,
+  type DataDatabaseId,
+  FreeholdError,
+  type TenantId,
+  tenantIdSchema,
+} from '@freehold/contract'
 import { RecentMap } from '@freehold/postgres'
 import { Kysely } from 'kysely'
-import { DatabasePools } from './connections/database-pools.ts'
+import { type DatabaseConnections, DatabasePools } from './connections/database-pools.ts'
 import type { FreeholdDatabase } from './context/tenant-context.ts'
 import { Entering } from './entry/entering.ts'
 import { Holds } from './entry/holds.ts'
 import { TenantDialect } from './entry/tenant-dialect.ts'
+import type { RouterMetrics } from './metrics/router-metrics.ts'
 import type { Tenant } from './placement/placement.ts'
 import { PlacementCache } from './placement/placement-cache.ts'
 import type { PlacementChange } from './placement/placement-source.ts'
 import { Subscription } from './placement/subscription.ts'
+import { WarmStart } from './placement/warm-start.ts'
 import { TableCatalog } from './predicates/declared-tables.ts'
 import { TenantPredicates } from './predicates/tenant-predicates.ts'
 import { parseRouterOptions, type RouterLimits, type RouterOptions } from './router-options.ts'
@@ -47,8 +55,17 @@ export interface Router<DB = FreeholdDatabase> {
    */
   tenant(tenantId: string): Promise<Tenant>
 
-  /** Connections to each data database, by its id: for health checks and tests. */
-  connections(): ReturnType<DatabasePools['counts']>
+  /**
+   * Fulfilled when the warm start is through or has failed, and at once when none is asked for. Requests need not
+   * wait for it: those whose tenant is not loaded yet ask the catalog.
+   */
+  ready(): Promise<void>
+
+  /** Connections to each data database in use, by its id: for health checks and tests. */
+  connections(): ReadonlyMap<DataDatabaseId, DatabaseConnections>
+
+  /** What the router does and has done, for `@freehold/tenancy/metrics` or whatever else measures. */
+  metrics(): RouterMetrics
 
   /** Lets work under way finish, takes no more, and closes every connection. */
   close(): Promise<void>
@@ -76,19 +93,27 @@ class TenantRouter<DB> implements Router<DB> {
   readonly #holds = new Holds()
   readonly #entering: Entering
   readonly #subscription: Subscription
+  readonly #warmStart: WarmStart
   readonly #instances = new RecentMap<string, Kysely<DB>>(MAX_INSTANCES)
 
   constructor(options: RouterOptions) {
     this.#limits = parseRouterOptions(options)
     this.#kysely = options.kysely ?? {}
     this.#tables = options.tables && new TableCatalog(options.tables)
-    this.#placements = new PlacementCache(options.source, this.#limits.entrySecret)
-    this.#pools = new DatabasePools({
-      maxConnections: this.#limits.maxConnectionsPerDatabase,
-      waitMs: this.#limits.connectionWaitMs,
-    })
+    this.#placements = new PlacementCache(
+      options.source,
+      this.#limits.entrySecret,
+      this.#limits.maxCachedTenants,
+    )
+    this.#pools = new DatabasePools(this.#limits)
     this.#entering = new Entering(this.#placements, this.#pools, this.#holds, this.#limits)
     this.#subscription = new Subscription(options.source, (change) => this.#changed(change))
+    this.#warmStart = new WarmStart(
+      options.source,
+      this.#placements,
+      this.#limits.warmStart?.tenants,
+      this.#subscription.attempted,
+    )
   }
 
   forTenant(tenantId: string): Kysely<DB> {
@@ -111,11 +136,26 @@ class TenantRouter<DB> implements Router<DB> {
     return (await this.#placements.resolve(parseTenantId(tenantId))).tenant
   }
 
-  connections(): ReturnType<DatabasePools['counts']> {
-    return this.#pools.counts()
+  ready(): Promise<void> {
+    return this.#warmStart.finished
+  }
+
+  connections(): ReadonlyMap<DataDatabaseId, DatabaseConnections> {
+    return this.#pools.databases()
+  }
+
+  metrics(): RouterMetrics {
+    return {
+      databases: this.#pools.databases(),
+      connections: this.#pools.totals(),
+      placements: this.#placements.counters(),
+      warmStart: { state: this.#warmStart.state, loaded: this.#warmStart.loaded },
+      heldTenants: this.#holds.size,
+    }
   }
 
   async close(): Promise<void> {
+    this.#warmStart.stop()
     await Promise.all([this.#pools.close(), this.#subscription.close()])
   }
 

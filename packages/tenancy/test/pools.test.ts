@@ -12,7 +12,12 @@ const two = await createItemsDatabase(prepared, 'two')
 const tenantId = newTenantId()
 const toOne = routeTo(one, tenantId)
 const toTwo = routeTo(two, tenantId)
-const limits = { maxConnections: 2, waitMs: 200 }
+const limits = {
+  maxConnections: 2,
+  maxConnectionsPerDatabase: 2,
+  maxConnectionsPerTenant: 2,
+  connectionWaitMs: 200,
+}
 
 const sessions = () =>
   withClient(one.superuser, 'test', async (client) => {
@@ -26,18 +31,22 @@ t.test('one pool a database, kept as long as it is used', async (t) => {
   const pools = new DatabasePools(limits)
   t.equal(pools.for(toOne), pools.for({ ...toOne, address: { ...toOne.address } }))
   t.not(pools.for(toOne), pools.for(toTwo))
-  const first = await pools.for(toOne).acquire()
-  const second = await pools.for(toOne).acquire()
+  const first = await pools.for(toOne).acquire(tenantId, undefined)
+  const second = await pools.for(toOne).acquire(tenantId, undefined)
   pools.for(toOne).release(first)
-  t.same(pools.counts().get(one.id), { size: 2, idle: 1, waiting: 0 })
+  t.match(pools.databases().get(one.id), { size: 2, idle: 1, waiting: 0 })
   pools.sweep(performance.now() - 10_000)
-  t.same(pools.counts().get(one.id), { size: 2, idle: 1, waiting: 0 }, 'used just now')
-  t.notOk(pools.counts().has(two.id), 'a pool without connections is forgotten')
+  t.match(pools.databases().get(one.id), { size: 2, idle: 1, waiting: 0 }, 'used just now')
   pools.sweep(performance.now() + 1)
-  t.same(pools.counts().get(one.id), { size: 1, idle: 0, waiting: 0 }, 'what is lent stays')
+  t.match(pools.databases().get(one.id), { size: 1, idle: 0, waiting: 0 }, 'what is lent stays')
+  t.notOk(pools.databases().has(two.id), 'a pool without connections is forgotten')
   pools.for(toOne).release(second)
   pools.sweep(performance.now() + 1)
-  t.equal(pools.counts().size, 0)
+  t.equal(pools.databases().get(one.id)?.idle, 0)
+  while (pools.totals().used > 0) await sleep(5)
+  pools.sweep(performance.now() + 1)
+  t.equal(pools.databases().size, 0)
+  t.match(pools.totals(), { used: 0, counters: { connects: 2, closed: { unused: 2 } } }, 'what it did is not')
   await pools.close()
   t.equal(await sessions(), 0)
   t.throws(() => pools.for(toOne), { code: 'database_unavailable' })
@@ -46,15 +55,15 @@ t.test('one pool a database, kept as long as it is used', async (t) => {
 t.test('a database with a new address gets a new pool, and the old one ends', async (t) => {
   const pools = new DatabasePools(limits)
   const before = pools.for(toOne)
-  const lent = await before.acquire()
+  const lent = await before.acquire(tenantId, undefined)
   const moved = { ...toOne, address: toTwo.address }
   const after = pools.for(moved)
   t.not(after, before)
-  const connection = await after.acquire()
+  const connection = await after.acquire(tenantId, undefined)
   const { rows } = await connection.client.query('select current_database() as name')
   t.same(rows, [{ name: 'two' }])
   after.release(connection)
-  await t.rejects(before.acquire(), { name: 'ConnectFailedError' })
+  await t.rejects(before.acquire(tenantId, undefined), { name: 'ConnectFailedError' })
   before.release(lent)
   await pools.close()
   t.equal(await sessions(), 0)
@@ -64,25 +73,28 @@ t.test('a connection comes back as it was given, or not at all', async (t) => {
   const pools = new DatabasePools(limits)
   t.teardown(() => pools.close())
   const pool = pools.for(toOne)
-  const connection = await pool.acquire()
+  const connection = await pool.acquire(tenantId, undefined)
   await connection.client.query('set statement_timeout = 12345')
   connection.tainted = true
   pool.release(connection)
   t.throws(() => pool.release(connection), /released twice/)
-  t.equal(pool.take(), undefined, 'not before it is clean')
-  const again = await pool.acquire()
+  t.equal(pool.take(tenantId, undefined), undefined, 'not before it is clean')
+  const again = await pool.acquire(tenantId, undefined)
   const { rows } = await again.client.query('show statement_timeout')
   t.same(rows, [{ statement_timeout: '0' }])
   await again.client.query('begin')
   pool.release(again)
   t.ok(again.broken, 'not with a transaction open')
   await sleep(20)
-  const [third, fourth] = await Promise.all([pool.acquire(), pool.acquire()])
-  await t.rejects(pool.acquire(), { code: 'connection_budget_exhausted' })
-  const waiting = pool.acquire()
+  const [third, fourth] = await Promise.all([
+    pool.acquire(tenantId, undefined),
+    pool.acquire(tenantId, undefined),
+  ])
+  await t.rejects(pool.acquire(tenantId, undefined), { code: 'connection_budget_exhausted' })
+  const waiting = pool.acquire(tenantId, undefined)
   pool.release(third)
   t.equal(await waiting, third, 'handed on')
   pool.release(third)
   pool.release(fourth)
-  t.same(pools.counts().get(one.id), { size: 2, idle: 2, waiting: 0 })
+  t.match(pools.databases().get(one.id), { size: 2, idle: 2, waiting: 0 })
 })

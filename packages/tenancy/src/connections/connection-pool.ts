@@ -1,104 +1,141 @@
-import { FreeholdError } from '@freehold/contract'
+import type { TenantId } from '@freehold/contract'
 import { clientConfig, type DatabaseAddress, preparedStatements } from '@freehold/postgres'
 import pg from 'pg'
+import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
+import { budgetExhausted, ConnectFailedError } from './connection-errors.ts'
+import { IdleConnections } from './idle-connections.ts'
+import { type CloseReason, type ConnectionLimit, newCounters, type PoolCounters } from './pool-counters.ts'
+import { type ConnectionState, NO_PLANS, PooledConnection } from './pooled-connection.ts'
+import { type Waiter, WaitQueue } from './wait-queue.ts'
 
 export interface PoolLimits {
+  /** Connections to the database, at most. */
   readonly maxConnections: number
+  /** Connections that one tenant may have of them, at most. */
+  readonly maxConnectionsPerTenant: number
   /** How long to wait for a connection, in ms. */
   readonly waitMs: number
-}
-
-/** No connection could be made; nothing was sent. */
-export class ConnectFailedError extends Error {
-  override readonly name = 'ConnectFailedError'
-  /** How long it took to find out. */
-  readonly tookMs: number
-
-  constructor(tookMs: number, cause: unknown) {
-    super('No connection to the database could be made.', { cause })
-    this.tookMs = tookMs
-  }
-}
-
-/** A connection of a pool, in the hands of one piece of work at a time. */
-export interface PooledConnection {
-  readonly client: pg.Client
-  /** Set before a statement is sent that may change the session; the session is then reset on release. */
-  tainted: boolean
-  /** Set when the connection must not be used again. */
-  broken: boolean
-}
-
-interface IdleConnection {
-  readonly connection: PooledConnection
-  readonly since: number
-}
-
-interface Waiter {
-  readonly resolve: (connection: PooledConnection) => void
-  readonly reject: (error: Error) => void
-  readonly timer: NodeJS.Timeout
 }
 
 const APPLICATION_NAME = 'freehold-router'
 const CLOSE_TIMEOUT_MS = 1_000
 
 /**
- * The connections to one data database, as the application's role. Beyond what `pg.Pool` does it hands out an idle
- * connection without a tick in between, tells "no room" from "no database", and takes a connection back only in the
- * state in which it was given: no transaction open, and the session reset if anything may have changed it.
+ * The connections to one data database, as the application's role, within the budget of the process. Beyond what
+ * `pg.Pool` does it hands out an idle connection without a tick in between, tells "no room" from "no database", keeps
+ * one tenant from taking all, and takes a connection back only in the state in which it was given: no transaction
+ * open, and the session reset if anything may have changed it. The states are those of {@link PooledConnection}.
+ *
+ * Invariants, whenever nothing of it is running:
+ *
+ * - **P1** connecting + idle + lent + resetting = `size`, and `size` + `ending` is at most the database's maximum.
+ * - **P2** Nobody waits who could have an idle connection: those who wait beside one are of tenants at their maximum.
+ * - **P3** A tenant has at most as many connections lent as it may.
+ * - **P4** Whoever waits is served, refused after `waitMs`, or told that no connection can be made.
  */
-export class ConnectionPool {
+export class ConnectionPool implements BudgetMember {
   readonly address: DatabaseAddress
+  readonly counters: PoolCounters = newCounters()
   readonly #limits: PoolLimits
-  /** The most recently used last, so that connections that are not needed grow old. */
-  readonly #idle: IdleConnection[] = []
-  readonly #waiting: Waiter[] = []
-  readonly #lent = new Set<PooledConnection>()
-  #size = 0
+  readonly #budget: ConnectionBudget
+  readonly #idle = new IdleConnections()
+  readonly #waiting = new WaitQueue()
+  /** All but those that are ending. */
+  readonly #connections = new Set<PooledConnection>()
   #connecting = 0
-  /** Connections that are no longer counted, but whose socket is still open. */
+  #resetting = 0
+  #lent = 0
   #ending = 0
+  /** The last attempt to connect has failed: the next are made one at a time. */
+  #failing = false
+  #usedAt = performance.now()
   #closed: { readonly resolve: () => void; readonly promise: Promise<void> } | undefined
+  /** Given to the queue; how many more connections a tenant may have. */
+  readonly #room = (tenantId: TenantId) => this.#limits.maxConnectionsPerTenant - this.#lentTo(tenantId)
 
-  constructor(address: DatabaseAddress, limits: PoolLimits) {
+  constructor(address: DatabaseAddress, limits: PoolLimits, budget: ConnectionBudget) {
     this.address = address
     this.#limits = limits
+    this.#budget = budget
   }
 
-  /** Connections that exist or are being made. */
+  /** Connections that exist or are being made, without those being closed. */
   get size(): number {
-    return this.#size
+    return this.#connections.size
   }
 
-  get idle(): number {
-    return this.#idle.length
+  get open(): number {
+    return this.#connections.size + this.#ending
   }
 
   get waiting(): number {
-    return this.#waiting.length
+    return this.#waiting.size
   }
 
-  /** An idle connection, if there is one. */
-  take(): PooledConnection | undefined {
-    const connection = this.#idle.pop()?.connection
-    if (connection) this.#lent.add(connection)
+  /** How many connections are in which state. */
+  get states(): Readonly<Record<ConnectionState, number>> {
+    return {
+      connecting: this.#connecting,
+      idle: this.#idle.size,
+      lent: this.#lent,
+      resetting: this.#resetting,
+      ending: this.#ending,
+    }
+  }
+
+  get need(): number {
+    if (this.#waiting.size === 0) return 0
+    const possible = Math.min(
+      this.#limits.maxConnections - this.open,
+      this.#failing ? 1 - this.#connecting : this.#limits.maxConnections,
+    )
+    if (possible <= 0) return 0
+    return Math.max(0, this.#waiting.demand(this.#room, possible + this.#connecting) - this.#connecting)
+  }
+
+  get waitingSince(): number | undefined {
+    return this.#waiting.first(this.#room)?.since
+  }
+
+  get idleSince(): number | undefined {
+    return this.#idle.oldest?.idleSince
+  }
+
+  /**
+   * An idle connection, if there is one that the tenant may have.
+   *
+   * @param affinity the schema whose plans the work can use; undefined for work on the shared tables.
+   */
+  take(tenantId: TenantId, affinity: string | undefined): PooledConnection | undefined {
+    if (this.#idle.size === 0) return undefined
+    // Nobody has to be counted while fewer are lent to all than one may have.
+    if (this.#lent >= this.#limits.maxConnectionsPerTenant && this.#room(tenantId) <= 0) return undefined
+    const connection = this.#idle.take(affinity)
+    if (connection === undefined) return undefined
+    this.#lent++
+    connection.state = 'lent'
+    connection.tenantId = tenantId
+    connection.affinity = affinity
     return connection
   }
 
   /**
+   * An idle connection, or the next one.
+   *
    * @throws ConnectFailedError when the database cannot be reached.
-   * @throws FreeholdError `connection_budget_exhausted` when none became free in time.
+   * @throws FreeholdError `connection_budget_exhausted` when none became free in time; `details.limit` says which
+   * maximum was in the way.
    */
-  acquire(): Promise<PooledConnection> {
-    const connection = this.take()
+  acquire(tenantId: TenantId, affinity: string | undefined): Promise<PooledConnection> {
+    const connection = this.take(tenantId, affinity)
     if (connection) return Promise.resolve(connection)
     if (this.#closed) return Promise.reject(new ConnectFailedError(0, new Error('The pool is closed.')))
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#giveUp(waiter), this.#limits.waitMs)
-      const waiter: Waiter = { resolve, reject, timer }
-      this.#waiting.push(waiter)
-      this.#connectAsNeeded()
+      const waiter: Waiter = { tenantId, affinity, since: performance.now(), resolve, reject, timer }
+      this.counters.waits++
+      this.#waiting.add(waiter)
+      this.grow()
     })
   }
 
@@ -108,19 +145,43 @@ export class ConnectionPool {
    * @throws Error when it was not lent: given back twice, it would be lent to two.
    */
   release(connection: PooledConnection): void {
-    if (!this.#lent.delete(connection)) throw new Error('The connection was released twice.')
+    if (connection.state !== 'lent') throw new Error('The connection was released twice.')
+    this.#lent--
     if (connection.broken || connection.client.getTransactionStatus() !== 'I') {
-      this.#destroy(connection)
+      this.#end(connection, 'broken')
     } else if (connection.tainted) {
       void this.#reset(connection)
     } else {
       this.#offer(connection)
+      return
     }
+    // Its tenant may have another one now.
+    this.#serve()
+  }
+
+  /** Whether it has done nothing since `time`, and has nothing left. */
+  isUnusedSince(time: number): boolean {
+    return this.open + this.#waiting.size === 0 && this.#usedAt < time
   }
 
   /** Closes connections that have been idle since before `time`. */
   closeIdleSince(time: number): void {
-    while (this.#idle[0] && this.#idle[0].since < time) this.#destroy(this.#idle[0].connection)
+    this.#closeIdle(time, 'unused')
+  }
+
+  evictOldest(): void {
+    const { oldest } = this.#idle
+    if (!oldest) return
+    this.#idle.remove(oldest)
+    this.#end(oldest, 'evicted')
+  }
+
+  /** Opens as many connections as are needed and allowed. */
+  grow(): void {
+    while (this.need > 0) {
+      if (!this.#budget.claim(this)) return
+      void this.#connect()
+    }
   }
 
   /** Lets work under way finish, and closes every connection. */
@@ -128,107 +189,169 @@ export class ConnectionPool {
     if (!this.#closed) {
       const { promise, resolve } = Promise.withResolvers<void>()
       this.#closed = { promise, resolve }
-      this.closeIdleSince(Number.POSITIVE_INFINITY)
+      this.#closeIdle(Number.POSITIVE_INFINITY, 'shutdown')
       this.#settleClosed()
     }
     return this.#closed.promise
   }
 
-  #connectAsNeeded(): void {
-    while (this.#waiting.length > this.#connecting && this.#size < this.#limits.maxConnections) {
-      void this.#connect()
-    }
-  }
-
   async #connect(): Promise<void> {
-    this.#size++
     this.#connecting++
     const start = performance.now()
     const client = new pg.Client(clientConfig(this.address, APPLICATION_NAME))
-    const connection: PooledConnection = { client, tainted: false, broken: false }
+    const connection = new PooledConnection(client)
+    this.#connections.add(connection)
+    client.on('error', () => this.#lost(connection))
+    client.on('end', () => this.#lost(connection))
     try {
-      client.on('error', () => this.#lost(connection))
-      client.on('end', () => this.#lost(connection))
       await client.connect()
-      this.#connecting--
-      this.#offer(connection)
     } catch (error) {
       this.#connecting--
-      this.#size--
-      const waiter = this.#waiting.shift()
-      clearTimeout(waiter?.timer)
-      waiter?.reject(new ConnectFailedError(performance.now() - start, error))
-      this.#connectAsNeeded()
-      this.#settleClosed()
-    }
-  }
-
-  /** Gives a connection to whoever has waited longest, or keeps it. */
-  #offer(connection: PooledConnection): void {
-    if (connection.broken) {
-      this.#destroy(connection)
+      this.#failing = true
+      this.counters.connectFailures++
+      const failure = new ConnectFailedError(performance.now() - start, error)
+      const waiter = this.#waiting.first(this.#room)
+      if (waiter) this.#dismiss(waiter).reject(failure)
+      this.#end(connection, 'broken')
       return
     }
-    const waiter = this.#waiting.shift()
-    if (waiter) {
-      clearTimeout(waiter.timer)
-      this.#lent.add(connection)
-      waiter.resolve(connection)
-    } else if (this.#closed) {
-      this.#destroy(connection)
-    } else {
-      this.#idle.push({ connection, since: performance.now() })
+    this.#connecting--
+    this.#failing = false
+    this.counters.connects++
+    connection.connectedAt = performance.now()
+    this.#offer(connection)
+    this.grow()
+  }
+
+  /** Gives a connection to whoever has waited longest, or to another database, or keeps it. */
+  #offer(connection: PooledConnection): void {
+    connection.state = 'idle'
+    connection.idleSince = performance.now()
+    this.#idle.add(connection)
+    if (this.#waiting.size > 0 || this.#budget.contended || this.#closed || connection.broken) this.#serve()
+  }
+
+  /** Sees to it that no connection is idle that somebody waits for, here or elsewhere. */
+  #serve(): void {
+    for (let next = this.#idle.youngest; next; next = this.#idle.youngest) {
+      if (next.broken) {
+        this.#idle.remove(next)
+        this.#end(next, 'broken')
+        continue
+      }
+      if (this.#budget.contended && this.#budget.wouldRather(this, next.connectedAt)) {
+        this.#idle.remove(next)
+        this.#end(next, 'evicted')
+        continue
+      }
+      const waiter = this.#waiting.first(this.#room)
+      const connection = waiter && this.take(waiter.tenantId, waiter.affinity)
+      if (!connection) break
+      this.#dismiss(waiter).resolve(connection)
     }
+    if (this.#closed) this.#closeIdle(Number.POSITIVE_INFINITY, 'shutdown')
+    this.grow()
   }
 
   /** Nothing of one tenant's session may reach the next: settings, cursors, prepared statements, locks, channels. */
   async #reset(connection: PooledConnection): Promise<void> {
-    try {
-      await connection.client.query('discard all')
-      preparedStatements(connection.client).clear()
-      connection.tainted = false
-      this.#offer(connection)
-    } catch {
-      this.#destroy(connection)
+    connection.state = 'resetting'
+    this.#resetting++
+    const clean = await connection.client.query('discard all').then(
+      () => true,
+      () => false,
+    )
+    this.#resetting--
+    if (!clean) {
+      this.#end(connection, 'broken')
+      this.#serve()
+      return
     }
+    preparedStatements(connection.client).clear()
+    connection.tainted = false
+    connection.affinity = NO_PLANS
+    this.#offer(connection)
   }
 
   /** Somebody may be at work with it; then it is closed when it is released. */
   #lost(connection: PooledConnection): void {
     connection.broken = true
-    if (this.#idle.some((idle) => idle.connection === connection)) this.#destroy(connection)
+    if (connection.state === 'idle' && this.#idle.remove(connection)) this.#end(connection, 'broken')
   }
 
-  #destroy(connection: PooledConnection): void {
+  #closeIdle(before: number, reason: CloseReason): void {
+    for (let next = this.#idle.oldest; next && next.idleSince < before; next = this.#idle.oldest) {
+      this.#idle.remove(next)
+      this.#end(next, reason)
+    }
+  }
+
+  /** For connections that are neither lent nor idle any more. Its place is free when the server has hung up. */
+  #end(connection: PooledConnection, reason: CloseReason): void {
+    connection.state = 'ending'
     connection.broken = true
-    const index = this.#idle.findIndex((idle) => idle.connection === connection)
-    if (index >= 0) this.#idle.splice(index, 1)
-    this.#size--
-    void this.#end(connection.client)
-    this.#connectAsNeeded()
+    this.#connections.delete(connection)
+    this.#ending++
+    this.#usedAt = performance.now()
+    this.counters.closed[reason]++
+    this.#budget.ending()
+    void hangUp(connection.client).then(() => {
+      this.#ending--
+      this.#budget.ended(this)
+      this.#settleClosed()
+    })
   }
 
-  async #end(client: pg.Client): Promise<void> {
-    this.#ending++
-    // A peer that has vanished never answers the farewell.
-    const timer = setTimeout(() => client.connection.stream.destroy(), CLOSE_TIMEOUT_MS)
-    await client.end().catch(() => undefined)
-    clearTimeout(timer)
-    this.#ending--
-    this.#settleClosed()
+  #dismiss(waiter: Waiter): Waiter {
+    clearTimeout(waiter.timer)
+    this.#waiting.remove(waiter)
+    this.counters.waitedMs += performance.now() - waiter.since
+    this.#usedAt = performance.now()
+    return waiter
   }
 
   #giveUp(waiter: Waiter): void {
-    this.#waiting.splice(this.#waiting.indexOf(waiter), 1)
-    const reason = `No connection within ${this.#limits.waitMs} ms.`
-    waiter.reject(
-      this.#size > this.#connecting
-        ? new FreeholdError('connection_budget_exhausted', reason, { retryAfterSeconds: 1 })
-        : new ConnectFailedError(this.#limits.waitMs, new Error(reason)),
-    )
+    const limit = this.#limitInTheWayOf(waiter)
+    this.#dismiss(waiter)
+    const waitedMs = this.#limits.waitMs
+    if (limit === undefined) {
+      waiter.reject(new ConnectFailedError(waitedMs, new Error(`No connection within ${waitedMs} ms.`)))
+    } else {
+      this.counters.timeouts[limit]++
+      waiter.reject(budgetExhausted(limit, this.#maximum(limit), waitedMs))
+    }
+    this.#settleClosed()
+  }
+
+  /** @returns undefined when what is in the way is the database itself, which does not let us in. */
+  #limitInTheWayOf(waiter: Waiter): ConnectionLimit | undefined {
+    if (this.#room(waiter.tenantId) <= 0) return 'tenant'
+    if (this.#connecting > 0 && (this.#failing || this.#connecting === this.size)) return undefined
+    if (this.open >= this.#limits.maxConnections) return 'database'
+    return this.#budget.used >= this.#budget.max ? 'process' : undefined
+  }
+
+  #maximum(limit: ConnectionLimit): number {
+    if (limit === 'process') return this.#budget.max
+    return limit === 'tenant' ? this.#limits.maxConnectionsPerTenant : this.#limits.maxConnections
+  }
+
+  #lentTo(tenantId: TenantId): number {
+    let lent = 0
+    for (const connection of this.#connections) {
+      if (connection.state === 'lent' && connection.tenantId === tenantId) lent++
+    }
+    return lent
   }
 
   #settleClosed(): void {
-    if (this.#size + this.#ending + this.#waiting.length === 0) this.#closed?.resolve()
+    if (this.open + this.#waiting.size === 0) this.#closed?.resolve()
   }
+}
+
+/** Closes a connection, and returns when it is closed. A peer that has vanished never answers the farewell. */
+async function hangUp(client: pg.Client): Promise<void> {
+  const timer = setTimeout(() => client.connection.stream.destroy(), CLOSE_TIMEOUT_MS)
+  await client.end().catch(() => undefined)
+  clearTimeout(timer)
 }

@@ -1,22 +1,75 @@
-import { FreeholdError } from '@freehold/contract'
+import { type DataDatabaseId, FreeholdError, type RegionId } from '@freehold/contract'
 import { sameAddress } from '../placement/placement.ts'
 import type { Route } from '../placement/placement-source.ts'
-import { ConnectionPool, type PoolLimits } from './connection-pool.ts'
+import { ConnectionBudget } from './connection-budget.ts'
+import { ConnectionPool } from './connection-pool.ts'
+import { addCounters, copyCounters, newCounters, type PoolCounters } from './pool-counters.ts'
+import type { ConnectionState } from './pooled-connection.ts'
 
 const IDLE_MS = 30_000
 const SWEEP_MS = 5_000
 
-/** One pool a data database, made when somebody is first routed there and dropped when nobody is any more. */
+export interface ConnectionLimits {
+  /** Connections to all databases together, at most. */
+  readonly maxConnections: number
+  /** Connections to one database, at most. */
+  readonly maxConnectionsPerDatabase: number
+  /** Connections of one tenant to a database that it shares, at most. */
+  readonly maxConnectionsPerTenant: number
+  /** How long to wait for a connection, in ms. */
+  readonly connectionWaitMs: number
+}
+
+/** Whether a database holds many tenants or one. */
+export type DatabaseKind = 'pool' | 'silo'
+
+/** The connections to one data database at a moment. */
+export interface DatabaseConnections extends Readonly<Record<ConnectionState, number>> {
+  readonly region: RegionId
+  readonly kind: DatabaseKind
+  /** Connections that exist or are being made, without those being closed. */
+  readonly size: number
+  /** Requests that wait for one. */
+  readonly waiting: number
+  /** What has happened since somebody was first routed there, or was again after a time without use. */
+  readonly counters: Readonly<PoolCounters>
+}
+
+/** The connections of a process to all data databases at a moment. */
+export interface ConnectionTotals extends Readonly<Record<ConnectionState, number>> {
+  /** How many there may be. */
+  readonly maximum: number
+  /** How many there are, those being made and those being closed included. */
+  readonly used: number
+  readonly waiting: number
+  /** What has happened since the router was made. */
+  readonly counters: Readonly<PoolCounters>
+}
+
+interface Member {
+  readonly pool: ConnectionPool
+  readonly region: RegionId
+  readonly kind: DatabaseKind
+}
+
+/**
+ * One pool a data database, made when somebody is first routed there and dropped when nobody is any more; all of
+ * them under the budget of the process.
+ */
 export class DatabasePools {
-  readonly #limits: PoolLimits
-  readonly #pools = new Map<string, ConnectionPool>()
+  readonly #limits: ConnectionLimits
+  readonly #budget: ConnectionBudget
+  readonly #members = new Map<DataDatabaseId, Member>()
   /** Pools that take no new work but have not finished theirs. */
-  readonly #closing = new Set<Promise<void>>()
+  readonly #closing = new Map<ConnectionPool, Promise<void>>()
+  /** Of the pools that are no more. */
+  readonly #past = newCounters()
   readonly #sweeper: NodeJS.Timeout
   #closed = false
 
-  constructor(limits: PoolLimits) {
+  constructor(limits: ConnectionLimits) {
     this.#limits = limits
+    this.#budget = new ConnectionBudget(limits.maxConnections)
     this.#sweeper = setInterval(() => this.sweep(performance.now() - IDLE_MS), SWEEP_MS)
     this.#sweeper.unref()
   }
@@ -28,26 +81,59 @@ export class DatabasePools {
    */
   for(route: Route): ConnectionPool {
     if (this.#closed) throw new FreeholdError('database_unavailable', 'The router is closed.')
-    const pool = this.#pools.get(route.dataDatabaseId)
-    if (pool && sameAddress(pool.address, route.address)) return pool
-    if (pool) this.#close(pool)
-    const fresh = new ConnectionPool(route.address, this.#limits)
-    this.#pools.set(route.dataDatabaseId, fresh)
-    return fresh
+    const known = this.#members.get(route.dataDatabaseId)
+    if (known && sameAddress(known.pool.address, route.address)) return known.pool
+    if (known) void this.#close(known.pool)
+    const kind = route.isolation === 'silo' ? 'silo' : 'pool'
+    const pool = this.#newPool(route, kind)
+    this.#members.set(route.dataDatabaseId, { pool, region: route.region, kind })
+    return pool
   }
 
-  /** Counts of the connections to every database that has any, by its id. */
-  counts(): ReadonlyMap<string, { readonly size: number; readonly idle: number; readonly waiting: number }> {
+  /** The connections to every database in use, by its id. */
+  databases(): ReadonlyMap<DataDatabaseId, DatabaseConnections> {
     return new Map(
-      [...this.#pools].map(([id, pool]) => [id, { size: pool.size, idle: pool.idle, waiting: pool.waiting }]),
+      [...this.#members].map(([id, { pool, region, kind }]) => [
+        id,
+        {
+          region,
+          kind,
+          size: pool.size,
+          ...pool.states,
+          waiting: pool.waiting,
+          counters: copyCounters(pool.counters),
+        },
+      ]),
     )
   }
 
-  /** Closes connections that have been idle since before `time`, and forgets pools that have none left. */
+  totals(): ConnectionTotals {
+    const states = { connecting: 0, idle: 0, lent: 0, resetting: 0, ending: 0 }
+    const counters = copyCounters(this.#past)
+    let waiting = 0
+    for (const pool of [
+      ...[...this.#members.values()].map((member) => member.pool),
+      ...this.#closing.keys(),
+    ]) {
+      const { connecting, idle, lent, resetting, ending } = pool.states
+      states.connecting += connecting
+      states.idle += idle
+      states.lent += lent
+      states.resetting += resetting
+      states.ending += ending
+      waiting += pool.waiting
+      addCounters(counters, pool.counters)
+    }
+    return { maximum: this.#budget.max, used: this.#budget.used, ...states, waiting, counters }
+  }
+
+  /** Closes connections that have been idle since before `time`, and forgets pools that nobody has used since. */
   sweep(time: number): void {
-    for (const [id, pool] of this.#pools) {
+    for (const [id, { pool }] of this.#members) {
       pool.closeIdleSince(time)
-      if (pool.size === 0 && pool.waiting === 0) this.#pools.delete(id)
+      if (!pool.isUnusedSince(time)) continue
+      this.#members.delete(id)
+      addCounters(this.#past, pool.counters)
     }
   }
 
@@ -55,14 +141,28 @@ export class DatabasePools {
   async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#sweeper)
-    for (const pool of this.#pools.values()) this.#close(pool)
-    this.#pools.clear()
-    await Promise.all(this.#closing)
+    for (const { pool } of this.#members.values()) void this.#close(pool)
+    this.#members.clear()
+    await Promise.all(this.#closing.values())
   }
 
-  #close(pool: ConnectionPool): void {
+  #newPool(route: Route, kind: DatabaseKind): ConnectionPool {
+    const { maxConnections, maxConnectionsPerDatabase, maxConnectionsPerTenant, connectionWaitMs } =
+      this.#limits
+    const limits = {
+      maxConnections: Math.min(maxConnections, maxConnectionsPerDatabase),
+      // Whoever has a database alone has no neighbours to be spared.
+      maxConnectionsPerTenant: kind === 'silo' ? maxConnectionsPerDatabase : maxConnectionsPerTenant,
+      waitMs: connectionWaitMs,
+    }
+    return new ConnectionPool(route.address, limits, this.#budget)
+  }
+
+  async #close(pool: ConnectionPool): Promise<void> {
     const closed = pool.close()
-    this.#closing.add(closed)
-    void closed.then(() => this.#closing.delete(closed))
+    this.#closing.set(pool, closed)
+    await closed
+    this.#closing.delete(pool)
+    addCounters(this.#past, pool.counters)
   }
 }

@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FreeholdError, type TenantId } from '@freehold/contract'
 import { ConnectionLostError, type Entry, EntryRefusedError, scopedQuery } from '@freehold/postgres'
-import {
-  ConnectFailedError,
-  type ConnectionPool,
-  type PooledConnection,
-} from '../connections/connection-pool.ts'
+import { ConnectFailedError } from '../connections/connection-errors.ts'
+import type { ConnectionPool } from '../connections/connection-pool.ts'
 import type { DatabasePools } from '../connections/database-pools.ts'
+import type { PooledConnection } from '../connections/pooled-connection.ts'
 import { publishHeld } from '../events.ts'
 import type { Placement } from '../placement/placement.ts'
 import type { PlacementCache } from '../placement/placement-cache.ts'
@@ -81,7 +79,8 @@ export class Entering {
   async #once<T>(placement: Placement, mode: Entry['mode'], work: Work<T>): Promise<T> {
     const entry = placement.entry(mode)
     const pool = this.#pools.for(placement.route)
-    const connection = pool.take() ?? (await pool.acquire())
+    const { schema, route } = placement
+    const connection = pool.take(route.tenantId, schema) ?? (await pool.acquire(route.tenantId, schema))
     try {
       return await work({ placement, pool, connection }, entry)
     } catch (error) {

@@ -1,10 +1,11 @@
 import { FreeholdError, type TenantId } from '@freehold/contract'
-import { type DatabaseAddress, RecentMap } from '@freehold/postgres'
+import { RecentMap } from '@freehold/postgres'
 import { publishPlacementChanged } from '../events.ts'
 import { Placement, sameAddress, sameRoute } from './placement.ts'
-import type { PlacementChange, PlacementSource, Route } from './placement-source.ts'
+import type { PlacementChange, PlacementSource, Route, RoutePage } from './placement-source.ts'
+import { SecondChanceMap } from './second-chance-map.ts'
+import { within } from './within.ts'
 
-const MAX_TENANTS = 100_000
 const MAX_REFUSED = 10_000
 /** How long "there is no such tenant" and "it is suspended" are believed. */
 const REFUSED_MS = 1_000
@@ -20,12 +21,33 @@ const OUT_OF_DATE = 0
 interface Known {
   readonly placement: Placement
   /** The cache's generation when the look-up of this placement began. */
-  readonly generation: number
+  generation: number
+  used: boolean
 }
 
 interface Refusal {
   readonly code: 'tenant_not_found' | 'tenant_suspended'
   readonly until: number
+}
+
+/** What the cache holds, and what has happened since it was made. */
+export interface PlacementCounters {
+  /** Tenants that are remembered. */
+  cached: number
+  /** Requests whose tenant was known. */
+  hits: number
+  /** Requests that waited for the catalog. */
+  misses: number
+  /** Requests of tenants that are remembered not to exist, or to be suspended. */
+  negativeHits: number
+  /** Requests served by what was known before, because the catalog did not answer. */
+  staleServes: number
+  /** Times that a data database refused a placement, or could not be reached, so that the catalog was asked again. */
+  rereads: number
+  /** Questions to the catalog; fewer than misses, as those who ask at the same time share one. */
+  lookups: number
+  /** Questions that the catalog did not answer. */
+  lookupErrors: number
 }
 
 /**
@@ -36,24 +58,56 @@ interface Refusal {
 export class PlacementCache {
   readonly #source: PlacementSource
   readonly #entrySecret: string
-  readonly #known = new RecentMap<string, Known>(MAX_TENANTS)
+  readonly #known: SecondChanceMap<Known>
   readonly #refused = new RecentMap<string, Refusal>(MAX_REFUSED)
   readonly #lookups = new Map<string, Promise<Placement | Refusal>>()
-  /** One address object a database instead of one a tenant. */
-  readonly #addresses = new Map<string, DatabaseAddress>()
+  /** One object a database, and one string a name, instead of one a tenant. */
+  readonly #databases = new Map<string, Pick<Route, 'dataDatabaseId' | 'address'>>()
+  readonly #names = new Map<string, string>()
+  /** Tenants that have changed while a page of routes was under way. */
+  #changed: Set<TenantId> | undefined
   /** Grows when everything may have changed. */
   #generation = 1
   #restUntil = 0
+  #hits = 0
+  #misses = 0
+  #negativeHits = 0
+  #staleServes = 0
+  #rereads = 0
+  #lookupCount = 0
+  #lookupErrors = 0
 
-  constructor(source: PlacementSource, entrySecret: string) {
+  constructor(source: PlacementSource, entrySecret: string, maxTenants: number) {
     this.#source = source
     this.#entrySecret = entrySecret
+    this.#known = new SecondChanceMap(maxTenants)
+  }
+
+  /** Whether one more tenant would take the place of another. */
+  get isFull(): boolean {
+    return this.#known.isFull
+  }
+
+  counters(): Readonly<PlacementCounters> {
+    return {
+      cached: this.#known.size,
+      hits: this.#hits,
+      misses: this.#misses,
+      negativeHits: this.#negativeHits,
+      staleServes: this.#staleServes,
+      rereads: this.#rereads,
+      lookups: this.#lookupCount,
+      lookupErrors: this.#lookupErrors,
+    }
   }
 
   /** The placement, if it is known and nothing was heard against it. Allocates nothing. */
   peek(tenantId: TenantId): Placement | undefined {
     const known = this.#known.get(tenantId)
-    return known?.generation === this.#generation ? known.placement : undefined
+    if (known?.generation !== this.#generation) return undefined
+    known.used = true
+    this.#hits++
+    return known.placement
   }
 
   /**
@@ -61,11 +115,20 @@ export class PlacementCache {
    * known here and the catalog does not answer.
    */
   async resolve(tenantId: TenantId): Promise<Placement> {
+    const hit = this.peek(tenantId)
+    if (hit) return hit
     const known = this.#known.get(tenantId)
-    if (known?.generation === this.#generation) return known.placement
-    if (known && Date.now() < this.#restUntil) return known.placement
+    if (known && Date.now() < this.#restUntil) {
+      known.used = true
+      this.#staleServes++
+      return known.placement
+    }
     const refused = this.#refused.get(tenantId)
-    if (refused && Date.now() < refused.until) throw refusal(refused, tenantId)
+    if (refused && Date.now() < refused.until) {
+      this.#negativeHits++
+      throw refusal(refused, tenantId)
+    }
+    this.#misses++
     return this.#ask(tenantId, known?.placement)
   }
 
@@ -76,8 +139,10 @@ export class PlacementCache {
    */
   async reread(tried: Placement): Promise<Placement> {
     const { tenantId } = tried.route
-    const current = this.peek(tenantId)
-    return current && current !== tried ? current : this.#ask(tenantId, tried)
+    this.#rereads++
+    const known = this.#known.get(tenantId)
+    const isCurrent = known?.generation === this.#generation && known.placement !== tried
+    return isCurrent ? known.placement : this.#ask(tenantId, tried)
   }
 
   /** Forgets nothing, but asks again before the next use. */
@@ -89,20 +154,60 @@ export class PlacementCache {
       return
     }
     const known = this.#known.get(change.tenantId)
-    if (known) this.#known.set(change.tenantId, { placement: known.placement, generation: OUT_OF_DATE })
+    if (known) known.generation = OUT_OF_DATE
+    this.#changed?.add(change.tenantId)
     this.#refused.delete(change.tenantId)
     this.#lookups.delete(change.tenantId)
   }
 
+  /**
+   * Takes over a page of routes. Nothing that is known already, is being asked for or has changed meanwhile is
+   * touched, and nobody loses a place to those who may never come.
+   *
+   * @returns how many routes the page had, how many were taken over, and where the next one begins.
+   */
+  async load(
+    read: () => Promise<RoutePage>,
+  ): Promise<{ readonly seen: number; readonly loaded: number; readonly next: string | undefined }> {
+    const generation = this.#generation
+    const changed = new Set<TenantId>()
+    this.#changed = changed
+    const { routes, next } = await read().finally(() => {
+      this.#changed = undefined
+    })
+    let loaded = 0
+    for (const route of routes) {
+      const { tenantId, status } = route
+      if (this.isFull) break
+      if (status === 'suspended' || changed.has(tenantId) || this.#isHeardOf(tenantId)) continue
+      this.#known.set(tenantId, { placement: this.#place(route), generation, used: false })
+      loaded++
+    }
+    return { seen: routes.length, loaded, next }
+  }
+
+  #isHeardOf(tenantId: TenantId): boolean {
+    return (
+      this.#known.get(tenantId) !== undefined ||
+      this.#lookups.has(tenantId) ||
+      this.#refused.get(tenantId) !== undefined
+    )
+  }
+
   /** @returns the placement, or `fallback` when there is one and the catalog gives no answer in time. */
   async #ask(tenantId: TenantId, fallback: Placement | undefined): Promise<Placement> {
+    const lookup = this.#lookups.get(tenantId) ?? this.#startLookup(tenantId)
     let answer: Placement | Refusal
     try {
-      const lookup = this.#lookups.get(tenantId) ?? this.#startLookup(tenantId)
       answer = await within(fallback ? STALE_WAIT_MS : LOOKUP_TIMEOUT_MS, lookup)
     } catch (error) {
       this.#restUntil = Date.now() + CATALOG_REST_MS
-      if (fallback) return fallback
+      if (fallback) {
+        this.#staleServes++
+        return fallback
+      }
+      // It may never be answered; whoever comes next asks anew.
+      if (this.#lookups.get(tenantId) === lookup) this.#lookups.delete(tenantId)
       throw new FreeholdError('catalog_unavailable', undefined, { cause: error, retryAfterSeconds: 1 })
     }
     if (answer instanceof Placement) return answer
@@ -114,14 +219,17 @@ export class PlacementCache {
     const lookup = this.#lookup(tenantId, (placement) => {
       // Overtaken by a change while it was under way: good enough for those who wait for it, but not to be kept.
       const overtaken = this.#lookups.get(tenantId) !== lookup
-      if (overtaken && this.peek(tenantId)) return
+      if (overtaken && this.#known.get(tenantId)?.generation === this.#generation) return
       this.#remember(tenantId, placement, overtaken ? OUT_OF_DATE : generation)
     })
     this.#lookups.set(tenantId, lookup)
     const done = () => {
       if (this.#lookups.get(tenantId) === lookup) this.#lookups.delete(tenantId)
     }
-    lookup.then(done, done)
+    lookup.then(done, () => {
+      this.#lookupErrors++
+      done()
+    })
     return lookup
   }
 
@@ -129,6 +237,7 @@ export class PlacementCache {
     tenantId: TenantId,
     remember: (answer: Placement | Refusal) => void,
   ): Promise<Placement | Refusal> {
+    this.#lookupCount++
     const answer = this.#judge(tenantId, await this.#source.lookup(tenantId))
     remember(answer)
     return answer
@@ -140,7 +249,7 @@ export class PlacementCache {
     const before = this.#known.get(tenantId)?.placement
     if (before && sameRoute(before.route, route)) return before
     // The tenant that was asked for, whatever the source says: its id goes into the entry key.
-    return new Placement({ ...route, tenantId, address: this.#sharedAddress(route) }, this.#entrySecret)
+    return this.#place({ ...route, tenantId })
   }
 
   #remember(tenantId: TenantId, answer: Placement | Refusal, generation: number): void {
@@ -150,32 +259,47 @@ export class PlacementCache {
       return
     }
     const before = this.#known.get(tenantId)?.placement.route
-    this.#known.set(tenantId, { placement: answer, generation })
+    this.#known.set(tenantId, { placement: answer, generation, used: false })
     const to = answer.route
     if (before && before.epoch !== to.epoch) publishPlacementChanged({ tenantId, from: before, to })
   }
 
-  #sharedAddress(route: Route): DatabaseAddress {
-    const shared = this.#addresses.get(route.dataDatabaseId)
-    if (shared && sameAddress(shared, route.address)) return shared
-    this.#addresses.set(route.dataDatabaseId, route.address)
-    return route.address
+  /** A placement that shares with others what it has in common with them. */
+  #place(route: Route): Placement {
+    const { tenantId, slug, epoch } = route
+    const isolation = this.#sharedName(route.isolation)
+    return new Placement(
+      {
+        tenantId,
+        slug,
+        epoch,
+        isolation,
+        status: this.#sharedName(route.status),
+        tier: this.#sharedName(route.tier),
+        schema: isolation === 'schema' ? route.schema : this.#sharedName(route.schema),
+        region: this.#sharedName(route.region),
+        ...this.#sharedDatabase(route),
+      },
+      this.#entrySecret,
+    )
+  }
+
+  #sharedName<T extends string>(name: T): T {
+    const shared = this.#names.get(name)
+    if (shared === undefined) this.#names.set(name, name)
+    // The same characters, so the same type.
+    return (shared ?? name) as T
+  }
+
+  #sharedDatabase({ dataDatabaseId, address }: Route): Pick<Route, 'dataDatabaseId' | 'address'> {
+    const shared = this.#databases.get(dataDatabaseId)
+    if (shared && sameAddress(shared.address, address)) return shared
+    const own = { dataDatabaseId, address }
+    this.#databases.set(dataDatabaseId, own)
+    return own
   }
 }
 
 function refusal({ code }: Refusal, tenantId: TenantId): FreeholdError {
   return new FreeholdError(code, undefined, { details: { tenant: tenantId } })
-}
-
-/** @throws Error when `work` takes longer; it is not stopped by that. */
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`The catalog did not answer within ${ms} ms.`)), ms)
-  })
-  try {
-    return await Promise.race([work, timeout])
-  } finally {
-    clearTimeout(timer)
-  }
 }

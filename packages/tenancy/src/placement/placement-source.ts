@@ -30,6 +30,13 @@ export type PlacementChange = { readonly tenantId: TenantId } | 'all'
 
 export type PlacementListener = (change: PlacementChange) => void
 
+/** A part of the routes, in the source's order. */
+export interface RoutePage {
+  readonly routes: readonly Route[]
+  /** Where the next page begins; undefined when this is the last. */
+  readonly next: string | undefined
+}
+
 /**
  * What the router needs to know about placements; the catalog implements it. Changes make the router quick to
  * follow a move; it is right without them, because the data database refuses whoever comes with an old epoch.
@@ -39,4 +46,12 @@ export interface PlacementSource {
   lookup(tenantId: TenantId): Promise<Route | null>
   /** Calls the listener at every change. @returns how to stop that. */
   subscribe(listener: PlacementListener): Promise<() => Promise<void>>
+  /**
+   * Pages through the routes, those first that are most likely to be needed, as far as the source can tell. A source
+   * that cannot leaves this out; then there is no warm start.
+   *
+   * @param after `next` of the page before; undefined for the first.
+   * @param limit how many routes to return at most.
+   */
+  page?(after: string | undefined, limit: number): Promise<RoutePage>
 }

@@ -3,12 +3,20 @@ import type { PlacementListener, PlacementSource } from './placement-source.ts'
 
 const RETRY_MS = 1_000
 
+type Subscribable = Pick<PlacementSource, 'subscribe'>
+
 /** Listens to a placement source from now on, trying again for as long as it cannot. */
 export class Subscription {
+  /** Settles after the first attempt to subscribe, whether or not it succeeded. */
+  readonly attempted: Promise<void>
+  readonly #markAttempted: () => void
   readonly #stop = new AbortController()
   readonly #running: Promise<void>
 
-  constructor(source: PlacementSource, listener: PlacementListener) {
+  constructor(source: Subscribable, listener: PlacementListener) {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.attempted = promise
+    this.#markAttempted = resolve
     this.#running = this.#run(source, listener)
   }
 
@@ -17,28 +25,31 @@ export class Subscription {
     await this.#running
   }
 
-  async #run(source: PlacementSource, listener: PlacementListener): Promise<void> {
+  async #run(source: Subscribable, listener: PlacementListener): Promise<void> {
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
         await this.#listen(source, listener)
       } catch {
+        this.#markAttempted()
         await sleep(RETRY_MS, undefined, { signal, ref: false }).catch(() => undefined)
       }
     }
   }
 
-  async #listen(source: PlacementSource, listener: PlacementListener): Promise<void> {
+  async #listen(source: Subscribable, listener: PlacementListener): Promise<void> {
     const { signal } = this.#stop
     const subscribing = source.subscribe(listener)
     const unsubscribe = await Promise.race([subscribing, aborted(signal)])
     if (!unsubscribe) {
+      this.#markAttempted()
       // Closed before it had begun; what comes of it is not waited for.
       subscribing.then((late) => late()).catch(() => undefined)
       return
     }
     // What changed before we listened was not heard.
     listener('all')
+    this.#markAttempted()
     await aborted(signal)
     await unsubscribe()
   }

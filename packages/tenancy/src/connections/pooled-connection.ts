@@ -1,0 +1,52 @@
+import type { TenantId } from '@freehold/contract'
+import type pg from 'pg'
+
+/**
+ * What a connection is doing. It counts against the process's maximum in every state, from the first packet to the
+ * last; against its database's `size` in all but `ending`.
+ *
+ * | from         | event                                            | to          |
+ * |--------------|--------------------------------------------------|-------------|
+ * | (none)       | somebody waits and every limit has room          | connecting  |
+ * | connecting   | the server has let us in                         | idle        |
+ * | connecting   | it has not                                       | ending      |
+ * | idle         | taken, or handed to whoever waits                | lent        |
+ * | idle         | evicted, too old, its socket broke, pool closed  | ending      |
+ * | lent         | released as it was given                         | idle        |
+ * | lent         | released tainted                                 | resetting   |
+ * | lent         | released broken, or with a transaction open      | ending      |
+ * | resetting    | the session is clean                             | idle        |
+ * | resetting    | it could not be cleaned                          | ending      |
+ * | ending       | the socket is closed                             | (none)      |
+ *
+ * Nothing takes a lent connection from whoever has it: a running statement is never cut. A socket that breaks while
+ * the connection is lent is noticed when it is released.
+ */
+export type ConnectionState = 'connecting' | 'idle' | 'lent' | 'resetting' | 'ending'
+
+/** Whose plans a connection has: nobody's yet, those for the shared tables, or those for one schema. */
+export type Affinity = string | undefined | typeof NO_PLANS
+
+export const NO_PLANS = null
+
+/** A connection of a pool, in the hands of one piece of work at a time. */
+export class PooledConnection {
+  readonly client: pg.Client
+  /** Set before a statement is sent that may change the session; the session is then reset on release. */
+  tainted = false
+  /** Set when the connection must not be used again. */
+  broken = false
+  /** Changed by the pool alone. */
+  state: ConnectionState = 'connecting'
+  /** To whom it is lent, or was last. */
+  tenantId: TenantId | undefined = undefined
+  affinity: Affinity = NO_PLANS
+  /** By `performance.now()`. */
+  idleSince = 0
+  /** By `performance.now()`. */
+  connectedAt = 0
+
+  constructor(client: pg.Client) {
+    this.client = client
+  }
+}
