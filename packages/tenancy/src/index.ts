@@ -1,6 +1,9 @@
 export {
+  bindToTenant,
   currentTenant,
+  currentTenantIfAny,
   type FreeholdDatabase,
+  outsideTenant,
   runAsTenant,
   type TenantContext,
 } from './context/tenant-context.ts'
@@ -10,3 +13,5 @@ export * from './placement/placement-source.ts'
 export type { DeclaredTables } from './predicates/declared-tables.ts'
 export { createRouter, type Router } from './router.ts'
 export type { RouterOptions } from './router-options.ts'
+export { tenantErrorContext } from './telemetry/error-context.ts'
+export { tenantLogFields } from './telemetry/log-fields.ts'

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { FreeholdError } from '@freehold/contract'
+import { FreeholdError, type TenantId } from '@freehold/contract'
 import type { Kysely } from 'kysely'
+import { publishTenantEntered } from '../events.ts'
 import type { Tenant } from '../placement/placement.ts'
 import type { Router } from '../router.ts'
 
@@ -24,12 +25,13 @@ export interface TenantContext {
   readonly db: Kysely<FreeholdDatabase>
 }
 
-const storage = new AsyncLocalStorage<TenantContext>()
+const storage = new AsyncLocalStorage<TenantContext | undefined>()
 
 /**
- * Runs `work` as a tenant: a job, a script, a test. Inside, {@link currentTenant} tells which.
+ * Runs `work` as a tenant: a job, a script, a test. Inside, {@link currentTenant} tells which. The tenant is fixed
+ * once: inside it, running as another one is refused unless {@link outsideTenant} has left the context first.
  *
- * @throws FreeholdError as {@link Router.tenant} does, before `work` is called.
+ * @throws FreeholdError as {@link Router.tenant} does, and `tenant_fixed`, before `work` is called.
  * @example
  * ```ts
  * await runAsTenant(router, job.data.tenantId, async (db) => {
@@ -43,8 +45,12 @@ export async function runAsTenant<T>(
   work: (db: Kysely<FreeholdDatabase>, tenant: Tenant) => Promise<T>,
 ): Promise<T> {
   const tenant = await router.tenant(tenantId)
-  const db = router.forTenant(tenantId)
-  return runInContext({ tenant, db }, () => work(db, tenant))
+  assertNotAnother(tenant.id)
+  const db = router.forTenant(tenant.id)
+  return runInContext({ tenant, db }, () => {
+    publishTenantEntered({ tenantId: tenant.id })
+    return work(db, tenant)
+  })
 }
 
 /**
@@ -58,7 +64,51 @@ export function currentTenant(): TenantContext {
   return context
 }
 
-/** Runs `work`, and everything that it starts, in a context. */
-export function runInContext<T>(context: TenantContext, work: () => T): T {
+/** The tenant as whom the code runs now, if there is one: for what also runs without, as logs do. */
+export function currentTenantIfAny(): TenantContext | undefined {
+  return storage.getStore()
+}
+
+/**
+ * Runs `work` as nobody, whoever the caller is: for code that goes over tenants, and for what outlives a request, as
+ * pools, timers and workers do that are started on first use. It gives no rights; {@link currentTenant} throws in it.
+ *
+ * @example
+ * ```ts
+ * const flush = outsideTenant(() => setInterval(() => metrics.flush(), 10_000))
+ * ```
+ */
+export function outsideTenant<T>(work: () => T): T {
+  return storage.run(undefined, work)
+}
+
+/**
+ * A function that runs as the tenant of now, whoever calls it and whenever: a listener on an emitter, or a callback
+ * for a library that queues its work, both of which are otherwise called as whoever happens to wake them.
+ *
+ * @throws FreeholdError `tenant_context_missing` when there is no tenant to bind to.
+ * @example
+ * ```ts
+ * stock.on('arrived', bindToTenant((item: string) => notifyBuyersOf(item)))
+ * ```
+ */
+export function bindToTenant<A extends unknown[], R>(work: (...args: A) => R): (...args: A) => R {
+  const context = currentTenant()
+  return (...args) => storage.run(context, work, ...args)
+}
+
+/**
+ * Refuses to act for a tenant other than the one as whom the code runs.
+ *
+ * @throws FreeholdError `tenant_fixed`
+ */
+export function assertNotAnother(tenantId: TenantId): void {
+  const context = storage.getStore()
+  if (!context || context.tenant.id === tenantId) return
+  throw new FreeholdError('tenant_fixed', undefined, { details: { tenant: context.tenant.id } })
+}
+
+/** Runs `work`, and everything that it starts, in a context, or in none. */
+export function runInContext<T>(context: TenantContext | undefined, work: () => T): T {
   return storage.run(context, work)
 }

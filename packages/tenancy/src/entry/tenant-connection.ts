@@ -8,6 +8,7 @@ import type {
 } from 'kysely'
 import type { QueryResult } from 'pg'
 import { rememberWriter, type StatementTraits, statementTraits } from '../statements/statement-traits.ts'
+import { observed } from '../telemetry/observe-statement.ts'
 import type { Entering } from './entering.ts'
 import { TenantTransaction, transactionLost } from './tenant-transaction.ts'
 
@@ -94,9 +95,11 @@ export class TenantConnection implements DatabaseConnection {
     traits: StatementTraits,
     statement: Statement,
   ): Promise<QueryResult> {
-    return this.#entering.run(this.#tenantId, mode, async ({ pool, connection }, entry) => {
+    return this.#entering.run(this.#tenantId, mode, async ({ placement, pool, connection }, entry) => {
       if (traits.leavesTraces) connection.tainted = true
-      const result = await scopedQuery(connection.client, entry, statement, this.#options)
+      const result = await observed(placement, statement.text, () =>
+        scopedQuery(connection.client, entry, statement, this.#options),
+      )
       // A BEGIN, COMMIT or ROLLBACK sent as raw SQL does not do what whoever sent it thinks.
       const left = connection.client.getTransactionStatus()
       if (left !== 'I' || ENDS_TRANSACTION.has(result.command)) throw transactionLost()

@@ -15,6 +15,7 @@ import type { QueryResult } from 'pg'
 import Cursor from 'pg-cursor'
 import type { PooledConnection } from '../connections/pooled-connection.ts'
 import { statementTraits } from '../statements/statement-traits.ts'
+import { observed, observeStatement } from '../telemetry/observe-statement.ts'
 import { databaseUnavailable, type Entering, type Entrance, outcomeUnknown } from './entering.ts'
 
 const UNPREPARED: PipelineOptions = { preparedStatements: false }
@@ -88,7 +89,9 @@ export class TenantTransaction {
     if (statementTraits(statement.text).leavesTraces) connection.tainted = true
     const { schema } = placement
     const scoped = schema === undefined ? statement : { ...statement, schema }
-    const result = await this.#send(scoped, this.#optionsFor(statement.text))
+    const result = await observed(this.#entrance.placement, statement.text, () =>
+      this.#send(scoped, this.#optionsFor(statement.text)),
+    )
     if (!this.#stillOpen(statement.text, result.command)) throw this.#lose(transactionLost())
     return result
   }
@@ -99,7 +102,9 @@ export class TenantTransaction {
     const { connection } = this.#entrance
     if (statementTraits(statement.text).leavesTraces) connection.tainted = true
     const cursor = connection.client.query(new Cursor<R>(statement.text, [...statement.values]))
+    const answered = observeStatement(this.#entrance.placement, statement.text)
     let open = true
+    let failure: unknown
     try {
       for (;;) {
         const rows = await cursor.read(chunkSize)
@@ -107,12 +112,14 @@ export class TenantTransaction {
         yield rows
       }
     } catch (error) {
+      failure = error
       open = false
       if (connection.broken || isConnectionError(error)) throw this.#lose(connectionBroke(error))
       throw error
     } finally {
       // After an error the server has closed it, and waiting for that would be waiting for ever.
       if (open) await closeCursor(cursor, connection)
+      answered?.(failure)
     }
   }
 

@@ -1,0 +1,2 @@
+export { TenantSpanProcessor } from './span-processor.ts'
+export { traceRouter } from './trace-router.ts'
