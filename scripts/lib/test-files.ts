@@ -3,6 +3,7 @@ import { root } from './run-program.ts'
 
 const PATTERNS = [
   '{packages,apps,infra}/*/test/**/*.test.ts',
+  'bench/test/**/*.test.ts',
   'scripts/test/**/*.test.ts',
   'test/**/*.test.ts',
 ]

@@ -1,0 +1,4 @@
+/** The command line is wrong; nothing was begun. */
+export class BadArguments extends Error {
+  override readonly name = 'BadArguments'
+}
