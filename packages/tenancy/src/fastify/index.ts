@@ -1,1 +1,6 @@
+export { identityProvider } from './identity/identity-provider.ts'
+export type { IdentityProviderOptions } from './identity/provider-options.ts'
+export type { MemberOf, MembershipDirectory } from './memberships/membership-directory.ts'
+export { type MembershipsOptions, memberships } from './memberships/memberships.ts'
 export { type FreeholdPluginOptions, freehold } from './plugin.ts'
+export * from './resolution/index.ts'

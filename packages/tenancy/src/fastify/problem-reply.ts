@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 /** Answers an error as an RFC 9457 problem document, with Retry-After where a retry makes sense. */
 function replyWithProblem(error: FreeholdError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error.status >= 500) request.log.error({ err: error }, error.code)
+  if (error.status === 401) reply.header('www-authenticate', 'Bearer')
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', Math.ceil(error.retryAfterSeconds))
   return reply.code(error.status).type(PROBLEM_CONTENT_TYPE).send(error.toProblem(request.id))
 }

@@ -1,0 +1,8 @@
+export { fromApiKey } from './from-api-key.ts'
+export { fromHeader, type HeaderOptions } from './from-header.ts'
+export { fromHost, type HostOptions } from './from-host.ts'
+export { fromPath, type PathOptions, withoutTenantPath } from './from-path.ts'
+export { fromSubdomain, type SubdomainOptions } from './from-subdomain.ts'
+export { fromToken, type TokenOptions } from './from-token.ts'
+export type { KnownApiKey, TenantDirectory, TenantNames } from './tenant-directory.ts'
+export type { Finding, RequestApiKey, SourceOptions, TenantSource } from './tenant-source.ts'
