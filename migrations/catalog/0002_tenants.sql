@@ -82,6 +82,9 @@ create unique index one_tenant_per_silo on catalog.placements (data_database_id)
   where until is null and isolation = 'silo';
 comment on index catalog.one_tenant_per_silo is 'A silo is the home of one tenant.';
 
+create index homes_by_age on catalog.placements (since desc, tenant_id desc) where until is null;
+comment on index catalog.homes_by_age is 'Routers that start load the homes that are newest first, page by page.';
+
 create function catalog.check_tenant_has_a_home() returns trigger language plpgsql as $$
 declare
   checked text;
@@ -158,7 +161,8 @@ create view catalog.routes as
     placements.epoch, placements.isolation, placements.schema_name,
     data_databases.id as data_database_id, data_databases.name as database_name,
     clusters.id as cluster_id, clusters.region_id, clusters.jurisdiction,
-    clusters.host, clusters.port, clusters.tls, clusters.app_secret
+    clusters.host, clusters.port, clusters.tls, clusters.app_secret,
+    placements.since
   from catalog.tenants
   join catalog.placements on placements.tenant_id = tenants.id and placements.until is null
   join catalog.data_databases on data_databases.id = placements.data_database_id

@@ -20,6 +20,7 @@ import { z } from 'zod'
 import { appAddress } from './addresses.ts'
 import { createAnnouncements } from './announcements.ts'
 import { openCatalogDatabase } from './database.ts'
+import { parseCursor } from './pages.ts'
 import { epochRow } from './rows.ts'
 
 /** A tenant's home and how to reach it as the product's role. */
@@ -53,6 +54,22 @@ const routeRow = z.object({
   appSecret: z.string(),
 })
 
+const SELECT_ROUTES = `
+  select tenant_id as "tenantId", slug, status, tier_id as tier, epoch, isolation, schema_name as schema,
+    data_database_id as "dataDatabaseId", region_id as region, database_name as database,
+    host, port, tls, app_secret as "appSecret",
+    to_char(since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as since
+  from catalog.routes`
+
+/** The moment as text, because a Date has no microseconds. */
+const listedRouteRow = routeRow.extend({ since: z.string() })
+
+/** Where a page ends: since when its last tenant has been at home there, and the tenant. */
+const positionSchema = z
+  .string()
+  .transform((text) => text.split(' '))
+  .pipe(z.tuple([z.iso.datetime(), tenantIdSchema]))
+
 export interface RouteSourceOptions {
   /** The control database as freehold_reader, who sees routes and nothing else. */
   readonly address: DatabaseAddress
@@ -71,6 +88,17 @@ export interface RouteSource {
    * @returns ends the subscription.
    */
   subscribe(listener: (change: { readonly tenantId: TenantId } | 'all') => void): Promise<() => Promise<void>>
+  /**
+   * A page of all routes, the newest homes first: who has just come or moved is the likeliest to be at work. One
+   * query, which costs the same for every page. A tenant that moves meanwhile may come twice or not at all.
+   *
+   * @param after `next` of the page before.
+   * @throws FreeholdError `catalog_unavailable`; `invalid_request` when `after` is nothing that this has returned.
+   */
+  page(
+    after: string | undefined,
+    limit: number,
+  ): Promise<{ readonly routes: readonly Route[]; readonly next: string | undefined }>
   close(): Promise<void>
 }
 
@@ -80,17 +108,27 @@ export function createRouteSource({ address, applicationName, max = 4 }: RouteSo
   const announcements = createAnnouncements(address, applicationName, database)
   return {
     async lookup(tenantId) {
-      const found = await database.first(
-        routeRow,
-        `select tenant_id as "tenantId", slug, status, tier_id as tier, epoch, isolation, schema_name as schema,
-           data_database_id as "dataDatabaseId", region_id as region, database_name as database,
-           host, port, tls, app_secret as "appSecret"
-         from catalog.routes where tenant_id = $1`,
-        [tenantId],
+      const found = await database.first(routeRow, `${SELECT_ROUTES} where tenant_id = $1`, [tenantId])
+      return found === undefined ? null : routeOf(found, appAddress)
+    },
+
+    async page(after, limit) {
+      const [since, tenantId] = parseCursor(positionSchema, after) ?? [null, null]
+      const found = await database.all(
+        listedRouteRow,
+        `${SELECT_ROUTES}
+         where $1::timestamptz is null or (since, tenant_id) < ($1, $2)
+         order by catalog.routes.since desc, tenant_id desc limit $3`,
+        [since, tenantId, limit],
       )
-      if (found === undefined) return null
-      const { database: name, host, port, tls, appSecret, ...route } = found
-      return { ...route, address: await appAddress({ host, port, tls, appSecret }, name) }
+      const addressOf = rememberingAddress()
+      const routes = await Promise.allSettled(found.map(({ since: _, ...row }) => routeOf(row, addressOf)))
+      const last = found.length < limit ? undefined : found.at(-1)
+      return {
+        // A cluster whose secret cannot be read is reported to those who look up its tenants.
+        routes: routes.flatMap((route) => (route.status === 'fulfilled' ? [route.value] : [])),
+        next: last && `${last.since} ${last.tenantId}`,
+      }
     },
 
     async subscribe(listener) {
@@ -105,5 +143,23 @@ export function createRouteSource({ address, applicationName, max = 4 }: RouteSo
       await announcements.close()
       await database.close()
     },
+  }
+}
+
+type AddressOf = typeof appAddress
+
+async function routeOf(row: z.output<typeof routeRow>, addressOf: AddressOf): Promise<Route> {
+  const { database, host, port, tls, appSecret, ...route } = row
+  return { ...route, address: await addressOf({ host, port, tls, appSecret }, database) }
+}
+
+/** Reads the secret of a database once, and not once a tenant. */
+function rememberingAddress(): AddressOf {
+  const addresses = new Map<string, ReturnType<AddressOf>>()
+  return (cluster, database) => {
+    const key = JSON.stringify([cluster.host, cluster.port, cluster.tls, cluster.appSecret, database])
+    const known = addresses.get(key) ?? appAddress(cluster, database)
+    addresses.set(key, known)
+    return known
   }
 }

@@ -164,11 +164,11 @@ export class PlacementCache {
    * Takes over a page of routes. Nothing that is known already, is being asked for or has changed meanwhile is
    * touched, and nobody loses a place to those who may never come.
    *
-   * @returns how many routes the page had, how many were taken over, and where the next one begins.
+   * @returns how many routes were taken over, and where the next one begins.
    */
   async load(
     read: () => Promise<RoutePage>,
-  ): Promise<{ readonly seen: number; readonly loaded: number; readonly next: string | undefined }> {
+  ): Promise<{ readonly loaded: number; readonly next: string | undefined }> {
     const generation = this.#generation
     const changed = new Set<TenantId>()
     this.#changed = changed
@@ -183,7 +183,7 @@ export class PlacementCache {
       this.#known.set(tenantId, { placement: this.#place(route), generation, used: false })
       loaded++
     }
-    return { seen: routes.length, loaded, next }
+    return { loaded, next }
   }
 
   #isHeardOf(tenantId: TenantId): boolean {

@@ -64,17 +64,16 @@ export class WarmStart {
 
   async #loadPages(source: PlacementSource, cache: PlacementCache, tenants: number): Promise<void> {
     let after: string | undefined
-    for (let seen = 0; seen < tenants && !this.#stopped && !cache.isFull; ) {
-      const limit = Math.min(PAGE_TENANTS, tenants - seen)
+    for (let left = tenants; left > 0 && !this.#stopped && !cache.isFull; left -= PAGE_TENANTS) {
+      const limit = Math.min(PAGE_TENANTS, left)
       const page = await cache.load(async () => {
         const found = await within(PAGE_TIMEOUT_MS, source.page?.(after, limit))
         if (!found) throw new Error('The source cannot list its routes.')
         return found
       })
-      seen += page.seen
       this.#loaded += page.loaded
       after = page.next
-      if (after === undefined || page.seen === 0) return
+      if (after === undefined) return
     }
   }
 }
