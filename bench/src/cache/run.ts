@@ -38,10 +38,9 @@ export async function runCacheBench(args: readonly string[]): Promise<void> {
 
 async function measure({ ids, source }: BigCatalog) {
   const empty = usedHeapBytes()
-  const cache = new PlacementCache(source, testEntrySecret)
+  const cache = new PlacementCache(source, testEntrySecret, ids.length)
   for (const id of ids) await cache.resolve(freshString(id))
   const cached = ids.filter((id) => cache.peek(id) !== undefined)
-  // After looking what is there, because a cache by generations lets go of some when others are used again.
   const filled = usedHeapBytes()
   // A tenant that has been served also has its key.
   for (const id of cached) cache.peek(id)?.entry('reader')

@@ -21,7 +21,10 @@ function open(
   const router = createRouter<Tables>({
     source: ground.placements(address),
     entrySecret: testEntrySecret,
+    maxConnections: connections,
     maxConnectionsPerDatabase: connections,
+    // As everybody else's pool: any tenant may have all of it.
+    maxConnectionsPerTenant: connections,
     ...more,
   })
   const { pointRead, page, addOne } = scopedQueries(table)
