@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { addAdoptCommand } from './commands/adopt.ts'
 import { addMoveCommands } from './commands/moves.ts'
 import { addTenantCommands } from './commands/tenants.ts'
 import { addTopologyCommand } from './commands/topology.ts'
@@ -28,6 +29,9 @@ export async function runProgram(
   addTenantCommands(program, run)
   addMoveCommands(program, run)
   addTopologyCommand(program, run)
+  addAdoptCommand(program, terminal, environment, (ended) => {
+    code = ended
+  })
   try {
     await program.parseAsync(args, { from: 'user' })
     return code

@@ -1,26 +1,16 @@
 import { join } from 'node:path'
-import { inTransaction, quoteIdentifier, quoteLiteral, withClient } from '@freehold/postgres'
+import {
+  type ClusterRole,
+  closeSharedWays,
+  createClusterRoles,
+  type RolePasswords,
+} from '@freehold/data-database'
+import { inTransaction, withClient } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import type { Cluster } from './postgres-cluster.ts'
 import { ensureSecretFile, randomSecret } from './secret-file.ts'
-import { closeSharedWays } from './shared-ways.ts'
 
-/** What each of Freehold's roles may do besides logging in; none is a superuser and none passes by RLS. */
-const ROLES = {
-  /** Owns every object that Freehold creates, and creates the silos. */
-  freehold_owner: 'createdb noreplication',
-  /** Streams and applies the changes of the tenant that moves. */
-  freehold_mover: 'nocreatedb replication',
-  /** Product code, through the router. */
-  freehold_app: 'nocreatedb noreplication',
-  /** The control database: the control API and the workers. */
-  freehold_control: 'nocreatedb noreplication',
-  /** The control database: routers, which only look placements up. */
-  freehold_reader: 'nocreatedb noreplication',
-} as const
-
-export type ClusterRole = keyof typeof ROLES
-export type RolePasswords = Readonly<Record<ClusterRole, string>>
+export type { ClusterRole, RolePasswords }
 
 /** The file that holds the password of a role, for references of the form `file:<path>`. */
 export function rolePasswordFile(secretsDirectory: string, cluster: string, role: ClusterRole): string {
@@ -46,16 +36,7 @@ export async function prepareCluster(cluster: Cluster, passwords: RolePasswords)
   await withClient(cluster.address('postgres'), 'freehold-prepare', async (client) => {
     await inTransaction(client, async () => {
       await client.query(`select pg_advisory_xact_lock(hashtext('freehold.prepare_cluster'))`)
-      const existing = await client.query<{ rolname: string }>('select rolname from pg_roles')
-      const names = new Set(existing.rows.map((row) => row.rolname))
-      for (const role of roleNames()) {
-        const name = quoteIdentifier(role)
-        if (!names.has(role)) await client.query(`create role ${name}`)
-        await client.query(
-          `alter role ${name} with login nosuperuser nocreaterole nobypassrls ${ROLES[role]}
-             password ${quoteLiteral(passwords[role])}`,
-        )
-      }
+      await createClusterRoles(client, passwords)
       // The mover applies rows that were checked where they were written: triggers must not fire again.
       await client.query('grant set on parameter session_replication_role to freehold_mover')
       // A worker that takes a move over ends what its predecessor has under way, and a purge waits for readers.
@@ -84,8 +65,4 @@ async function forEachRole(password: (role: ClusterRole) => Promise<string>): Pr
     freehold_control: await password('freehold_control'),
     freehold_reader: await password('freehold_reader'),
   }
-}
-
-function roleNames(): ClusterRole[] {
-  return Object.keys(ROLES) as ClusterRole[]
 }

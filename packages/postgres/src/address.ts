@@ -51,6 +51,13 @@ export function parseDatabaseUrl(url: string): DatabaseAddress {
   }
 }
 
+/** The URL that {@link parseDatabaseUrl} makes the address of. It holds the password: keep it out of logs. */
+export function formatDatabaseUrl(address: DatabaseAddress): string {
+  const { user, password, host, port, database, tls } = address
+  const credentials = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`
+  return `postgres://${credentials}@${host}:${port}/${encodeURIComponent(database)}?sslmode=${tls}`
+}
+
 function tlsMode(sslmode: string | null): TlsMode {
   if (sslmode === null) return 'verify-full'
   if (sslmode === 'disable' || sslmode === 'require' || sslmode === 'verify-full') return sslmode

@@ -8,8 +8,14 @@ export {
   type TenantContext,
 } from './context/tenant-context.ts'
 export * from './events.ts'
+export type { RouterMetrics } from './metrics/router-metrics.ts'
 export type { Tenant } from './placement/placement.ts'
 export * from './placement/placement-source.ts'
+export {
+  createResidentSource,
+  type ResidentSource,
+  type ResidentSourceOptions,
+} from './placement/resident-source.ts'
 export type { DeclaredTables } from './predicates/declared-tables.ts'
 export { createRouter, type Router } from './router.ts'
 export type { RouterOptions } from './router-options.ts'

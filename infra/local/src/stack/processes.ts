@@ -1,4 +1,4 @@
-import type { DatabaseAddress } from '@freehold/postgres'
+import { formatDatabaseUrl } from '@freehold/postgres'
 import type { ProcessOptions } from '../child-process.ts'
 import type { StackCluster } from './clusters.ts'
 import { DATABASES, MIGRATIONS, repositoryPath } from './layout.ts'
@@ -54,10 +54,10 @@ export async function stopServices({ controlApi, worker, productApi }: Services)
 
 function processOptions({ control, secrets, ports, redisUrl, worker }: ServicesOptions) {
   const catalogFor = (role: 'freehold_control' | 'freehold_reader') =>
-    databaseUrl(control.as(role, DATABASES.catalog))
+    formatDatabaseUrl(control.as(role, DATABASES.catalog))
   const queue: Record<string, string> =
     redisUrl === undefined
-      ? { FREEHOLD_QUEUE_DATABASE_URL: databaseUrl(control.as('freehold_control', DATABASES.queue)) }
+      ? { FREEHOLD_QUEUE_DATABASE_URL: formatDatabaseUrl(control.as('freehold_control', DATABASES.queue)) }
       : { REDIS_URL: redisUrl }
   return {
     controlApi: {
@@ -105,8 +105,4 @@ function processOptions({ control, secrets, ports, redisUrl, worker }: ServicesO
 function mainOf(app: string): URL {
   const path = import.meta.filename.endsWith('.ts') ? 'src/main.ts' : 'dist/main.js'
   return new URL(`file://${repositoryPath(`apps/${app}/${path}`)}`)
-}
-
-function databaseUrl({ host, port, database, user, password }: DatabaseAddress): string {
-  return `postgres://${user}:${encodeURIComponent(password)}@${host}:${port}/${database}?sslmode=disable`
 }

@@ -1,0 +1,103 @@
+import { type Adoption, adoptDatabase } from '@freehold/data-database'
+import { startTemporaryCluster } from '@freehold/local'
+import { withClient } from '@freehold/postgres'
+import { createResidentSource, createRouter } from '@freehold/tenancy'
+import { sql } from 'kysely'
+import t from 'tap'
+
+const cluster = await startTemporaryCluster('adoption')
+t.teardown(() => cluster.remove())
+
+const entrySecret = 'an entry secret that is only good for tests'
+const passwords = { freehold_app: 'app', freehold_control: 'control' }
+const migrations = new URL('../../../migrations/data', import.meta.url).pathname
+
+await asSuperuser('postgres', `create role keeper login createrole createdb password 'keeper'`)
+
+async function asSuperuser(database: string, text: string): Promise<Record<string, unknown>[]> {
+  const result = await withClient(cluster.address(database), 'test', (client) => client.query(text))
+  return result.rows
+}
+
+async function adoption(database: string, changes: Partial<Adoption> = {}): Promise<Adoption> {
+  return { admin: cluster.address(database), passwords, entrySecret, migrations, ...changes }
+}
+
+t.test('a role that is no superuser can adopt its own database', async (t) => {
+  await asSuperuser('postgres', 'create database kept owner keeper')
+  const admin = cluster.address('kept', { user: 'keeper', password: 'keeper' })
+  const report = await adoptDatabase(
+    await adoption('kept', { admin, tenants: 'select * from generate_series(1, 3)' }),
+  )
+  t.match(report, { migrationRole: 'keeper', admitted: 3, alreadyIn: 0, sharedWaysClosed: false })
+  await withClient(admin, 'test', (client) =>
+    client.query(`
+      create table notes (account_id integer not null, id integer not null, primary key (account_id, id));
+      select freehold.protect_table('notes', 'account_id')`),
+  )
+  t.match(await adoptDatabase(await adoption('kept', { admin })), { admitted: 0, migrations: [] })
+})
+
+t.test('tenants are let in and out, and nobody is in by accident', async (t) => {
+  const address = (user: 'freehold_app' | 'freehold_control') =>
+    cluster.address('kept', { user, password: passwords[user] })
+  const source = createResidentSource({
+    app: address('freehold_app'),
+    control: address('freehold_control'),
+    entrySecret,
+  })
+  const router = createRouter<{ notes: { id: number } }>({ source, entrySecret, holdDeadlineMs: 50 })
+  t.teardown(async () => {
+    await router.close()
+    await source.close()
+  })
+  await router.forTenant('2').insertInto('notes').values({ id: 1 }).execute()
+  t.same(await router.forTenant('1').selectFrom('notes').selectAll().execute(), [])
+  t.same(await router.forTenant('2').selectFrom('notes').select('id').execute(), [{ id: 1 }])
+  t.match(await router.tenant('2'), { id: '2', region: 'local', tier: 'default', isolation: 'pool' })
+  await t.rejects(router.tenant('4'), { code: 'tenant_not_found' })
+  await source.admit('4')
+  await source.admit('4')
+  await t.rejects(source.admit('4x'), { constraint: 'tenant_id_is_canonical' }, 'the column is an integer')
+  await t.rejects(source.admit('04'), { code: 'invalid_request' })
+  const known = router.forTenant('2')
+  await source.dismiss('2')
+  await t.rejects(known.selectFrom('notes').selectAll().execute(), 'also where it is known already')
+  const seen = await sql`select count(*)::integer as n from notes`.execute(router.forTenant('1'))
+  t.same(seen.rows, [{ n: 0 }])
+})
+
+t.test('what knows the residents sees no row, and what sees rows knows no residents', async (t) => {
+  const ask = (user: 'freehold_app' | 'freehold_control', text: string) =>
+    withClient(cluster.address('kept', { user, password: passwords[user] }), 'test', (client) =>
+      client.query(text),
+    )
+  await t.rejects(ask('freehold_control', 'select * from notes'), { code: '42501' })
+  for (const table of ['resident', 'identity', 'tenant_schema', 'managed_table']) {
+    const asked = ask('freehold_app', `select * from freehold.${table}`)
+    if (table === 'managed_table') await t.resolves(asked)
+    else await t.rejects(asked, { code: '42501' }, table)
+  }
+})
+
+t.test('an unsafe role, or a value that is no id, is refused and changes nothing', async (t) => {
+  await asSuperuser('postgres', 'create database refused')
+  await t.rejects(adoptDatabase(await adoption('refused', { tenants: `select 'a b'` })), {
+    code: 'tenant_id_unfit',
+  })
+  await asSuperuser('postgres', 'alter role freehold_app bypassrls')
+  await t.rejects(adoptDatabase(await adoption('refused')), { code: 'config_invalid' })
+  t.same(await asSuperuser('refused', `select nspname from pg_namespace where nspname like 'freehold%'`), [])
+  await asSuperuser('postgres', 'alter role freehold_app nobypassrls')
+})
+
+t.test('two at once', async (t) => {
+  await asSuperuser('postgres', 'create database twice')
+  const both = [await adoption('twice'), await adoption('twice', { tenants: 'values (1), (2)' })]
+  const reports = await Promise.all(both.map((one) => adoptDatabase(one)))
+  t.equal(
+    reports.reduce((sum, { admitted }) => sum + admitted, 0),
+    2,
+  )
+  t.same(await asSuperuser('twice', 'select count(*)::integer as n from freehold.identity'), [{ n: 1 }])
+})
