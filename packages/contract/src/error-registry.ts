@@ -75,8 +75,8 @@ export const errorRegistry = {
   },
   forbidden: {
     status: 403,
-    title: 'The token does not allow this',
-    next: 'Ask an operator for a token with the needed role.',
+    title: 'This is not allowed',
+    next: 'Ask an operator for credentials with the needed role, and check for whom the request was meant.',
   },
 
   // Tenants and placements
@@ -322,6 +322,21 @@ export const errorRegistry = {
     status: 503,
     title: 'No database connection became free in time',
     next: 'Retry after the time in Retry-After; if it persists, raise the connection budget or find slow queries.',
+  },
+  cache_unavailable: {
+    status: 503,
+    title: 'The cache cannot be reached, so it may go on answering with what should be gone',
+    next: 'Retry after the time in Retry-After; entries end by themselves when their time is over.',
+  },
+  queue_unavailable: {
+    status: 503,
+    title: 'The queue cannot be reached',
+    next: 'Retry after the time in Retry-After. Whether the job was taken is not known: let jobs be safe to run twice.',
+  },
+  region_not_served: {
+    status: 500,
+    title: "Nothing is set up for the tenant's region",
+    next: 'Configure a cache store or a queue for the region; nothing is kept in another one instead.',
   },
   outcome_unknown: {
     status: 500,
