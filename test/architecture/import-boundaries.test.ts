@@ -10,7 +10,7 @@ import { z } from 'zod'
 // enforces it; here it is shown violations, in a folder of its own, and must find each of them and nothing else.
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const packages = ['contract', 'postgres', 'catalog', 'tenancy', 'engine'] as const
+const packages = ['contract', 'postgres', 'catalog', 'tenancy', 'data-database', 'doctor', 'engine'] as const
 const apps = ['console', 'cli', 'control-api', 'worker', 'product-api'] as const
 
 /** What each folder may import of the workspace. */
@@ -19,9 +19,11 @@ const allowed: Record<string, readonly string[]> = {
   'packages/postgres': ['contract'],
   'packages/catalog': ['contract', 'postgres'],
   'packages/tenancy': ['contract', 'postgres'],
+  'packages/data-database': ['contract', 'postgres'],
+  'packages/doctor': ['contract', 'postgres'],
   'packages/engine': ['contract', 'postgres', 'catalog'],
   'apps/console': ['contract'],
-  'apps/cli': ['contract'],
+  'apps/cli': ['contract', 'data-database', 'doctor', 'postgres'],
   'apps/control-api': ['contract', 'postgres', 'catalog', 'engine'],
   'apps/worker': ['contract', 'postgres', 'catalog', 'engine'],
   'apps/product-api': ['contract', 'postgres', 'catalog', 'tenancy', 'tenancy/fastify'],

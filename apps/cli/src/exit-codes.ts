@@ -5,6 +5,10 @@ export const EXIT = {
   error: 1,
   /** The command line was not understood; nothing was sent. */
   usage: 2,
+  /** `doctor` has findings that block. */
+  findings: 1,
+  /** `doctor` could not check the database. */
+  unchecked: 2,
   /** The move that was watched was given up; the tenant stayed where it was. */
   aborted: 3,
   /** Stopped by Ctrl-C; a move that was watched goes on. */

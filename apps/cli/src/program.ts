@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { addAdoptCommand } from './commands/adopt.ts'
+import { addDoctorCommand } from './commands/doctor.ts'
 import { addMoveCommands } from './commands/moves.ts'
 import { addTenantCommands } from './commands/tenants.ts'
 import { addTopologyCommand } from './commands/topology.ts'
@@ -13,7 +14,7 @@ The control API is found at --url or FREEHOLD_URL (http://127.0.0.1:3000 when ne
 --token, --token-file, FREEHOLD_TOKEN or FREEHOLD_TOKEN_FILE.
 
 Exit status: 0 done; 1 refused or failed; 2 command line not understood; 3 the watched move was given up;
-130 stopped by Ctrl-C. With --json results are JSON on stdout and problems are JSON on stderr.`
+130 stopped by Ctrl-C; doctor: 1 findings, 2 not checked. With --json results are JSON on stdout and problems are JSON on stderr.`
 
 /** Carries out one command line. @returns how the process should end. */
 export async function runProgram(
@@ -23,12 +24,14 @@ export async function runProgram(
 ): Promise<ExitCode> {
   let code: ExitCode = EXIT.ok
   const program = buildProgram(terminal)
-  const run = createRunner(terminal, environment, (ended) => {
+  const end = (ended: ExitCode) => {
     code = ended
-  })
+  }
+  const run = createRunner(terminal, environment, end)
   addTenantCommands(program, run)
   addMoveCommands(program, run)
   addTopologyCommand(program, run)
+  addDoctorCommand(program, terminal, environment, end)
   addAdoptCommand(program, terminal, environment, (ended) => {
     code = ended
   })

@@ -1,4 +1,5 @@
 export * from './api-key.ts'
+export * from './doctor.ts'
 export * from './environment.ts'
 export * from './error-registry.ts'
 export * from './errors.ts'

@@ -1,0 +1,69 @@
+import type { DoctorFinding, DoctorReport } from '@freehold/contract'
+import type { Terminal } from './terminal.ts'
+
+/** A report for people: what was looked at, the findings by check, what could not be checked, and the sum. */
+export function describeReport(report: DoctorReport, terminal: Terminal): string {
+  const { database, tables, tried, findings, limits, waived } = report
+  const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`
+  const head = [
+    terminal.style(
+      'bold',
+      `${database.name} on ${database.host}:${database.port}, PostgreSQL ${database.serverVersion}`,
+    ),
+    `Judged for the role ${report.appRole}, by the column ${report.tenantColumn}, connected as ${report.connectedAs}.`,
+    `${count(tables.tenant.length, 'tenant table')}, ${count(tables.reference.length, 'reference table')}; ${tried.as === null ? 'nothing was tried' : `${count(tried.attempts, 'attempt')} to cross as ${tried.as} on ${count(tried.tables.length, 'table')}`}.`,
+  ].join('\n')
+  const groups = [...groupByCheck(findings)].map((group) => describeGroup(group, terminal))
+  const parts = [
+    head,
+    ...groups,
+    limits.length > 0 && ['Not checked:', ...limits.map((limit) => `  ${limit}`)].join('\n'),
+    waived.length > 0 && `Accepted beforehand: ${[...new Set(waived.map(({ check }) => check))].join(', ')}.`,
+    summary(report, terminal),
+  ]
+  return printable(parts.filter((part) => part !== false).join('\n\n'))
+}
+
+function describeGroup(findings: readonly DoctorFinding[], terminal: Terminal): string {
+  const [first] = findings
+  if (!first) return ''
+  const isBlocking = findings.some(({ severity }) => severity === 'blocking')
+  const title = terminal.style(
+    isBlocking ? 'red' : 'yellow',
+    `${isBlocking ? 'BLOCKING' : 'ADVISORY'}  ${first.check}`,
+  )
+  const fixes = [...new Set(findings.map(({ fix }) => fix))]
+  return [
+    title,
+    ...findings.map(({ object, found }) => `  ${object}: ${found}`),
+    terminal.style('dim', `  Why: ${first.why}`),
+    ...fixes.map((fix) => `  Fix: ${fix}`),
+  ].join('\n')
+}
+
+/** Blocking ones first, otherwise as they were found. */
+function groupByCheck(findings: readonly DoctorFinding[]): DoctorFinding[][] {
+  const groups = new Map<string, DoctorFinding[]>()
+  for (const severity of ['blocking', 'advisory'] as const) {
+    for (const finding of findings.filter((one) => one.severity === severity)) {
+      const key = `${severity} ${finding.check}`
+      groups.set(key, [...(groups.get(key) ?? []), finding])
+    }
+  }
+  return [...groups.values()]
+}
+
+function summary({ summary, findings }: DoctorReport, terminal: Terminal): string {
+  const { blocking, advisory } = summary
+  if (blocking + advisory === 0) return terminal.style('green', 'No findings.')
+  const mendable = findings.filter(({ sql }) => sql.length > 0).length
+  const sum = `${blocking} blocking, ${advisory} advisory.`
+  const hint = mendable === 0 ? '' : ` --fix-sql prints the SQL that mends ${mendable} of them.`
+  return terminal.style(blocking > 0 ? 'red' : 'yellow', sum) + hint
+}
+
+/** Names in a database may hold anything: what a terminal would obey is not passed on, but for our own styles. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replaceAll(/\x1b(?!\[\d+m)|[\x00-\x09\x0b-\x1a\x1c-\x1f\x7f-\x9f]/g, '?')
+}

@@ -1,0 +1,198 @@
+import { doctorReportSchema } from '@freehold/contract'
+import { diagnose, fixScript } from '@freehold/doctor'
+import { type DatabaseAddress, withClient } from '@freehold/postgres'
+import t from 'tap'
+import { createDataDatabase } from '../../../test/kit/databases.ts'
+import { checks } from '../src/checks/index.ts'
+import { planted } from './planted.ts'
+import { openShop } from './shop-database.ts'
+
+const shop = await openShop()
+t.teardown(() => shop.prepared.cluster.remove())
+const { cluster, passwords } = shop.prepared
+const superuser = (database: string): DatabaseAddress => cluster.address(database)
+
+await createDataDatabase(cluster, passwords, 'pool')
+
+/** The server of the tests is what it is; and a setting is how this product tells its tenants apart. */
+const ACCEPTED = ['server-version', 'policy-trusts-setting']
+const forShop = { appRole: 'shop_app', referenceTables: ['countries'], allow: ACCEPTED }
+
+t.test("the project's own pool is clean, and every table of it was tried", async (t) => {
+  const report = await diagnose(superuser('pool'), { allow: ['server-version'] })
+  t.same(report.findings, [])
+  t.same(report.limits, [])
+  t.same(report.tried.tables.toSorted(), report.tables.tenant)
+  t.equal(report.tables.tenant.length, 5)
+  t.equal(report.tried.as, 'freehold_app')
+  t.ok(report.tried.attempts > 80)
+  t.same(doctorReportSchema.parse(JSON.parse(JSON.stringify(report))), report)
+})
+
+t.test('so is a product that keeps its tenants apart without Freehold', async (t) => {
+  const report = await diagnose(superuser('shop'), forShop)
+  t.same(report.findings, [])
+  t.same(report.tried.tables.toSorted(), ['public.accounts', 'public.invoices', 'public.visits'])
+  t.same(report.tables.reference, ['public.countries', 'public.tenants'])
+  t.match(
+    report.waived.map(({ check }) => check),
+    ACCEPTED,
+  )
+})
+
+t.test('every planted defect is found, and mended by the SQL that is printed', async (t) => {
+  for (const [index, defect] of planted.entries()) {
+    await t.test(`${index} ${defect.check}: ${defect.sql.slice(0, 60)}`, async (t) => {
+      const address = await plantedDatabase(`planted_${index}`, defect.inFreehold === true)
+      const options =
+        defect.inFreehold === true
+          ? { allow: ['server-version'] }
+          : { ...forShop, appRole: defect.appRole ?? 'shop_app', allow: ['server-version'] }
+      await shop.run(address, defect.sql)
+      try {
+        const found = await diagnose(address, options)
+        const finding = found.findings.find(
+          ({ check, object }) => check === defect.check && defect.object.test(object),
+        )
+        t.ok(finding, JSON.stringify(found.findings, null, 1))
+        if (defect.severity) t.equal(finding?.severity, defect.severity)
+        const all = found.findings.map(({ check }) => check)
+        for (const check of defect.also ?? []) t.ok(all.includes(check), `${check} in ${all.join(' ')}`)
+
+        const script = fixScript(found)
+        if (defect.mended === false) return t.same(finding?.sql, [])
+        t.ok(script)
+        await shop.run(address, script ?? '')
+        const left = await diagnose(address, options)
+        const remaining = left.findings.filter(({ check }) => check !== 'policy-trusts-setting')
+        t.same(remaining, [], script ?? '')
+        return
+      } finally {
+        if (defect.undo) await shop.run(superuser('postgres'), defect.undo)
+      }
+    })
+  }
+})
+
+t.test('there is a planted defect for every check', async (t) => {
+  const covered = new Set(planted.map(({ check }) => check))
+  const missing = checks.map(({ id }) => id).filter((id) => !covered.has(id))
+  t.same(missing, ['server-version'], 'which has a test of its own')
+  t.equal(new Set(checks.map(({ id }) => id)).size, checks.length)
+  for (const { id, why, fix } of checks) {
+    t.match(id, /^[a-z]+(-[a-z]+)*$/)
+    t.match(why, /\.$/, id)
+    t.match(fix, /\.$/, id)
+  }
+})
+
+t.test('it changes nothing, also where a trial succeeds', async (t) => {
+  const open = await shop.copy('untouched')
+  await shop.run(
+    open,
+    'create policy open on accounts using (true); alter table invoices disable row level security',
+  )
+  for (const [address, options] of [
+    [open, forShop],
+    [superuser('pool'), {}],
+  ] as const) {
+    const before = await fingerprint(address)
+    await diagnose(address, options)
+    t.same(await fingerprint(address), before)
+    await withClient(address, 'test', (client) => client.query(`select 1`))
+  }
+})
+
+t.test('what could not be tried is a finding', async (t) => {
+  const address = await shop.copy('awkward')
+  await shop.run(
+    address,
+    `create type point_pair as (a point, b point);
+     create table odd (tenant_id uuid not null, id int not null, pair point_pair not null, primary key (tenant_id, id));
+     create table riddle (tenant_id uuid not null, answer text not null check (md5(answer) = 'no'), primary key (tenant_id, answer));
+     create table wide (tenant_id point not null)`,
+  )
+  const report = await diagnose(address, forShop)
+  const untried = report.findings.filter(({ check }) => check === 'trial-not-tried')
+  t.same(untried.map(({ object }) => object).toSorted(), ['public.odd', 'public.riddle', 'public.wide'])
+  const waived = await diagnose(address, { ...forShop, allow: [...ACCEPTED, 'trial-not-tried=public.odd'] })
+  t.ok(waived.waived.some(({ object }) => object === 'public.odd'))
+
+  await shop.run(
+    address,
+    `drop table odd, riddle, wide; alter policy own on accounts using (tenant_id::text = 'x'::text || '')`,
+  )
+  const blind = await diagnose(address, forShop)
+  t.match(
+    blind.findings.find(({ check }) => check === 'trial-not-tried'),
+    { object: 'public.accounts', found: /does not even see its own row/ },
+  )
+})
+
+t.test('as owner or as the application it says what it could not check', async (t) => {
+  const asOwner = await diagnose(shop.prepared.as('freehold_owner', 'pool'), { allow: ['server-version'] })
+  t.same(asOwner.findings, [])
+  t.equal(asOwner.tried.as, 'freehold_owner')
+  t.match(asOwner.limits.join(), /may not SET ROLE freehold_app/)
+  const asApp = await diagnose(shop.prepared.as('freehold_app', 'pool'), { allow: ['server-version'] })
+  t.match(asApp.findings, [{ check: 'trial-not-tried', found: /connect as the owner or a superuser/ }])
+  t.match(asApp.limits.join(), /may not read freehold\.resident.*may not run freehold\.protect_table/)
+  const catalogsOnly = await diagnose(superuser('pool'), { allow: ['server-version'], trial: false })
+  t.match(catalogsOnly, { findings: [], tried: { as: null, attempts: 0 }, limits: [/switched off/] })
+})
+
+t.test('other tenant columns and schemas', async (t) => {
+  const address = await shop.copy('elsewhere')
+  await shop.run(
+    address,
+    `create schema crm; create schema junk; create table junk.open (tenant_id uuid);
+     create table crm.leads (account_id bigint not null, id int not null, primary key (account_id, id));
+     alter table crm.leads enable row level security; alter table crm.leads force row level security;
+     create function crm.me() returns bigint language sql stable set search_path = pg_catalog
+       as $$ select nullif(current_setting('crm.account', true), '')::bigint $$;
+     create policy own on crm.leads using (account_id = (select crm.me()));
+     grant usage on schema crm to shop_app; grant select, insert, update, delete on crm.leads to shop_app`,
+  )
+  const options = { ...forShop, tenantColumn: 'account_id', schemas: ['crm'] }
+  const report = await diagnose(address, options)
+  t.same(report.findings, [])
+  t.same(report.tried.tables, ['crm.leads'])
+})
+
+async function plantedDatabase(name: string, inFreehold: boolean): Promise<DatabaseAddress> {
+  if (!inFreehold) return shop.copy(name)
+  await shop.run(superuser('postgres'), `create database ${name} owner freehold_owner template pool`)
+  return superuser(name)
+}
+
+/** All that a database holds: rows, sequences, catalogs, rights and settings. */
+async function fingerprint(address: DatabaseAddress): Promise<unknown> {
+  return withClient(address, 'test', async (client) => {
+    const relations = await client.query<{ name: string; kind: string }>(
+      `select oid::regclass::text as name, relkind::text as kind from pg_class
+       where relkind in ('r', 'S') and relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+         and relnamespace::regnamespace::text !~ '^pg_'`,
+    )
+    const state: Record<string, unknown> = {}
+    for (const { name, kind } of relations.rows) {
+      const sql =
+        kind === 'S'
+          ? `select last_value || ' ' || is_called as state from ${name}`
+          : `select count(*) || ' ' || coalesce(sum(hashtextextended(x::text, 0)), 0) as state from ${name} x`
+      state[name] = (await client.query<{ state: string }>(sql)).rows[0]?.state
+    }
+    for (const catalog of ['pg_class', 'pg_policy', 'pg_proc', 'pg_roles', 'pg_trigger', 'pg_constraint']) {
+      const columns =
+        catalog === 'pg_class'
+          ? 'oid, relname, relacl, relrowsecurity, relforcerowsecurity, relowner, reloptions'
+          : catalog === 'pg_roles'
+            ? 'rolname, rolsuper, rolbypassrls, rolconfig'
+            : '*'
+      const { rows } = await client.query(
+        `select md5(string_agg(x::text, ' ' order by x::text)) as digest from (select ${columns} from ${catalog}) x`,
+      )
+      state[catalog] = rows[0]?.digest
+    }
+    return state
+  })
+}
