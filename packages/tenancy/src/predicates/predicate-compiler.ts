@@ -3,8 +3,9 @@ import { type CompiledQuery, PostgresQueryCompiler, type RootOperationNode } fro
 import type { TenantPredicates } from './tenant-predicates.ts'
 
 /**
- * Adds the predicates when a query becomes text. As one of Kysely's plugins they would come before those that product
- * code adds later, would see a subquery twice, and would be gone with `withoutPlugins()`.
+ * Adds the predicates when a query becomes text. One of Kysely's plugins would come before those that product code adds
+ * later, would be handed a subquery by itself and then again, not knowing what it is part of, and would be gone with
+ * `withoutPlugins()`.
  */
 export class PredicateCompiler extends PostgresQueryCompiler {
   readonly #predicates: TenantPredicates

@@ -3,15 +3,10 @@ import {
   DeleteQueryNode,
   InsertQueryNode,
   type JoinNode,
-  type KyselyPlugin,
   MergeQueryNode,
   type OperationNode,
-  type PluginTransformQueryArgs,
-  type PluginTransformResultArgs,
-  type QueryResult,
   SelectQueryNode,
   type TableNode,
-  type UnknownRow,
   UpdateQueryNode,
   type WhenNode,
   WhereNode,
@@ -44,9 +39,9 @@ interface Scope {
  * with another tenant's row before it has compared the tenant, and what the function tells is told. Row security does
  * not have that gap.
  *
- * Names are those of the database, so it comes after every plugin that changes names.
+ * Names are those of the database: it comes after every plugin that changes names.
  */
-export class TenantPredicates implements KyselyPlugin {
+export class TenantPredicates {
   readonly #tables: TableCatalog
   readonly #tenantId: string
   readonly #values: WrittenValues
@@ -57,14 +52,6 @@ export class TenantPredicates implements KyselyPlugin {
     this.#tables = tables
     this.#tenantId = tenantId
     this.#values = new WrittenValues(tables, tenantId)
-  }
-
-  transformQuery({ node }: PluginTransformQueryArgs): PluginTransformQueryArgs['node'] {
-    return this.transform(node)
-  }
-
-  async transformResult({ result }: PluginTransformResultArgs): Promise<QueryResult<UnknownRow>> {
-    return result
   }
 
   /** @throws FreeholdError `table_not_declared`, `foreign_tenant_id`, `tenant_not_checkable`. */
