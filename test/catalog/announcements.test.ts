@@ -126,6 +126,14 @@ t.test('a connection that breaks is made again, and anything may have changed me
   }
 })
 
+t.test('whoever closes while the connection is being made is not kept waiting', async (t) => {
+  const source = openSource()
+  const subscribing = source.subscribe(() => undefined)
+  await source.close()
+  await subscribing
+  t.pass('closed')
+})
+
 t.test('a server that falls silent is noticed', async (t) => {
   const heard: Announcement[] = []
   t.teardown(await catalog.announcements.subscribe((announcement) => heard.push(announcement)))
@@ -167,6 +175,10 @@ t.test('a router sees routes and nothing else', async (t) => {
       'select * from catalog.tenants',
       'select * from catalog.clusters',
       'select * from catalog.operations',
+      'select * from catalog.memberships',
+      'select name, created_by from catalog.api_keys',
+      'update catalog.api_keys set revoked_at = null',
+      "insert into catalog.tenant_hosts (host, tenant_id) values ('a.example', 'a')",
       'update catalog.placements set until = now()',
       'create table public.mine ()',
     ]) {

@@ -74,6 +74,8 @@ async function listenOn(
   const { promise: over, resolve: markOver } = Promise.withResolvers<void>()
   client.once('end', markOver)
   stop.addEventListener('abort', () => markOver(), { once: true })
+  // Closed while it was connecting: that event has been.
+  if (stop.aborted) markOver()
   client.on('notification', ({ channel, payload }) => options.onNotification(channel, payload ?? ''))
   const heartbeat = beat(client, markOver)
   try {

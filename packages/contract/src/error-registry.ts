@@ -348,6 +348,11 @@ export const errorRegistry = {
     title: 'The transaction ended before the router ended it',
     next: 'Do not send COMMIT, ROLLBACK or similar as raw SQL; use the transaction methods of Kysely.',
   },
+  session_required: {
+    status: 500,
+    title: 'A statement needs a session of its own, and a pooler in transaction mode gives none',
+    next: 'Use what ends with the transaction (SET LOCAL, pg_advisory_xact_lock, READ COMMITTED), or connect directly.',
+  },
   service_stopping: {
     status: 503,
     title: 'The service is being stopped',

@@ -79,6 +79,10 @@ export const freehold = fastifyPlugin(registerFreehold, { name: '@freehold/tenan
 
 async function registerFreehold(app: FastifyInstance, options: FreeholdPluginOptions): Promise<void> {
   const { router, directory } = options
+  // Fastify lets a child context decorate anew; a second resolution there would change the tenant of the request.
+  if (app.hasRequestDecorator('tenant')) {
+    throw new FreeholdError('config_invalid', 'freehold is registered already, here or around here.')
+  }
   const sources = sourcesOf(options)
   prepareSources(app, sources, directory !== undefined)
 
