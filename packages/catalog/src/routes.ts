@@ -117,7 +117,7 @@ export function createRouteSource({ address, applicationName, max = 4 }: RouteSo
       const found = await database.all(
         listedRouteRow,
         `${SELECT_ROUTES}
-         where $1::timestamptz is null or (since, tenant_id) < ($1, $2)
+         where $1::timestamptz is null or since <= $1 and (since, tenant_id) < ($1, $2)
          order by catalog.routes.since desc, tenant_id desc limit $3`,
         [since, tenantId, limit],
       )
