@@ -25,7 +25,7 @@ const decodedSchema = z.object({ header: z.object({ alg: z.string(), kid: z.stri
  */
 export function identityProvider(
   options: IdentityProviderOptions,
-): Pick<FastifyJWTOptions, 'decode' | 'verify'> & { readonly secret: KeyFinder } {
+): Pick<FastifyJWTOptions, 'decode' | 'verify'> & { readonly secret: { readonly public: KeyFinder } } {
   const parsed = parseProviderOptions(options)
   const keys = new ProviderKeys(parsed)
   const accepted = new Set<string>(parsed.algorithms)
@@ -37,13 +37,15 @@ export function identityProvider(
       allowedAud: parsed.audience,
       requiredClaims: ['iss', 'aud', 'exp'],
     },
-    async secret(_request, token) {
-      const decoded = decodedSchema.safeParse(token)
-      // Before any key is asked for: what cannot be good causes no request to the provider.
-      if (!decoded.success || !accepted.has(decoded.data.header.alg)) {
-        throw new FreeholdError('token_malformed')
-      }
-      return keys.pem(decoded.data.header)
+    secret: {
+      async public(_request, token) {
+        const decoded = decodedSchema.safeParse(token)
+        // Before any key is asked for: what cannot be good causes no request to the provider.
+        if (!decoded.success || !accepted.has(decoded.data.header.alg)) {
+          throw new FreeholdError('token_malformed')
+        }
+        return keys.pem(decoded.data.header)
+      },
     },
   }
 }

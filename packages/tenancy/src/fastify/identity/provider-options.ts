@@ -54,6 +54,6 @@ export function parseDiscovery(issuer: string, document: unknown): URL {
 
 /** Keys that come over a wire that others can write to are anybody's. */
 function isSafe(url: string): boolean {
-  const { protocol, hostname } = new URL(url)
-  return protocol === 'https:' || ['127.0.0.1', '[::1]', 'localhost'].includes(hostname)
+  const parsed = URL.parse(url)
+  return parsed?.protocol === 'https:' || ['127.0.0.1', '[::1]', 'localhost'].includes(parsed?.hostname ?? '')
 }

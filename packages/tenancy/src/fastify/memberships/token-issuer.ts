@@ -44,13 +44,24 @@ export class TokenIssuer {
 }
 
 function signerOf(app: FastifyInstance, namespace: string | undefined): Signer {
+  const refusal = new FreeholdError(
+    'config_invalid',
+    'memberships: register @fastify/jwt first, with a secret that signs and is no function.',
+  )
+  if (!app.hasDecorator('jwt')) throw refusal
+  const jwt = app.getDecorator<Signer & Record<string, Signer>>('jwt')
+  const signer = namespace === undefined ? jwt : jwt[namespace]
+  if (!signer || !signs(signer)) throw refusal
+  return signer
+}
+
+function signs(signer: Signer): boolean {
   try {
-    const jwt = app.getDecorator<Signer & Record<string, Signer>>('jwt')
-    const signer = namespace === undefined ? jwt : jwt[namespace]
-    signer?.sign({}, { expiresIn: 1 })
-    if (signer) return signer
+    const token: unknown = signer.sign({}, { expiresIn: 1 })
+    // With a secret that is a function it is a promise, of which nothing is wanted.
+    if (token instanceof Promise) token.catch(() => undefined)
+    return typeof token === 'string'
   } catch {
-    // Not registered, or without a key to sign with.
+    return false
   }
-  throw new FreeholdError('config_invalid', 'memberships: register @fastify/jwt with a key that signs first.')
 }
