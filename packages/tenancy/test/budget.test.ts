@@ -256,7 +256,7 @@ t.test('the error says which limit was in the way', async (t) => {
     maxConnections: 3,
     maxConnectionsPerDatabase: 2,
     maxConnectionsPerTenant: 1,
-    connectionWaitMs: 100,
+    connectionWaitMs: 1_000,
   })
   const [one, two] = residents as [TenantId, TenantId]
   const neighbour = await newTenant(first)
@@ -265,14 +265,16 @@ t.test('the error says which limit was in the way', async (t) => {
     code: 'connection_budget_exhausted',
     status: 503,
     retryAfterSeconds: 1,
-    details: { limit, maximum, waitedMs: 100 },
+    details: { limit, maximum, waitedMs: 1_000 },
   })
   const held = await occupy(router.forTenant(one))
-  await t.rejects(read(router.forTenant(one)), refused('tenant', 1))
   const heldToo = await occupy(router.forTenant(neighbour))
-  await t.rejects(read(router.forTenant(third)), refused('database', 2))
   const elsewhere = await occupy(router.forTenant(two))
-  await t.rejects(read(router.forTenant(residents[2] as TenantId)), refused('process', 3))
+  await Promise.all([
+    t.rejects(read(router.forTenant(one)), refused('tenant', 1)),
+    t.rejects(read(router.forTenant(third)), refused('database', 2)),
+    t.rejects(read(router.forTenant(residents[2] as TenantId)), refused('process', 3)),
+  ])
   t.same(router.metrics().connections.counters.timeouts, { process: 1, database: 1, tenant: 1 })
   for (const open of [held, heldToo, elsewhere]) await open.end()
   await read(router.forTenant(residents[2] as TenantId))

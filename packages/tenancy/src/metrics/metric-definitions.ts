@@ -2,7 +2,7 @@ import type { DatabaseConnections } from '../connections/database-pools.ts'
 import type { RouterMetrics } from './router-metrics.ts'
 
 /** One value of a metric, and what tells it from the others. */
-export interface Sample {
+interface Sample {
   readonly labels: Readonly<Record<string, string>>
   readonly value: number
 }
