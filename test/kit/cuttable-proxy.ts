@@ -12,6 +12,9 @@ export interface CuttableProxy {
   cutBefore(text: string): void
   /** Lets the message through, and breaks the connection instead of bringing the server's answer to it. */
   cutAfter(text: string): void
+  /** Takes no more from the clients that there are, which can then send what fits on the way, until {@link release}. */
+  hold(): void
+  release(): void
   close(): Promise<void>
 }
 
@@ -20,9 +23,11 @@ export async function startCuttableProxy(target: DatabaseAddress): Promise<Cutta
   const sockets = new Set<Socket>()
   let before: string | undefined
   let after: string | undefined
+  const clients = new Set<Socket>()
 
   const server = createServer((client) => {
     const upstream = connect(target.port, target.host)
+    clients.add(client)
     let answerIsCut = false
     const end = () => {
       client.destroy()
@@ -34,6 +39,7 @@ export async function startCuttableProxy(target: DatabaseAddress): Promise<Cutta
       socket.on('error', end)
       socket.on('close', () => {
         sockets.delete(socket)
+        clients.delete(client)
         end()
       })
     }
@@ -67,6 +73,12 @@ export async function startCuttableProxy(target: DatabaseAddress): Promise<Cutta
     },
     cutAfter(text) {
       after = text
+    },
+    hold() {
+      for (const client of clients) client.pause()
+    },
+    release() {
+      for (const client of clients) client.resume()
     },
     async close() {
       cut()

@@ -193,25 +193,33 @@ class Pipeline implements Submittable {
     }
     const ended = () => {
       connection.removeListener('readyForQuery', ready)
-      this.#reject(new ConnectionLostError(this.#endsUnfinished() ? 'no' : 'unknown', error))
+      this.#reject(new ConnectionLostError(this.#endsUnfinished(error) ? 'no' : 'unknown', error))
     }
     connection.once('readyForQuery', ready)
     connection.once('end', ended)
   }
 
   /**
-   * Whether the server's farewell proves that nothing was committed: the implicit transaction commits after its
-   * last statement is reported done. A statement alone proves nothing; it may be a COMMIT, done before it is reported.
+   * Whether a farewell proves that nothing was committed. The server's own does, if it comes before the last statement
+   * is reported done: the implicit transaction commits after that. A statement alone proves nothing, nor does a COMMIT
+   * at the end, which are done before they are reported. A pooler's farewell proves nothing about what it has passed on.
    */
-  #endsUnfinished(): boolean {
-    return this.#steps.length > 1 && this.#completed < this.#steps.length
+  #endsUnfinished(farewell: pg.DatabaseError): boolean {
+    if (neverReachedServer(farewell)) return true
+    if (!SERVER_FAREWELLS.has(farewell.code ?? '')) return false
+    const last = this.#steps.length - 1
+    if (last < 1) return false
+    return (
+      this.#completed < last || (this.#completed === last && !COMMITS.test(this.#steps[last]?.text ?? ''))
+    )
   }
 
   #confirmStatements(): void {
     const done = Math.min(this.#completed, this.#names.length)
     for (let index = 0; index < done; index++) {
       const name = this.#names[index] ?? ''
-      this.#statements.confirm(name, this.#statements.columns(name) ?? this.#lastingColumns(index))
+      if (name !== '')
+        this.#statements.confirm(name, this.#statements.columns(name) ?? this.#lastingColumns(index))
     }
   }
 
@@ -232,6 +240,18 @@ class Pipeline implements Submittable {
  * like, whose columns are those of whatever bears the name at the time.
  */
 const RETURNS_THE_SAME = /^\s*(?:select|insert|update|delete|merge|with|values)\b/i
+
+/** With what the server itself ends a session: shut down, crashed, starting, database dropped, idle for too long. */
+const SERVER_FAREWELLS = new Set(['57P01', '57P02', '57P03', '57P04', '57P05'])
+
+const COMMITS = /^\s*(?:commit|end)\b/i
+
+/** PgBouncer's answer to a client to which it has given no server yet; the state is that of a protocol violation. */
+const NEVER_REACHED_SERVER = /^query_wait_timeout|server login has been failing/
+
+function neverReachedServer(farewell: pg.DatabaseError): boolean {
+  return farewell.code === '08P01' && NEVER_REACHED_SERVER.test(farewell.message)
+}
 
 /** Where one statement has been dropped behind our back, the others have most likely gone with it. */
 const STATEMENT_GONE = '26000'

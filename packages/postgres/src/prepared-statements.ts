@@ -6,6 +6,12 @@ import { RecentMap } from './recent-map.ts'
 /** Named statements a connection keeps; the server holds a plan for each of them. */
 const MAX_STATEMENTS = 128
 
+/**
+ * A longer text, such as an insert of many rows, is mostly sent once: to keep it, here and with its plan on the server,
+ * costs more than it saves.
+ */
+const MAX_PREPARED_LENGTH = 20_000
+
 const MAX_HASHES = 4_000
 const hashes = new RecentMap<string, string>(MAX_HASHES)
 
@@ -14,8 +20,10 @@ const hashes = new RecentMap<string, string>(MAX_HASHES)
  * even behind a pooler that hands one server connection to several clients.
  *
  * @param schema under whose search path it is planned, if that is not the session's own.
+ * @returns an empty name, under which nothing is kept, for a text that is too long to be worth it.
  */
 export function statementName(text: string, schema?: string): string {
+  if (text.length > MAX_PREPARED_LENGTH) return ''
   return schema === undefined ? `fh_${shortHash(text)}` : `fh_${shortHash(text)}_${shortHash(schema)}`
 }
 

@@ -101,8 +101,22 @@ export async function singleQuery(
   statement: Statement,
   options: PipelineOptions = PREPARED,
 ): Promise<QueryResult> {
+  return queryTogether(client, [statement], options)
+}
+
+/**
+ * Runs statements in one round trip, each only if those before it have succeeded.
+ *
+ * @returns the result of the last.
+ * @throws what {@link singleQuery} throws.
+ */
+export async function queryTogether(
+  client: ClientBase,
+  statements: readonly Statement[],
+  options: PipelineOptions = PREPARED,
+): Promise<QueryResult> {
   try {
-    return await runPipeline(client, [statement], options)
+    return await runPipeline(client, statements, options)
   } catch (error) {
     throw error instanceof PipelineStepError ? error.cause : error
   }

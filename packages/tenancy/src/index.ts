@@ -1,3 +1,6 @@
+export { type CopyableQuery, type CopyFromOptions, copyFrom } from './bulk/copy-from.ts'
+export { type CopyIntoOptions, type CopyRow, copyInto } from './bulk/copy-into.ts'
+export type { CopyProgress } from './bulk/row-encoder.ts'
 export {
   bindToTenant,
   currentTenant,

@@ -22,7 +22,15 @@ export interface RouterOptions {
   readonly connectionWaitMs?: number
   /** How long a request is held for a cutover, in ms, before `tenant_held`; 10,000 unless set. */
   readonly holdDeadlineMs?: number
-  /** False behind a pooler that does not keep track of prepared statements; true unless set. */
+  /**
+   * `transaction`: a pooler in transaction mode, such as PgBouncer, stands between the router and the databases. What
+   * would stay on a session is then refused or undone, with `session_required`; see the README. Nothing unless set.
+   */
+  readonly pooler?: 'transaction'
+  /**
+   * Whether to use named prepared statements: true unless set, but false behind a pooler. Set it to true there if the
+   * pooler keeps track of them, as PgBouncer does from 1.21 with `max_prepared_statements`.
+   */
   readonly preparedStatements?: boolean
   /** Tenants whose placement is remembered, at most; 100,000 unless set. Each takes less than 1 KB. */
   readonly maxCachedTenants?: number
@@ -50,14 +58,17 @@ const limitsSchema = z.object({
   maxConnectionsPerTenant: z.int().min(1).optional(),
   connectionWaitMs: z.int().min(1).default(5_000),
   holdDeadlineMs: z.int().min(0).default(10_000),
-  preparedStatements: z.boolean().default(true),
+  pooler: z.literal('transaction').optional(),
+  preparedStatements: z.boolean().optional(),
   maxCachedTenants: z.int().min(1).max(MAX_CACHED_TENANTS).default(100_000),
   warmStart: z.object({ tenants: z.int().min(1) }).optional(),
 })
 
 type ParsedLimits = z.infer<typeof limitsSchema>
 
-export type RouterLimits = Readonly<ParsedLimits & { maxConnectionsPerTenant: number }>
+export type RouterLimits = Readonly<
+  ParsedLimits & { maxConnectionsPerTenant: number; preparedStatements: boolean }
+>
 
 /** @throws FreeholdError `config_invalid`, naming every wrong option and never its value. */
 export function parseRouterOptions(options: RouterOptions): RouterLimits {
@@ -73,7 +84,8 @@ export function parseRouterOptions(options: RouterOptions): RouterLimits {
   }
   if (parsed.success) {
     const maxConnectionsPerTenant = parsed.data.maxConnectionsPerTenant ?? threeQuarters(parsed.data)
-    return Object.freeze({ ...parsed.data, maxConnectionsPerTenant })
+    const preparedStatements = parsed.data.preparedStatements ?? parsed.data.pooler === undefined
+    return Object.freeze({ ...parsed.data, maxConnectionsPerTenant, preparedStatements })
   }
   const issues = parsed.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }))
   throw new FreeholdError(

@@ -56,7 +56,9 @@ const anything = [
   'do $$ begin end $$',
   'call p()',
   'copy t to stdout',
-  'explain analyze select 1',
+  'explain analyze select f(1)',
+  'explain (analyze) set x = 1',
+  'explain (analyze',
   'truncate items',
   'table items',
   'lock table items',
@@ -113,7 +115,7 @@ const anything = [
   'delete from "information_schema".sql_features',
   'select * from pg_settings for update',
   'update items set name = s.setting from pg_settings as s',
-  `select ${'1, '.repeat(10_000)} 1`,
+  `select ${'1, '.repeat(1_000_000)} 1`,
 ]
 
 t.test('what is surely a read', async (t) => {

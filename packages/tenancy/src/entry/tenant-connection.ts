@@ -1,5 +1,5 @@
 import type { TenantId } from '@freehold/contract'
-import { hasSqlState, type PipelineOptions, SQLSTATE, type Statement, scopedQuery } from '@freehold/postgres'
+import { hasSqlState, SQLSTATE, type Statement, scopedQuery } from '@freehold/postgres'
 import type {
   CompiledQuery,
   DatabaseConnection,
@@ -7,9 +7,11 @@ import type {
   TransactionSettings,
 } from 'kysely'
 import type { QueryResult } from 'pg'
+import { pooledUse } from '../statements/pooled-statements.ts'
 import { rememberWriter, type StatementTraits, statementTraits } from '../statements/statement-traits.ts'
 import { observed } from '../telemetry/observe-statement.ts'
 import type { Entering } from './entering.ts'
+import { type EntryOptions, statementNeedsSession } from './pooler.ts'
 import { TenantTransaction, transactionLost } from './tenant-transaction.ts'
 
 /**
@@ -19,10 +21,10 @@ import { TenantTransaction, transactionLost } from './tenant-transaction.ts'
 export class TenantConnection implements DatabaseConnection {
   readonly #entering: Entering
   readonly #tenantId: TenantId
-  readonly #options: PipelineOptions
+  readonly #options: EntryOptions
   #transaction: TenantTransaction | undefined
 
-  constructor(entering: Entering, tenantId: TenantId, options: PipelineOptions) {
+  constructor(entering: Entering, tenantId: TenantId, options: EntryOptions) {
     this.#entering = entering
     this.#tenantId = tenantId
     this.#options = options
@@ -62,6 +64,53 @@ export class TenantConnection implements DatabaseConnection {
     await transaction?.release()
   }
 
+  /** Runs work in the transaction that is open, or in one of its own, which commits when the work has succeeded. */
+  async withTransaction<T>(work: (transaction: TenantTransaction) => Promise<T>): Promise<T> {
+    if (this.#transaction) return work(this.#transaction)
+    const transaction = await this.#beginOwn('writer')
+    try {
+      const result = await work(transaction)
+      await transaction.commit()
+      return result
+    } catch (error) {
+      await transaction.rollback()
+      throw error
+    } finally {
+      await transaction.release()
+    }
+  }
+
+  /** The same for as long as somebody reads; whoever stops early keeps what was written. */
+  async *streamInTransaction<T>(
+    mode: StatementTraits['mode'],
+    read: (transaction: TenantTransaction) => AsyncGenerator<T, void>,
+  ): AsyncGenerator<T, void> {
+    if (this.#transaction) {
+      yield* read(this.#transaction)
+      return
+    }
+    const transaction = await this.#beginOwn(mode)
+    let failed = false
+    try {
+      yield* read(transaction)
+    } catch (error) {
+      failed = true
+      throw error
+    } finally {
+      try {
+        if (failed) await transaction.rollback()
+        else if (!transaction.abandoned) await transaction.commit()
+      } finally {
+        await transaction.release()
+      }
+    }
+  }
+
+  #beginOwn(mode: StatementTraits['mode']): Promise<TenantTransaction> {
+    const settings: TransactionSettings = mode === 'reader' ? { accessMode: 'read only' } : {}
+    return TenantTransaction.begin(this.#entering, this.#tenantId, settings, this.#options)
+  }
+
   async executeQuery<R>(query: CompiledQuery): Promise<KyselyResult<R>> {
     const statement = { text: query.sql, values: query.parameters }
     const result = this.#transaction
@@ -72,14 +121,12 @@ export class TenantConnection implements DatabaseConnection {
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncGenerator<KyselyResult<R>, void> {
     const statement = { text: query.sql, values: query.parameters }
-    const chunks = this.#transaction
-      ? this.#transaction.stream<R>(statement, chunkSize)
-      : this.#enterAndStream<R>(statement, chunkSize)
-    for await (const rows of chunks) yield { rows }
+    for await (const rows of this.#enterAndStream<R>(statement, chunkSize)) yield { rows }
   }
 
   async #enterAndExecute(statement: Statement): Promise<QueryResult> {
     const traits = statementTraits(statement.text)
+    if (traits.leavesTraces && this.#options.pooler) return this.#executePooled(statement)
     try {
       return await this.#executeAs(traits.mode, traits, statement)
     } catch (error) {
@@ -88,6 +135,12 @@ export class TenantConnection implements DatabaseConnection {
     // The server has refused it as a write and undone all of it.
     rememberWriter(statement.text)
     return this.#executeAs('writer', traits, statement)
+  }
+
+  /** What has to be undone in the session is undone in the same transaction, so there has to be one. */
+  #executePooled(statement: Statement): Promise<QueryResult> {
+    if (pooledUse(statement.text) === 'refused') throw statementNeedsSession()
+    return this.withTransaction((transaction) => transaction.execute(statement))
   }
 
   #executeAs(
@@ -109,49 +162,26 @@ export class TenantConnection implements DatabaseConnection {
   }
 
   async *#enterAndStream<R>(statement: Statement, chunkSize: number): AsyncGenerator<R[], void> {
-    const traits = statementTraits(statement.text)
+    const { mode } = statementTraits(statement.text)
+    const read = (transaction: TenantTransaction) => transaction.stream<R>(statement, chunkSize)
     let yielded = false
     try {
-      for await (const rows of this.#streamAs<R>(traits.mode, statement, chunkSize)) {
+      for await (const rows of this.streamInTransaction(mode, read)) {
         yielded = true
         yield rows
       }
       return
     } catch (error) {
-      if (yielded || !isMistakenForRead(traits, error)) throw error
+      if (yielded || this.#transaction || !isMistakenForRead({ mode }, error)) throw error
     }
     rememberWriter(statement.text)
-    yield* this.#streamAs<R>('writer', statement, chunkSize)
-  }
-
-  async *#streamAs<R>(
-    mode: StatementTraits['mode'],
-    statement: Statement,
-    chunkSize: number,
-  ): AsyncGenerator<R[], void> {
-    const settings: TransactionSettings = mode === 'reader' ? { accessMode: 'read only' } : {}
-    const transaction = await TenantTransaction.begin(this.#entering, this.#tenantId, settings, this.#options)
-    let failed = false
-    try {
-      yield* transaction.stream<R>(statement, chunkSize)
-    } catch (error) {
-      failed = true
-      throw error
-    } finally {
-      // Whoever stops reading early keeps what the statement wrote, as without a transaction.
-      try {
-        if (failed) await transaction.rollback()
-        else await transaction.commit()
-      } finally {
-        await transaction.release()
-      }
-    }
+    yield* this.streamInTransaction('writer', read)
   }
 }
 
 const ENDS_TRANSACTION: ReadonlySet<string | null> = new Set(['COMMIT', 'ROLLBACK'])
 
-function isMistakenForRead(traits: StatementTraits, error: unknown): boolean {
+function isMistakenForRead(traits: Pick<StatementTraits, 'mode'>, error: unknown): boolean {
   return traits.mode === 'reader' && hasSqlState(error, SQLSTATE.readOnlyTransaction)
 }
 

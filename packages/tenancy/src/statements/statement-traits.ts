@@ -1,5 +1,6 @@
 import { RecentMap } from '@freehold/postgres'
 import { BEFORE_PARENTHESIS, HARMLESS } from './harmless-functions.ts'
+import { TOKEN } from './token.ts'
 
 /** What a statement may do, judged from its text before it is sent. */
 export interface StatementTraits {
@@ -17,13 +18,14 @@ const WRITE: StatementTraits = { mode: 'writer', leavesTraces: false }
 const ANYTHING: StatementTraits = { mode: 'writer', leavesTraces: true }
 
 const MAX_TEXTS = 2_000
-const MAX_TEXT_LENGTH = 20_000
+const MAX_REMEMBERED_LENGTH = 20_000
+const MAX_JUDGED_LENGTH = 2_000_000
 const judged = new RecentMap<string, StatementTraits>(MAX_TEXTS)
 
 /**
  * Judges a statement. The text is judged and not the tree that it was built from, because the text is what the
  * server executes, whoever wrote it. It is `ANYTHING` unless all of this holds: it is a single SELECT, VALUES,
- * INSERT, UPDATE, DELETE or MERGE; it calls only functions known to be harmless; and it uses nothing whose reading
+ * INSERT, UPDATE, DELETE or MERGE, or the EXPLAIN of one; it calls only functions known to be harmless; and it uses nothing whose reading
  * would take more than this small scanner (comments, dollar quotes, escapes, quoted function names). A statement that
  * writes must also name nothing of the system's: an UPDATE of pg_settings calls no function in its text, and sets
  * the session all the same.
@@ -34,19 +36,17 @@ export function statementTraits(text: string): StatementTraits {
   let traits = judged.get(text)
   if (!traits) {
     traits = judge(text)
-    judged.set(text, traits)
+    // A long text, such as an insert of many rows, is mostly sent once; 2,000 of them would be a lot to remember.
+    if (text.length <= MAX_REMEMBERED_LENGTH) judged.set(text, traits)
   }
   return traits
 }
 
 /** Remembers that a statement that looked like a read has turned out to write. */
 export function rememberWriter(text: string): void {
-  judged.set(text, { ...statementTraits(text), mode: 'writer' })
+  const traits: StatementTraits = { ...statementTraits(text), mode: 'writer' }
+  if (text.length <= MAX_REMEMBERED_LENGTH) judged.set(text, traits)
 }
-
-/** One token of what the scanner understands; anything else, such as U&"...", ends the scan. */
-const TOKEN =
-  /\s+|'(?:[^'\\]|'')*'(?!\s*')|"(?:[^"]|"")+"|\$\d+|\d[\d.]*(?:e[+-]?\d+)?|[a-z_][a-z0-9_]*(?!['$]|&["'])|::|->>?|#>>?|[<>=!]+|\|\||&&|@>|[-+*/%^~?](?![-*])|[(),.;:[\]@#&|]/iy
 
 const READS = new Set(['select', 'with', 'values'])
 const WRITES = new Set(['insert', 'update', 'delete', 'merge'])
@@ -54,13 +54,15 @@ const WRITES = new Set(['insert', 'update', 'delete', 'merge'])
 const SYSTEM_NAME = /^"?(?:pg_|information_schema)/i
 
 function judge(text: string): StatementTraits {
-  if (text.length > MAX_TEXT_LENGTH) return ANYTHING
+  if (text.length > MAX_JUDGED_LENGTH) return ANYTHING
   const scanned = scan(text)
-  const first = scanned?.tokens[0]
-  if (!scanned || first === undefined || !(READS.has(first) || WRITES.has(first))) return ANYTHING
+  if (!scanned) return ANYTHING
   const { tokens, namesSystem } = scanned
+  const start = tokens[0] === 'explain' ? afterExplain(tokens) : 0
+  const first = tokens[start] ?? ''
+  if (!READS.has(first) && !WRITES.has(first)) return ANYTHING
   let reads = READS.has(first)
-  for (let index = 0; index < tokens.length; index++) {
+  for (let index = start; index < tokens.length; index++) {
     const token = tokens[index] ?? ''
     if (token === '(' && !mayPrecedeParenthesis(tokens, index)) return ANYTHING
     if (token === 'into' && !writesInto(tokens[index - 1])) return ANYTHING
@@ -100,6 +102,14 @@ const DOUBLE_QUOTE = 34
 const SINGLE_QUOTE = 39
 const BLANK = /^\s/
 const WORD = /^[a-z_]/
+
+/** Where the statement begins that is to be explained: what stands before it names options. */
+function afterExplain(tokens: readonly string[]): number {
+  let at = 1
+  if (tokens[at] === '(') at = tokens.indexOf(')') + 1
+  while (tokens[at] === 'analyze' || tokens[at] === 'verbose') at++
+  return at
+}
 
 /** Whether the parenthesis calls nothing, or something harmless. */
 function mayPrecedeParenthesis(tokens: readonly string[], index: number): boolean {
