@@ -3,6 +3,7 @@ import { diagnose, fixScript } from '@freehold/doctor'
 import { type DatabaseAddress, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { createDataDatabase } from '../../../test/kit/databases.ts'
+import { createItemsDatabase, createOwnSchema } from '../../../test/kit/tenants.ts'
 import { checks } from '../src/checks/index.ts'
 import { planted } from './planted.ts'
 import { openShop } from './shop-database.ts'
@@ -157,6 +158,27 @@ t.test('other tenant columns and schemas', async (t) => {
   const report = await diagnose(address, options)
   t.same(report.findings, [])
   t.same(report.tried.tables, ['crm.leads'])
+})
+
+t.test('a tenant in a schema of its own', async (t) => {
+  const database = await createItemsDatabase(shop.prepared, 'bridge')
+  await createOwnSchema(database, 'acme')
+  const options = { allow: ['server-version'] }
+  const report = await diagnose(database.superuser, options)
+  t.same(report.findings, [])
+  t.same(report.tried.tables, ['acme.items', 'public.items'])
+  await shop.run(
+    database.superuser,
+    `alter policy freehold_tenant on acme.items using (tenant_id = (select entered.tenant_id from freehold.entered)::uuid)`,
+  )
+  const widened = await diagnose(database.superuser, options)
+  t.match(
+    widened.findings.map(({ check, object }) => `${check} ${object}`),
+    ['policy-not-freehold acme.items'],
+    'compared with what protect_table() makes in that schema',
+  )
+  await shop.run(database.superuser, fixScript(widened) ?? '')
+  t.same((await diagnose(database.superuser, options)).findings, [])
 })
 
 async function plantedDatabase(name: string, inFreehold: boolean): Promise<DatabaseAddress> {

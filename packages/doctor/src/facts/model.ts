@@ -200,6 +200,8 @@ export interface Facts {
   readonly functions: readonly DatabaseFunction[]
   readonly surroundings: Surroundings
   readonly leftovers: Leftovers | null
+  /** Schemas that belong to one tenant each, as far as this connection may know. */
+  readonly tenantSchemas: readonly string[]
   /** Settings by which policies tell the tenants apart: `app.tenant_id`. */
   readonly tenantSettings: readonly string[]
   /** What freehold.protect_table() would make the policy of a table say now, by table; null: not known. */

@@ -62,9 +62,22 @@ export async function readFacts(
     functions: await readFunctions(client, appRole),
     surroundings: await readSurroundings(client, appRole),
     leftovers: session.freehold ? await readLeftovers(client) : null,
-    tenantSettings: settings.settings.length > 0 ? settings.settings : await readTenantSettings(client),
+    tenantSchemas: session.freehold ? await readTenantSchemas(client) : [],
+    tenantSettings:
+      settings.settings.length > 0 ? settings.settings : await readTenantSettings(client, session.number),
     freeholdPolicies: await readFreeholdPolicies(client, managedTables),
   }
+}
+
+async function readTenantSchemas(client: ClientBase): Promise<string[]> {
+  const known = await client.query<{ may: boolean | null }>(
+    `select has_table_privilege(to_regclass('freehold.tenant_schema'), 'SELECT') as may`,
+  )
+  if (known.rows[0]?.may !== true) return []
+  const { rows } = await client.query<{ name: string }>(
+    'select schema_name::text as name from freehold.tenant_schema order by 1',
+  )
+  return rows.map(({ name }) => name)
 }
 
 async function readSession(client: ClientBase): Promise<Session> {

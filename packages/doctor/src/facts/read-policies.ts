@@ -20,16 +20,20 @@ export async function readPolicies(client: ClientBase, appRole: string): Promise
   return rows
 }
 
+/** PostgreSQL 14: functions whose body is SQL and not text. */
+const FIRST_WITH_SQL_BODY = 140_000
+
 const SETTING = /current_setting\(\s*'([^']+)'/g
 
 /** The settings by which policies, and the functions that they call, tell the tenants apart. */
-export async function readTenantSettings(client: ClientBase): Promise<string[]> {
+export async function readTenantSettings(client: ClientBase, versionNumber: number): Promise<string[]> {
+  const sqlBody = versionNumber >= FIRST_WITH_SQL_BODY ? 'pg_get_function_sqlbody(function.oid)' : `''`
   const { rows } = await client.query<{ text: string }>(
     `select coalesce(pg_get_expr(polqual, polrelid), '') || ' ' || coalesce(pg_get_expr(polwithcheck, polrelid), '')
        as text
      from pg_policy
      union all
-     select coalesce(function.prosrc, '') || ' ' || coalesce(pg_get_function_sqlbody(function.oid), '')
+     select coalesce(function.prosrc, '') || ' ' || coalesce(${sqlBody}, '')
      from pg_depend dependency
      join pg_proc function on function.oid = dependency.refobjid
      where dependency.classid = 'pg_policy'::regclass and dependency.refclassid = 'pg_proc'::regclass`,

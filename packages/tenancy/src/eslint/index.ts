@@ -19,8 +19,10 @@ const base = {
  * @example
  * ```ts
  * // eslint.config.js
+ * import isolation from '@freehold/tenancy/eslint'
+ *
  * export default [
- *   freehold.configs.recommended,
+ *   isolation.configs.recommended,
  *   { files: ['migrations/**', 'src/database.ts'], rules: { '@freehold/tenancy/no-unscoped-database': 'off' } },
  * ]
  * ```

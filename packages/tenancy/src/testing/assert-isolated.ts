@@ -46,6 +46,10 @@ const MINIMUM_LENGTH = 6
  * the exercise throws.
  * @example
  * ```ts
+ * const tenants = await seedTwoTenants({
+ *   router,
+ *   seed: (db, { marker }) => db.insertInto('orders').values({ total: marker }).execute(),
+ * })
  * await assertIsolated({ ...tenants, exercise: (db) => db.selectFrom('orders').selectAll().execute() })
  * ```
  */

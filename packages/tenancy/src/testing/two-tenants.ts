@@ -38,10 +38,11 @@ export interface SeedOptions {
  * @throws AssertionError when both are one; what `admit` and `seed` throw.
  * @example
  * ```ts
+ * const residents = createResidentSource({ app: config.DATABASE_URL, control: config.CONTROL_URL, entrySecret })
  * const tenants = await seedTwoTenants({
  *   router,
- *   admit: (id) => source.admit(id),
- *   seed: (db, { marker }) => db.insertInto('notes').values({ text: marker }).execute(),
+ *   admit: (id) => residents.admit(id),
+ *   seed: (db, { marker }) => db.insertInto('orders').values({ total: marker }).execute(),
  * })
  * ```
  */
@@ -62,7 +63,8 @@ export async function seedTwoTenants(options: SeedOptions): Promise<TwoTenants> 
  *
  * @example
  * ```ts
- * const orders = await runAs(tenants.a, () => listOrders())
+ * const { a } = await seedTwoTenants({ router, seed: async () => undefined })
+ * const orders = await runAs(a, (db) => db.selectFrom('orders').selectAll().execute())
  * ```
  */
 export function runAs<T>(
