@@ -1,3 +1,4 @@
+import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fastifyJwt from '@fastify/jwt'
 import { addHostSchema, problemSchema, type Tenant } from '@freehold/contract'
@@ -593,6 +594,44 @@ t.test('nothing is logged that opens a door', async (t) => {
     t.notOk(logged.includes(opens ?? credential), 'no token, no key')
   }
   t.notOk(logged.includes(secret))
+})
+
+t.test('what arrives over a socket', async (t) => {
+  const shop = await product(t)
+  await shop.app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = shop.app.server.address() as AddressInfo
+  /** The first line of the answer to a request written by hand. */
+  const raw = (url: string, ...lines: string[]) =>
+    new Promise<string>((resolve) => {
+      let answer = ''
+      const socket = connect(port, '127.0.0.1', () => {
+        socket.write(`GET ${url} HTTP/1.1\r\n${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`)
+      })
+      socket.setEncoding('utf8').on('data', (chunk) => {
+        answer += chunk
+      })
+      // A server that stops reading resets the connection, sometimes before its answer has been read.
+      socket.on('error', () => undefined).on('close', () => resolve(answer.split('\r\n')[0] || 'reset'))
+    })
+  const bearer = `Authorization: Bearer ${shop.token(acme.id)}`
+  const own = 'Host: acme.shop.example'
+  t.match(await raw('/me', own, bearer), /200/)
+  t.match(await raw('/me', 'Host: globex.shop.example', bearer), /403/)
+  t.match(await raw('/me', own, 'Host: globex.shop.example', bearer), /40[03]/, 'two hosts')
+  t.match(await raw('/me', own, 'host: acme.shop.example', bearer), /40[03]/, 'the same one twice')
+  const another = `Authorization: Bearer ${shop.token(globex.id)}`
+  t.match(await raw('/me', own, bearer, another), /403/, 'two tokens')
+  t.match(await raw('http://globex.shop.example/me', own, bearer), /40[034]/, 'a host in the URL')
+  t.match(await raw('/me', 'Host: acme\0.shop.example', bearer), /400/, 'NUL')
+  t.match(await raw('/me', bearer), /400/, 'no host')
+  t.match(await raw('/me', `Host: ${'a'.repeat(10_000)}`, bearer), /403/, 'a huge host')
+  t.match(await raw('/me', `Host: ${'a'.repeat(100_000)}`, bearer), /431|reset/, 'more than a server takes')
+  t.match(await raw('/me', own, `Authorization: Bearer ${'a'.repeat(100_000)}`), /431|reset/)
+  t.match(await raw('/me', 'Host: localhost', bearer, `X-Tenant-Id: ${acme.id}`), /403/, 'no trusted peer')
+  t.match(
+    await raw('/me', 'Host: localhost', `X-API-Key: ${keys.acme.key}`, `X-API-Key: ${keys.acme.key}`),
+    /401/,
+  )
 })
 
 async function until(condition: () => Promise<boolean>, patienceMs = 20_000): Promise<void> {

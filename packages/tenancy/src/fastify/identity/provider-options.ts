@@ -1,7 +1,7 @@
 import { FreeholdError } from '@freehold/contract'
 import { z } from 'zod'
 
-export const SIGNATURES = ['RS256', 'ES256'] as const
+const SIGNATURES = ['RS256', 'ES256'] as const
 
 /** How the tokens of an outside identity provider are recognised. */
 export interface IdentityProviderOptions {

@@ -51,6 +51,8 @@ export class TenantResolver {
    * `tenant_suspended`, `catalog_unavailable`, `identity_provider_unavailable`
    */
   async resolve(request: FastifyRequest, demand: Demand): Promise<Resolved> {
+    if (isAmbiguous(request))
+      throw refuse(request, [], 'a header was sent twice, or the host stands in the URL')
     const found: Found[] = []
     for (const source of this.#sources) {
       if (!source.authenticates) requireProof(found, demand)
@@ -102,6 +104,19 @@ export function refuse(
 ): FreeholdError {
   request.log.info({ reason, sources: sources.map(({ name }) => name) }, 'The request opens no tenant.')
   return new FreeholdError('forbidden', 'The request opens no tenant.')
+}
+
+/** Where whoever passed the request on may have read it as another tenant's. */
+function isAmbiguous({ raw, originalUrl }: FastifyRequest): boolean {
+  if (!originalUrl.startsWith('/')) return true
+  let hosts = 0
+  let credentials = 0
+  for (let at = 0; at < raw.rawHeaders.length; at += 2) {
+    const name = raw.rawHeaders[at]?.toLowerCase()
+    if (name === 'host' || name === ':authority') hosts++
+    if (name === 'authorization') credentials++
+  }
+  return hosts > 1 || credentials > 1
 }
 
 function requireProof(found: readonly Found[], demand: Demand): void {
