@@ -1,5 +1,5 @@
 // I3, by chance: random queries of two tenants over shared tables, compared with databases that hold each tenant alone.
-// FREEHOLD_FUZZ_QUERIES and FREEHOLD_FUZZ_SEED say how many and which.
+// FREEHOLD_FUZZ_QUERIES and FREEHOLD_FUZZ_SEED say how many and which; FREEHOLD_FUZZ_ROUND, where to begin.
 
 import { randomBytes } from 'node:crypto'
 import { tenantIdSchema } from '@freehold/contract'
@@ -103,6 +103,7 @@ t.test('each tenant has what it would have alone', { timeout: TIMEOUT_MS }, asyn
     seed,
     queries,
     between: 500,
+    firstRound: Number(process.env.FREEHOLD_FUZZ_ROUND ?? 0),
     ...setUp([pool, bare], (tenant) => [
       [
         { name: 'row security', db: plain.forTenant(tenant), handWritten: false, streams: true },

@@ -22,6 +22,8 @@ export interface Fuzz {
   readonly checkpoint: () => Promise<string | undefined>
   /** Statements of all lanes between two checkpoints. */
   readonly between: number
+  /** The round to begin with; every round begins with the same rows. */
+  readonly firstRound?: number
 }
 
 export interface Fuzzed {
@@ -32,10 +34,17 @@ export interface Fuzzed {
 }
 
 /** Lets every tenant do random work at the same time, and stops at the first difference. */
-export async function fuzz({ seed, queries, lanes, checkpoint, between }: Fuzz): Promise<Fuzzed> {
+export async function fuzz({
+  seed,
+  queries,
+  lanes,
+  checkpoint,
+  between,
+  firstRound = 0,
+}: Fuzz): Promise<Fuzzed> {
   let done = 0
   let failed = 0
-  for (let round = 0; done < queries; round++) {
+  for (let round = firstRound; done < queries; round++) {
     const share = Math.ceil(Math.min(between, queries - done) / lanes.length)
     const results = await Promise.all(lanes.map((lane) => work(`${seed}:${round}`, lane, share)))
     for (const result of results) {
@@ -45,7 +54,11 @@ export async function fuzz({ seed, queries, lanes, checkpoint, between }: Fuzz):
     const broken = results.find(({ failure }) => failure !== undefined)?.failure
     const failure = broken ?? (await checkpoint())
     if (failure !== undefined) {
-      return { queries: done, failed, failure: `seed ${seed}, round ${round}, ${failure}` }
+      return {
+        queries: done,
+        failed,
+        failure: `FREEHOLD_FUZZ_SEED=${seed} FREEHOLD_FUZZ_ROUND=${round} shows it again: ${failure}`,
+      }
     }
   }
   return { queries: done, failed, failure: undefined }

@@ -101,21 +101,21 @@ export interface FuzzTables {
 }
 
 /** What a tenant has at the start: the same ids for everybody, other values. */
-export function fillStatements(salt: number): string[] {
+export function fillStatements(tenant: string, salt: number): string[] {
   return [
     `insert into customers (tenant_id, id, name, tier, credit, region)
-     select $1, n, 'customer ' || n * ${salt} % 7, (array['free', 'pro', null])[1 + (n + ${salt}) % 3],
+     select '${tenant}'::uuid, n, 'customer ' || n * ${salt} % 7, (array['free', 'pro', null])[1 + (n + ${salt}) % 3],
        case when n % 4 = 0 then null else n * ${salt} % 50 end, (array['n', 's', 'e', null])[1 + (n * ${salt}) % 4]
      from generate_series(1, 8) n`,
     `insert into orders (tenant_id, id, customer_id, status, total, placed_on)
-     select $1, n, case when n % 5 = 0 then null else 1 + (n * ${salt}) % 8 end,
+     select '${tenant}'::uuid, n, case when n % 5 = 0 then null else 1 + (n * ${salt}) % 8 end,
        (array['new', 'paid', 'sent'])[1 + (n + ${salt}) % 3], nullif(n * ${salt} % 90, 0), date '2025-12-20' + n
      from generate_series(1, 14) n`,
     `insert into lines (tenant_id, order_id, line_no, product, quantity, price)
-     select $1, 1 + n % 12, n, 'product ' || (n * ${salt}) % 5, 1 + n * ${salt} % 4, nullif(n * ${salt} % 30, 7)
+     select '${tenant}'::uuid, 1 + n % 12, n, 'product ' || (n * ${salt}) % 5, 1 + n * ${salt} % 4, nullif(n * ${salt} % 30, 7)
      from generate_series(1, 20) n`,
     `insert into events (tenant_id, id, day, kind, payload)
-     select $1, n, date '2025-12-28' + n, (array['click', 'view'])[1 + (n + ${salt}) % 2],
+     select '${tenant}'::uuid, n, date '2025-12-28' + n, (array['click', 'view'])[1 + (n + ${salt}) % 2],
        case when n % 3 = 0 then null else jsonb_build_object('n', n * ${salt}, 'tags', jsonb_build_array('t' || n % 2)) end
      from generate_series(1, 10) n`,
   ]
