@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TenantId } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
@@ -394,6 +396,36 @@ t.test('a database that does not answer leaves room for the others', async (t) =
   await settled(router)
   t.ok(router.metrics().connections.counters.connectFailures > 0)
   await router.close()
+})
+
+t.test('a server that accepts and says nothing does not use up the budget', async (t) => {
+  const sockets = new Set<Socket>()
+  const silent = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => undefined)
+  })
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { port } = silent.address() as AddressInfo
+  const router = newRouter()
+  const [dead, alive] = [newTenantId(), residents[1] as TenantId]
+  source.place({ ...first, app: { ...first.app, port } }, dead)
+  const failing = Promise.allSettled(Array.from({ length: 30 }, () => read(router.forTenant(dead))))
+  await until(() => sockets.size > 0, 'somebody tries')
+  await Promise.all(Array.from({ length: 100 }, () => read(router.forTenant(alive))))
+  t.match(router.connections().get(first.id), { connecting: 2, waiting: 30 }, 'while the others are served')
+  const cutting = setInterval(() => {
+    for (const socket of sockets) socket.destroy()
+  }, 5)
+  const outcomes = await failing
+  clearInterval(cutting)
+  t.match(
+    outcomes,
+    outcomes.map(() => ({ status: 'rejected', reason: { code: 'database_unavailable' } })),
+  )
+  await router.close()
+  silent.close()
+  await once(silent, 'close')
 })
 
 t.test('closing in the middle of it all', async (t) => {

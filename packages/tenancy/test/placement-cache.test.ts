@@ -401,6 +401,23 @@ t.test('a cache smaller than the tenants lets go of those used least recently', 
   t.equal(await queriesOf(() => router.tenant(others[0] as TenantId)), 1)
 })
 
+t.test('a question that is never answered is asked again by whoever comes later', async (t) => {
+  const tenantId = newTenantId()
+  let asked = 0
+  const source: PlacementSource = {
+    lookup: () => (++asked === 1 ? new Promise(() => undefined) : Promise.resolve(routeTo(pool, tenantId))),
+    subscribe: async () => async () => undefined,
+  }
+  const cache = new PlacementCache(source, testEntrySecret, 10)
+  const both = await Promise.allSettled([cache.resolve(tenantId), cache.resolve(tenantId)])
+  t.match(
+    both,
+    both.map(() => ({ reason: { code: 'catalog_unavailable' } })),
+  )
+  t.equal(asked, 1)
+  t.equal((await cache.resolve(tenantId)).tenant.id, tenantId)
+})
+
 t.test('a map of a million', async (t) => {
   const million = 1_000_000
   const map = new SecondChanceMap<{ used: boolean; n: number }>(million)
@@ -432,7 +449,7 @@ t.test('a map of a million', async (t) => {
 t.test('a cached tenant takes less than a kilobyte', async (t) => {
   setFlagsFromString('--expose-gc')
   const collect: () => void = runInNewContext('gc')
-  const count = 50_000
+  const count = 30_000
   const source: PlacementSource = {
     // As from a database: strings of its own for everything.
     lookup: async (tenantId) => JSON.parse(JSON.stringify(routeTo(pool, tenantId))),

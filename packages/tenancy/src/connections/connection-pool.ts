@@ -1,11 +1,10 @@
 import type { TenantId } from '@freehold/contract'
-import { clientConfig, type DatabaseAddress, preparedStatements } from '@freehold/postgres'
-import pg from 'pg'
+import type { DatabaseAddress } from '@freehold/postgres'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
 import { budgetExhausted, ConnectFailedError } from './connection-errors.ts'
 import { IdleConnections } from './idle-connections.ts'
 import { type CloseReason, type ConnectionLimit, newCounters, type PoolCounters } from './pool-counters.ts'
-import { type ConnectionState, NO_PLANS, PooledConnection } from './pooled-connection.ts'
+import { type ConnectionState, PooledConnection } from './pooled-connection.ts'
 import { type Waiter, WaitQueue } from './wait-queue.ts'
 
 export interface PoolLimits {
@@ -17,8 +16,8 @@ export interface PoolLimits {
   readonly waitMs: number
 }
 
-const APPLICATION_NAME = 'freehold-router'
-const CLOSE_TIMEOUT_MS = 1_000
+/** Connections that are opened at a time while none is open. */
+const MAX_CONNECTING_UNPROVEN = 2
 
 /**
  * The connections to one data database, as the application's role, within the budget of the process. Beyond what
@@ -46,7 +45,7 @@ export class ConnectionPool implements BudgetMember {
   #resetting = 0
   #lent = 0
   #ending = 0
-  /** The last attempt to connect has failed: the next are made one at a time. */
+  /** The last attempt to connect has failed. */
   #failing = false
   #usedAt = performance.now()
   #closed: { readonly resolve: () => void; readonly promise: Promise<void> } | undefined
@@ -85,10 +84,7 @@ export class ConnectionPool implements BudgetMember {
 
   get need(): number {
     if (this.#waiting.size === 0) return 0
-    const possible = Math.min(
-      this.#limits.maxConnections - this.open,
-      this.#failing ? 1 - this.#connecting : this.#limits.maxConnections,
-    )
+    const possible = Math.min(this.#limits.maxConnections - this.open, this.#maxConnecting - this.#connecting)
     if (possible <= 0) return 0
     return Math.max(0, this.#waiting.demand(this.#room, possible + this.#connecting) - this.#connecting)
   }
@@ -198,13 +194,10 @@ export class ConnectionPool implements BudgetMember {
   async #connect(): Promise<void> {
     this.#connecting++
     const start = performance.now()
-    const client = new pg.Client(clientConfig(this.address, APPLICATION_NAME))
-    const connection = new PooledConnection(client)
+    const connection = new PooledConnection(this.address, () => this.#lost(connection))
     this.#connections.add(connection)
-    client.on('error', () => this.#lost(connection))
-    client.on('end', () => this.#lost(connection))
     try {
-      await client.connect()
+      await connection.client.connect()
     } catch (error) {
       this.#connecting--
       this.#failing = true
@@ -253,24 +246,17 @@ export class ConnectionPool implements BudgetMember {
     this.grow()
   }
 
-  /** Nothing of one tenant's session may reach the next: settings, cursors, prepared statements, locks, channels. */
   async #reset(connection: PooledConnection): Promise<void> {
     connection.state = 'resetting'
     this.#resetting++
-    const clean = await connection.client.query('discard all').then(
-      () => true,
-      () => false,
-    )
+    const isClean = await connection.clean()
     this.#resetting--
-    if (!clean) {
+    if (isClean) {
+      this.#offer(connection)
+    } else {
       this.#end(connection, 'broken')
       this.#serve()
-      return
     }
-    preparedStatements(connection.client).clear()
-    connection.tainted = false
-    connection.affinity = NO_PLANS
-    this.#offer(connection)
   }
 
   /** Somebody may be at work with it; then it is closed when it is released. */
@@ -295,7 +281,7 @@ export class ConnectionPool implements BudgetMember {
     this.#usedAt = performance.now()
     this.counters.closed[reason]++
     this.#budget.ending()
-    void hangUp(connection.client).then(() => {
+    void connection.hangUp().then(() => {
       this.#ending--
       this.#budget.ended(this)
       this.#settleClosed()
@@ -331,6 +317,13 @@ export class ConnectionPool implements BudgetMember {
     return this.#budget.used >= this.#budget.max ? 'process' : undefined
   }
 
+  /** A server that does not answer would hold whatever is tried with it, out of the budget of all databases. */
+  get #maxConnecting(): number {
+    if (this.#failing) return 1
+    const isProven = this.size > this.#connecting
+    return isProven ? this.#limits.maxConnections : MAX_CONNECTING_UNPROVEN
+  }
+
   #maximum(limit: ConnectionLimit): number {
     if (limit === 'process') return this.#budget.max
     return limit === 'tenant' ? this.#limits.maxConnectionsPerTenant : this.#limits.maxConnections
@@ -347,11 +340,4 @@ export class ConnectionPool implements BudgetMember {
   #settleClosed(): void {
     if (this.open + this.#waiting.size === 0) this.#closed?.resolve()
   }
-}
-
-/** Closes a connection, and returns when it is closed. A peer that has vanished never answers the farewell. */
-async function hangUp(client: pg.Client): Promise<void> {
-  const timer = setTimeout(() => client.connection.stream.destroy(), CLOSE_TIMEOUT_MS)
-  await client.end().catch(() => undefined)
-  clearTimeout(timer)
 }

@@ -1,5 +1,9 @@
 import type { TenantId } from '@freehold/contract'
-import type pg from 'pg'
+import { clientConfig, type DatabaseAddress, preparedStatements } from '@freehold/postgres'
+import pg from 'pg'
+
+const APPLICATION_NAME = 'freehold-router'
+const CLOSE_TIMEOUT_MS = 1_000
 
 /**
  * What a connection is doing. It counts against the process's maximum in every state, from the first packet to the
@@ -46,7 +50,34 @@ export class PooledConnection {
   /** By `performance.now()`. */
   connectedAt = 0
 
-  constructor(client: pg.Client) {
-    this.client = client
+  /** @param onLost called when its socket breaks, and when it is closed. */
+  constructor(address: DatabaseAddress, onLost: () => void) {
+    this.client = new pg.Client(clientConfig(address, APPLICATION_NAME))
+    this.client.on('error', onLost)
+    this.client.on('end', onLost)
+  }
+
+  /**
+   * Leaves nothing of one tenant's session to the next: settings, cursors, prepared statements, locks, channels.
+   *
+   * @returns false when that could not be done.
+   */
+  async clean(): Promise<boolean> {
+    try {
+      await this.client.query('discard all')
+    } catch {
+      return false
+    }
+    preparedStatements(this.client).clear()
+    this.tainted = false
+    this.affinity = NO_PLANS
+    return true
+  }
+
+  /** Closes it, and returns when it is closed. A peer that has vanished never answers the farewell. */
+  async hangUp(): Promise<void> {
+    const timer = setTimeout(() => this.client.connection.stream.destroy(), CLOSE_TIMEOUT_MS)
+    await this.client.end().catch(() => undefined)
+    clearTimeout(timer)
   }
 }

@@ -1,7 +1,8 @@
 import { FreeholdError, type TenantId } from '@freehold/contract'
 import { RecentMap } from '@freehold/postgres'
 import { publishPlacementChanged } from '../events.ts'
-import { Placement, sameAddress, sameRoute } from './placement.ts'
+import { Placement, sameRoute } from './placement.ts'
+import { PlacementFactory } from './placement-factory.ts'
 import type { PlacementChange, PlacementSource, Route, RoutePage } from './placement-source.ts'
 import { SecondChanceMap } from './second-chance-map.ts'
 import { within } from './within.ts'
@@ -57,13 +58,10 @@ export interface PlacementCounters {
  */
 export class PlacementCache {
   readonly #source: PlacementSource
-  readonly #entrySecret: string
   readonly #known: SecondChanceMap<Known>
   readonly #refused = new RecentMap<string, Refusal>(MAX_REFUSED)
   readonly #lookups = new Map<string, Promise<Placement | Refusal>>()
-  /** One object a database, and one string a name, instead of one a tenant. */
-  readonly #databases = new Map<string, Pick<Route, 'dataDatabaseId' | 'address'>>()
-  readonly #names = new Map<string, string>()
+  readonly #factory: PlacementFactory
   /** Tenants that have changed while a page of routes was under way. */
   #changed: Set<TenantId> | undefined
   /** Grows when everything may have changed. */
@@ -79,7 +77,7 @@ export class PlacementCache {
 
   constructor(source: PlacementSource, entrySecret: string, maxTenants: number) {
     this.#source = source
-    this.#entrySecret = entrySecret
+    this.#factory = new PlacementFactory(entrySecret)
     this.#known = new SecondChanceMap(maxTenants)
   }
 
@@ -180,7 +178,7 @@ export class PlacementCache {
       const { tenantId, status } = route
       if (this.isFull) break
       if (status === 'suspended' || changed.has(tenantId) || this.#isHeardOf(tenantId)) continue
-      this.#known.set(tenantId, { placement: this.#place(route), generation, used: false })
+      this.#known.set(tenantId, { placement: this.#factory.place(route), generation, used: false })
       loaded++
     }
     return { loaded, next }
@@ -249,7 +247,7 @@ export class PlacementCache {
     const before = this.#known.get(tenantId)?.placement
     if (before && sameRoute(before.route, route)) return before
     // The tenant that was asked for, whatever the source says: its id goes into the entry key.
-    return this.#place({ ...route, tenantId })
+    return this.#factory.place({ ...route, tenantId })
   }
 
   #remember(tenantId: TenantId, answer: Placement | Refusal, generation: number): void {
@@ -262,41 +260,6 @@ export class PlacementCache {
     this.#known.set(tenantId, { placement: answer, generation, used: false })
     const to = answer.route
     if (before && before.epoch !== to.epoch) publishPlacementChanged({ tenantId, from: before, to })
-  }
-
-  /** A placement that shares with others what it has in common with them. */
-  #place(route: Route): Placement {
-    const { tenantId, slug, epoch } = route
-    const isolation = this.#sharedName(route.isolation)
-    return new Placement(
-      {
-        tenantId,
-        slug,
-        epoch,
-        isolation,
-        status: this.#sharedName(route.status),
-        tier: this.#sharedName(route.tier),
-        schema: isolation === 'schema' ? route.schema : this.#sharedName(route.schema),
-        region: this.#sharedName(route.region),
-        ...this.#sharedDatabase(route),
-      },
-      this.#entrySecret,
-    )
-  }
-
-  #sharedName<T extends string>(name: T): T {
-    const shared = this.#names.get(name)
-    if (shared === undefined) this.#names.set(name, name)
-    // The same characters, so the same type.
-    return (shared ?? name) as T
-  }
-
-  #sharedDatabase({ dataDatabaseId, address }: Route): Pick<Route, 'dataDatabaseId' | 'address'> {
-    const shared = this.#databases.get(dataDatabaseId)
-    if (shared && sameAddress(shared.address, address)) return shared
-    const own = { dataDatabaseId, address }
-    this.#databases.set(dataDatabaseId, own)
-    return own
   }
 }
 
