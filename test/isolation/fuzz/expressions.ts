@@ -102,6 +102,8 @@ function simpleCondition(scope: Scope, column: Visible): Condition {
     () => eb(ref, 'is', null),
     () => eb(ref, 'is not', null),
     () => sql<SqlBool>`${ref} is not distinct from ${other()}`,
+    // Without parentheses, as people write it.
+    () => sql<SqlBool>`${ref} = ${other()} or ${ref} is null`,
     () => sql<SqlBool>`${ref} between ${constant(scope, column.type)} and ${other()}`,
     () =>
       eb(
@@ -116,7 +118,7 @@ function simpleCondition(scope: Scope, column: Visible): Condition {
     () =>
       column.type === 'integer'
         ? eb(ref, '=', sql`any(${random.times(3, () => random.int(1, 12))}::integer[])`)
-        : sql<SqlBool>`(${ref} = ${other()} or ${ref} is null)`,
+        : sql<SqlBool>`${ref} <> ${other()}`,
   )
 }
 

@@ -1,5 +1,5 @@
 import type { TenantId } from '@freehold/contract'
-import { type CompiledQuery, type ControlledTransaction, type SqlBool, sql } from 'kysely'
+import { type Compilable, type ControlledTransaction, type SqlBool, sql } from 'kysely'
 import { Random } from './random.ts'
 import type { Db, Loose, Scope } from './scope.ts'
 import { select } from './selects.ts'
@@ -78,7 +78,7 @@ async function inTransaction(random: Random, tenant: TenantId, way: Way, outcome
 
 async function streamed(random: Random, tenant: TenantId, way: Way, outcomes: Outcome[]): Promise<void> {
   const { query } = select(newScope(random, tenant, way, way.db))
-  await settle(query.compile(), outcomes, async () => {
+  await settle(query, outcomes, async () => {
     if (!way.streams) return rowsAsText(await query.execute(), false)
     const rows: unknown[] = []
     for await (const row of query.stream(random.int(1, 5))) rows.push(row)
@@ -88,24 +88,22 @@ async function streamed(random: Random, tenant: TenantId, way: Way, outcomes: Ou
 
 /** @returns whether it succeeded. */
 async function attempt({ query, ordered }: Made, db: Db, outcomes: Outcome[]): Promise<boolean> {
-  const compiled = query.compile()
-  return settle(compiled, outcomes, async () => {
-    const { rows, numAffectedRows } = await db.executeQuery(compiled)
+  return settle(query, outcomes, async () => {
+    const { rows, numAffectedRows } = await db.executeQuery(query.compile())
     return `${numAffectedRows === undefined ? '' : `${numAffectedRows} affected `}${rowsAsText(rows, ordered)}`
   })
 }
 
-async function settle(
-  { sql: text, parameters }: CompiledQuery,
-  outcomes: Outcome[],
-  run: () => Promise<string>,
-): Promise<boolean> {
+async function settle(query: Compilable, outcomes: Outcome[], run: () => Promise<string>): Promise<boolean> {
+  let compiled: Pick<Outcome, 'sql' | 'parameters'> = { sql: 'is not sent', parameters: [] }
   try {
-    outcomes.push({ sql: text, parameters, result: await run() })
+    const { sql: text, parameters } = query.compile()
+    compiled = { sql: text, parameters }
+    outcomes.push({ ...compiled, result: await run() })
     return true
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    outcomes.push({ sql: text, parameters, result: `fails with ${code}` })
+    outcomes.push({ ...compiled, result: `fails with ${code}` })
     return false
   }
 }
