@@ -226,6 +226,12 @@ t.test('the API describes itself', async (t) => {
     '/v1/moves/{id}/events',
     '/v1/tenants',
     '/v1/tenants/{tenant}',
+    '/v1/tenants/{tenant}/api-keys',
+    '/v1/tenants/{tenant}/api-keys/{apiKey}/revoke',
+    '/v1/tenants/{tenant}/hosts',
+    '/v1/tenants/{tenant}/hosts/{host}',
+    '/v1/tenants/{tenant}/memberships',
+    '/v1/tenants/{tenant}/memberships/{membership}',
     '/v1/topology',
   ])
   const text = JSON.stringify(document)

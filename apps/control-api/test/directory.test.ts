@@ -102,7 +102,7 @@ t.test('hosts that are none', async (t) => {
       await call('POST', 'acme/hosts', { host }),
       400,
       'invalid_request',
-      host.slice(0, 60),
+      JSON.stringify(host.slice(0, 60)),
     )
     t.match(problem.issues, [{ path: 'body/host' }])
   }
@@ -268,25 +268,5 @@ t.test('who may do it, and to whom', async (t) => {
     t.equal((await call('GET', `acme/${list}`, undefined, { role: 'viewer' })).statusCode, 200, list)
     refused(t, await call('GET', `nobody/${list}`), 404, 'tenant_not_found', list)
     refused(t, await call('GET', `acme/${list}?limit=0`), 400, 'invalid_request', list)
-  }
-})
-
-t.test('the description of the API has them', async (t) => {
-  const { paths } = (await api.app.inject('/docs/json')).json()
-  const operations = Object.entries<object>(paths).flatMap(([path, methods]) =>
-    Object.keys(methods).map((method) => `${method} ${path}`),
-  )
-  for (const operation of [
-    'get /v1/tenants/{tenant}/hosts',
-    'post /v1/tenants/{tenant}/hosts',
-    'delete /v1/tenants/{tenant}/hosts/{host}',
-    'get /v1/tenants/{tenant}/api-keys',
-    'post /v1/tenants/{tenant}/api-keys',
-    'post /v1/tenants/{tenant}/api-keys/{apiKey}/revoke',
-    'get /v1/tenants/{tenant}/memberships',
-    'post /v1/tenants/{tenant}/memberships',
-    'delete /v1/tenants/{tenant}/memberships/{membership}',
-  ]) {
-    t.ok(operations.includes(operation), operation)
   }
 })
