@@ -27,10 +27,11 @@ export function describeReport(report: DoctorReport, terminal: Terminal): string
 function describeGroup(findings: readonly DoctorFinding[], terminal: Terminal): string {
   const [first] = findings
   if (!first) return ''
+  const checks = [...new Set(findings.map(({ check }) => check))]
   const isBlocking = findings.some(({ severity }) => severity === 'blocking')
   const title = terminal.style(
     isBlocking ? 'red' : 'yellow',
-    `${isBlocking ? 'BLOCKING' : 'ADVISORY'}  ${first.check}`,
+    `${isBlocking ? 'BLOCKING' : 'ADVISORY'}  ${checks.join(', ')}`,
   )
   const fixes = [...new Set(findings.map(({ fix }) => fix))]
   return [
@@ -46,7 +47,8 @@ function groupByCheck(findings: readonly DoctorFinding[]): DoctorFinding[][] {
   const groups = new Map<string, DoctorFinding[]>()
   for (const severity of ['blocking', 'advisory'] as const) {
     for (const finding of findings.filter((one) => one.severity === severity)) {
-      const key = `${severity} ${finding.check}`
+      // What was tried is one story, and has one remedy.
+      const key = `${severity} ${finding.check.replace(/^trial-(?!not-tried).*/, 'trial')}`
       groups.set(key, [...(groups.get(key) ?? []), finding])
     }
   }

@@ -71,7 +71,7 @@ t.test('findings: the exit status says so, each names its fix, and the SQL mends
   const ended = await tryOut(leaky)
   t.equal(ended.code, 1)
   t.match(ended.stdout, /BLOCKING {2}policy-always-true\n {2}public\.orders: Policy open\?\]0;owned\? /)
-  t.match(ended.stdout, /BLOCKING {2}trial-read\n {2}public\.orders: As tenant A/)
+  t.match(ended.stdout, /BLOCKING {2}trial-read, trial-copy, .*\n {2}public\.orders: As tenant A/)
   t.match(ended.stdout, /ADVISORY {2}sequence-rights\n[\s\S]*\n {2}Fix: Grant USAGE/)
   t.match(ended.stdout, /\d+ blocking, 2 advisory\. --fix-sql prints/)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not reach a terminal

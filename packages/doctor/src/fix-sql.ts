@@ -1,5 +1,7 @@
 import type { DoctorReport } from '@freehold/contract'
 
+const NOT_TRIED = 'trial-not-tried'
+
 /**
  * The statements that mend what SQL can mend, in the order in which they are to be run, in one transaction: to be
  * read by a person, and run as the owner of the tables or as superuser.
@@ -20,7 +22,10 @@ export function fixScript(report: DoctorReport): string | undefined {
     )
   }
   if (parts.length === 0) return undefined
-  const left = report.findings.filter(({ sql }) => sql.length === 0)
+  // What was tried succeeds because of what the other findings say, and goes with it.
+  const left = report.findings.filter(
+    ({ sql, check }) => sql.length === 0 && (check === NOT_TRIED || !check.startsWith('trial-')),
+  )
   const rest = left.map(
     ({ check, object, fix }) => `-- Not by SQL: ${check}: ${oneLine(object)}: ${oneLine(fix)}`,
   )

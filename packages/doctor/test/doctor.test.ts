@@ -4,8 +4,6 @@ import { type DatabaseAddress, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { createDataDatabase } from '../../../test/kit/databases.ts'
 import { createItemsDatabase, createOwnSchema } from '../../../test/kit/tenants.ts'
-import { checks } from '../src/checks/index.ts'
-import { planted } from './planted.ts'
 import { openShop } from './shop-database.ts'
 
 const shop = await openShop()
@@ -39,52 +37,6 @@ t.test('so is a product that keeps its tenants apart without Freehold', async (t
     report.waived.map(({ check }) => check),
     ACCEPTED,
   )
-})
-
-t.test('every planted defect is found, and mended by the SQL that is printed', async (t) => {
-  for (const [index, defect] of planted.entries()) {
-    await t.test(`${index} ${defect.check}: ${defect.sql.slice(0, 60)}`, async (t) => {
-      const address = await plantedDatabase(`planted_${index}`, defect.inFreehold === true)
-      const options =
-        defect.inFreehold === true
-          ? { allow: ['server-version'] }
-          : { ...forShop, appRole: defect.appRole ?? 'shop_app', allow: ['server-version'] }
-      await shop.run(address, defect.sql)
-      try {
-        const found = await diagnose(address, options)
-        const finding = found.findings.find(
-          ({ check, object }) => check === defect.check && defect.object.test(object),
-        )
-        t.ok(finding, JSON.stringify(found.findings, null, 1))
-        if (defect.severity) t.equal(finding?.severity, defect.severity)
-        const all = found.findings.map(({ check }) => check)
-        for (const check of defect.also ?? []) t.ok(all.includes(check), `${check} in ${all.join(' ')}`)
-
-        const script = fixScript(found)
-        if (defect.mended === false) return t.same(finding?.sql, [])
-        t.ok(script)
-        await shop.run(address, script ?? '')
-        const left = await diagnose(address, options)
-        const remaining = left.findings.filter(({ check }) => check !== 'policy-trusts-setting')
-        t.same(remaining, [], script ?? '')
-        return
-      } finally {
-        if (defect.undo) await shop.run(superuser('postgres'), defect.undo)
-      }
-    })
-  }
-})
-
-t.test('there is a planted defect for every check', async (t) => {
-  const covered = new Set(planted.map(({ check }) => check))
-  const missing = checks.map(({ id }) => id).filter((id) => !covered.has(id))
-  t.same(missing, ['server-version'], 'which has a test of its own')
-  t.equal(new Set(checks.map(({ id }) => id)).size, checks.length)
-  for (const { id, why, fix } of checks) {
-    t.match(id, /^[a-z]+(-[a-z]+)*$/)
-    t.match(why, /\.$/, id)
-    t.match(fix, /\.$/, id)
-  }
 })
 
 t.test('it changes nothing, also where a trial succeeds', async (t) => {
@@ -180,12 +132,6 @@ t.test('a tenant in a schema of its own', async (t) => {
   await shop.run(database.superuser, fixScript(widened) ?? '')
   t.same((await diagnose(database.superuser, options)).findings, [])
 })
-
-async function plantedDatabase(name: string, inFreehold: boolean): Promise<DatabaseAddress> {
-  if (!inFreehold) return shop.copy(name)
-  await shop.run(superuser('postgres'), `create database ${name} owner freehold_owner template pool`)
-  return superuser(name)
-}
 
 /** All that a database holds: rows, sequences, catalogs, rights and settings. */
 async function fingerprint(address: DatabaseAddress): Promise<unknown> {

@@ -2,6 +2,8 @@ import { quoteIdentifier } from '@freehold/postgres'
 import { type Check, tableOf } from '../check.ts'
 import type { Facts, ForeignKey, Table } from '../facts/model.ts'
 
+const FIRST_TO_SET_SOME_COLUMNS = 150_000
+
 export const foreignKeyCrosses: Check = {
   id: 'foreign-key-crosses',
   severity: 'blocking',
@@ -34,6 +36,8 @@ function compositeSql(facts: Facts, key: ForeignKey, table: Table, target: Table
   const referenced = [targetTenant, ...key.targetColumns.filter((name) => name !== targetTenant)]
   const own = [tenantColumn, ...key.columns.filter((_name, at) => key.targetColumns[at] !== targetTenant)]
   if (own.length !== referenced.length) return []
+  // Older servers cannot, and would set the tenant column as well.
+  if (key.onDelete.startsWith('set ') && facts.serverVersionNumber < FIRST_TO_SET_SOME_COLUMNS) return []
   const hasUnique = facts.indexes.some(
     (index) =>
       index.table === target.oid &&
@@ -43,7 +47,7 @@ function compositeSql(facts: Facts, key: ForeignKey, table: Table, target: Table
       referenced.every((name) => index.columns.includes(name)),
   )
   const list = (names: readonly string[]) => names.map((name) => quoteIdentifier(name)).join(', ')
-  // SET NULL and SET DEFAULT must leave the tenant column alone (PostgreSQL 15 and later).
+  // SET NULL and SET DEFAULT must leave the tenant column alone.
   const setsColumns = key.onDelete.startsWith('set ') ? ` (${list(own.slice(1))})` : ''
   const later = key.isDeferrable ? ` deferrable${key.isDeferred ? ' initially deferred' : ''}` : ''
   return [

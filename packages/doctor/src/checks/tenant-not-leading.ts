@@ -1,5 +1,7 @@
 import { quoteIdentifier } from '@freehold/postgres'
 import { type Check, wholeTenantTables } from '../check.ts'
+import type { Facts, Table } from '../facts/model.ts'
+import { uniqueWithoutTenant } from './unique-without-tenant.ts'
 
 export const tenantNotLeading: Check = {
   id: 'tenant-not-leading',
@@ -18,6 +20,21 @@ export const tenantNotLeading: Check = {
       .map((table) => ({
         object: table.label,
         found: `No index begins with ${table.tenantColumn}.`,
-        sql: [`create index on ${table.sql} (${quoteIdentifier(table.tenantColumn ?? '')});`],
+        sql: leadsAfterwards(facts, table)
+          ? []
+          : [`create index on ${table.sql} (${quoteIdentifier(table.tenantColumn ?? '')});`],
       })),
+}
+
+/** Whether a key of the table is to begin with the tenant column anyway, once it is mended. */
+function leadsAfterwards(facts: Facts, table: Table): boolean {
+  const keys = facts.indexes.filter(
+    (index) => index.table === table.oid && index.constraint !== null && !index.isPartial,
+  )
+  return uniqueWithoutTenant
+    .find(facts)
+    .some(
+      ({ object, sql = [] }) =>
+        sql.length > 0 && keys.some(({ name }) => object === `${table.label}.${name}`),
+    )
 }

@@ -1,6 +1,8 @@
 import { type Check, tableOf } from '../check.ts'
 import type { Facts, View } from '../facts/model.ts'
 
+const FIRST_WITH_INVOKER = 150_000
+
 export const viewNotInvoker: Check = {
   id: 'view-not-invoker',
   severity: 'advisory',
@@ -22,7 +24,10 @@ export const viewNotInvoker: Check = {
             object: view.label,
             severity: passesBy ? 'blocking' : 'advisory',
             found: `It reads ${tables.map(({ label }) => label).join(', ')} as ${view.owner}${passesBy ? ', who passes by row security' : ''}.`,
-            sql: [`alter view ${view.sql} set (security_invoker = true);`],
+            sql:
+              facts.serverVersionNumber < FIRST_WITH_INVOKER
+                ? []
+                : [`alter view ${view.sql} set (security_invoker = true);`],
           },
         ]
       }),
