@@ -90,6 +90,12 @@ async function watchSessions(): Promise<{ stop(): Promise<number> }> {
   }
 }
 
+/** Lets the server itself refuse one session more; -1: any number. */
+const limitSessions = (limit: number) =>
+  withClient({ ...first.superuser, database: 'postgres' }, 'test', (client) =>
+    client.query(`alter role freehold_app connection limit ${limit}`),
+  )
+
 async function until(condition: () => boolean, what: string): Promise<void> {
   const begun = performance.now()
   while (!condition()) {
@@ -125,6 +131,8 @@ async function occupy(db: Kysely<Database>): Promise<{ end(): Promise<void> }> {
 
 t.test('many databases, few connections: the maximum holds, all are served', async (t) => {
   const router = newRouter()
+  await limitSessions(MAX_CONNECTIONS)
+  t.teardown(() => limitSessions(-1))
   const watch = await watchSessions()
   let finished = 0
   let mostUsed = 0
@@ -153,6 +161,7 @@ t.test('many databases, few connections: the maximum holds, all are served', asy
   const { counters } = router.metrics().connections
   t.ok(counters.closed.evicted > 0, `${counters.closed.evicted} connections were given to other databases`)
   t.ok(counters.connects < finished / 2, `but not for every statement: ${counters.connects} connects`)
+  t.equal(counters.connectFailures, 0, 'the server has refused none')
   t.same(counters.timeouts, { process: 0, database: 0, tenant: 0 })
   await router.close()
 })
