@@ -9,13 +9,26 @@ interface Prerequisite {
   readonly places: () => readonly string[]
   /** The Debian packages that bring it. */
   readonly packages: readonly string[]
+  /** The service that a package may start, which tests do not need: they start servers of their own. */
+  readonly service?: string
 }
+
+const onPath = (program: string) =>
+  (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, program))
 
 const PREREQUISITES: readonly Prerequisite[] = [
   {
     name: 'Redis (redis-server)',
-    places: () => (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'redis-server')),
+    places: () => onPath('redis-server'),
     packages: ['redis-server'],
+    service: 'redis-server',
+  },
+  {
+    name: 'PgBouncer (pgbouncer)',
+    // Debian puts it where the path of an ordinary user does not lead.
+    places: () => [...onPath('pgbouncer'), '/usr/sbin/pgbouncer'],
+    packages: ['pgbouncer'],
+    service: 'pgbouncer',
   },
   {
     name: 'Chromium (/usr/bin/chromium)',
@@ -26,7 +39,7 @@ const PREREQUISITES: readonly Prerequisite[] = [
 ]
 
 /**
- * Makes sure that Redis and Chromium are there, and installs them when it may: with apt, as root (or, in CI,
+ * Makes sure that Redis, PgBouncer and Chromium are there, and installs them when it may: with apt, as root (or, in CI,
  * through sudo).
  *
  * @returns what is still missing, as sentences that say what to do.
@@ -66,7 +79,7 @@ async function install(
   missing: readonly Prerequisite[],
   print: (line: string) => void,
 ): Promise<void> {
-  const redisRan = await isRedisServiceUp()
+  const running = await runningServices()
   const apt = [
     ...asRoot,
     'env',
@@ -84,13 +97,17 @@ async function install(
     if (!result.ok)
       print(`apt-get ${step[0]} failed:\n${result.output.trim().split('\n').slice(-15).join('\n')}`)
   }
-  // Under systemd the package starts its service all the same. The tests start servers of their own.
-  if (!redisRan && (await isRedisServiceUp())) {
-    const [program = 'service', ...args] = [...asRoot, 'service', 'redis-server', 'stop']
+  // Under systemd a package starts its service all the same.
+  for (const service of (await runningServices()).filter((name) => !running.includes(name))) {
+    const [program = 'service', ...args] = [...asRoot, 'service', service, 'stop']
     await runProgram(program, args)
   }
 }
 
-async function isRedisServiceUp(): Promise<boolean> {
-  return (await runProgram('service', ['redis-server', 'status'])).ok
+async function runningServices(): Promise<string[]> {
+  const services = PREREQUISITES.flatMap(({ service }) => service ?? [])
+  const up = await Promise.all(
+    services.map(async (name) => (await runProgram('service', [name, 'status'])).ok),
+  )
+  return services.filter((_, index) => up[index])
 }
