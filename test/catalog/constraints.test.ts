@@ -64,6 +64,7 @@ const catalogRows = `
   ${membership('ada', ids.roamer, 'admin', ids.membership)};`
 
 const dataRows = `
+  insert into freehold.identity default values;
   insert into freehold.tenant_schema values ('own_a'), ('own_b');
   insert into freehold.resident (tenant_id, epoch, entry_digest, state, schema_name) values
     ('a', 1, sha256('a'), 'active', null), ('a', 2, sha256('a2'), 'standby', 'own_a'),
@@ -437,6 +438,8 @@ const dataViolations: Violation[] = [
     'the shared tables as one tenant’s',
     "insert into freehold.tenant_schema values ('public')",
   ],
+  ['identity_pkey', 'a second id of the database', 'insert into freehold.identity default values'],
+  ['there_is_one_identity', 'an id that is not the only one', 'insert into freehold.identity values (false)'],
   ['tenant_schema_pkey', 'a schema twice', "insert into freehold.tenant_schema values ('own_a')"],
   [
     'tenant_id_is_canonical',

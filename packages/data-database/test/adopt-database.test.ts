@@ -58,7 +58,7 @@ t.test('tenants are let in and out, and nobody is in by accident', async (t) => 
   await t.rejects(router.tenant('4'), { code: 'tenant_not_found' })
   await source.admit('4')
   await source.admit('4')
-  await t.rejects(source.admit('4x'), { constraint: 'tenant_id_is_canonical' }, 'the column is an integer')
+  await t.rejects(source.admit('4x'), { code: '23514' }, 'the column is an integer')
   await t.rejects(source.admit('04'), { code: 'invalid_request' })
   const known = router.forTenant('2')
   await source.dismiss('2')
