@@ -52,7 +52,16 @@ t.test('it changes nothing, also where a trial succeeds', async (t) => {
     const before = await fingerprint(address)
     await diagnose(address, options)
     t.same(await fingerprint(address), before)
-    await withClient(address, 'test', (client) => client.query(`select 1`))
+  }
+  for (const change of [
+    `select nextval('accounts_ticket_seq')`,
+    `update accounts set name = 'another'`,
+    'grant select on accounts to public',
+    'drop policy open on accounts',
+  ]) {
+    const before = await fingerprint(open)
+    await shop.run(open, change)
+    t.not(JSON.stringify(await fingerprint(open)), JSON.stringify(before), `it would be noticed: ${change}`)
   }
 })
 

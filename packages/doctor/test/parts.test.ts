@@ -1,8 +1,10 @@
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { isFreeholdError } from '@freehold/contract'
 import { diagnose, readAddress } from '@freehold/doctor'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
+import { checks } from '../src/checks/index.ts'
 import { vulnerabilitiesOf } from '../src/checks/server-version.ts'
 import {
   castsBareSetting,
@@ -50,6 +52,15 @@ t.test('policies, as the server prints them', async (t) => {
   t.notOk(castsBareSetting(`(tenant_id = (NULLIF(${setting}, ''::text))::uuid)`))
   t.notOk(castsBareSetting(`(tenant_id = ${setting})`))
   t.ok(readsSetting(setting))
+})
+
+t.test('docs/doctor.md names every check with its weight', async (t) => {
+  const document = await readFile(new URL('../../../docs/doctor.md', import.meta.url), 'utf8')
+  const listed = [...document.matchAll(/^\| `([a-z-]+)` +\| (blocking|advisory) \|/gm)]
+  t.same(
+    listed.map(([, id, severity]) => `${id} ${severity}`),
+    checks.map(({ id, severity }) => `${id} ${severity}`),
+  )
 })
 
 t.test('minor versions and what they are known for', async (t) => {
