@@ -9,6 +9,7 @@ import { startPreparedCluster } from '../kit/control-plane.ts'
 import { ControlledSource, testEntrySecret } from '../kit/tenants.ts'
 import { type Attack, attacks, type Handover, handovers } from './attacks.ts'
 import { enterAsAttacker, type Ground, layGround, openSession } from './ground.ts'
+import { told } from './told.ts'
 
 const prepared = await startPreparedCluster('isolation')
 t.teardown(() => prepared.cluster.remove())
@@ -16,13 +17,6 @@ const ground = await layGround(prepared, 'isolation')
 const source = new ControlledSource()
 source.place(ground.database, ground.attacker)
 source.place(ground.database, ground.victim)
-
-/** Everything that a statement tells: rows or error, with every detail. */
-const told = (answer: unknown): string =>
-  JSON.stringify(answer, (_, value) => {
-    if (typeof value === 'bigint') return String(value)
-    return value instanceof Error ? { ...value, message: value.message, cause: value.cause } : value
-  }) ?? ''
 
 /** Runs an attack in one session, going on after every error. */
 async function runInSession(one: Attack, on: Ground, client: pg.Client): Promise<string[]> {

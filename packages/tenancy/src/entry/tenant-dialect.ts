@@ -1,5 +1,4 @@
 import type { TenantId } from '@freehold/contract'
-import type { PipelineOptions } from '@freehold/postgres'
 import {
   type DatabaseConnection,
   type DatabaseIntrospector,
@@ -16,13 +15,14 @@ import {
 import { PredicateCompiler } from '../predicates/predicate-compiler.ts'
 import type { TenantPredicates } from '../predicates/tenant-predicates.ts'
 import type { Entering } from './entering.ts'
+import type { EntryOptions } from './pooler.ts'
 import { TenantConnection } from './tenant-connection.ts'
 
 /** Kysely for one tenant: PostgreSQL's SQL, and a driver that finds the tenant's home each time work begins. */
 export class TenantDialect implements Dialect {
   readonly #entering: Entering
   readonly #tenantId: TenantId
-  readonly #options: PipelineOptions
+  readonly #options: EntryOptions
   readonly #destroyed: () => void
   readonly #predicates: TenantPredicates | undefined
 
@@ -33,7 +33,7 @@ export class TenantDialect implements Dialect {
   constructor(
     entering: Entering,
     tenantId: TenantId,
-    options: PipelineOptions,
+    options: EntryOptions,
     destroyed: () => void,
     predicates?: TenantPredicates,
   ) {
@@ -64,13 +64,9 @@ export class TenantDialect implements Dialect {
   }
 }
 
-const MAX_SPARE = 16
-
 class TenantDriver implements Driver {
   readonly #connect: () => TenantConnection
   readonly #destroyed: () => void
-  /** Kysely remembers every connection that it has ever seen, so a new one for every query would weigh on it. */
-  readonly #spare: TenantConnection[] = []
 
   constructor(connect: () => TenantConnection, destroyed: () => void) {
     this.#connect = connect
@@ -79,8 +75,12 @@ class TenantDriver implements Driver {
 
   async init(): Promise<void> {}
 
+  /**
+   * A new one each time: what `db.connection()` has handed out may be kept beyond its callback, and used then inside
+   * the transaction of another request, if that had got the same one.
+   */
   async acquireConnection(): Promise<DatabaseConnection> {
-    return this.#spare.pop() ?? this.#connect()
+    return this.#connect()
   }
 
   async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
@@ -110,7 +110,6 @@ class TenantDriver implements Driver {
   async releaseConnection(connection: DatabaseConnection): Promise<void> {
     const released = own(connection)
     if (released.inTransaction) await released.release()
-    if (this.#spare.length < MAX_SPARE) this.#spare.push(released)
   }
 
   async destroy(): Promise<void> {
