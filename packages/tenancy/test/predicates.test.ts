@@ -88,7 +88,7 @@ const texts = (query: Compilable) => query.compile().sql
 
 t.test('where the predicates are', (t) => {
   const compiled = db.selectFrom('items').selectAll().where('id', '=', 7).compile()
-  t.equal(compiled.sql, `select * from "items" where "items"."tenant_id" = $1 and ("id" = $2)`)
+  t.equal(compiled.sql, `select * from "items" where "items"."tenant_id" = $1 and "id" = $2`)
   t.same(compiled.parameters, [one, 7], 'values stand where their parameters do')
   const joined = db
     .selectFrom('items as i')
@@ -97,7 +97,7 @@ t.test('where the predicates are', (t) => {
     .selectAll()
   t.equal(
     texts(joined),
-    `select * from "items" as "i" left join "parts" as "p" on "p"."tenant_id" = $1 and ("p"."id" = "i"."id")` +
+    `select * from "items" as "i" left join "parts" as "p" on "p"."tenant_id" = $1 and "p"."id" = "i"."id"` +
       ` inner join "countries" as "c" on true where "i"."tenant_id" = $2`,
   )
   const outer = db.selectFrom('items as i').fullJoin('parts as p', 'p.id', 'i.id').select('p.id')
@@ -142,10 +142,7 @@ t.test('other plugins, before, after, and taken away', async (t) => {
   })
   t.teardown(() => camel.close())
   const named = camel.forTenant(one).selectFrom('items').select(['tenantId', 'id']).where('id', '=', 3)
-  t.equal(
-    texts(named),
-    `select "tenant_id", "id" from "items" where "items"."tenant_id" = $1 and ("id" = $2)`,
-  )
+  t.equal(texts(named), `select "tenant_id", "id" from "items" where "items"."tenant_id" = $1 and "id" = $2`)
   t.same(await named.execute(), [{ tenantId: one, id: 3 }])
   await t.rejects(
     camel.forTenant(one).insertInto('items').values({ tenantId: two, id: 1000, name: 'x' }).execute(),

@@ -1,15 +1,18 @@
 import {
   AndNode,
+  BinaryOperationNode,
   ColumnNode,
   type JoinNode,
   MatchedNode,
   OnNode,
   type OperationNode,
+  OperatorNode,
   ParensNode,
   RawNode,
   ReferenceNode,
   type TableNode,
-  WhereNode,
+  ValueNode,
+  type WhereNode,
 } from 'kysely'
 import { change } from './walking.ts'
 
@@ -17,7 +20,7 @@ export function where(
   predicates: readonly OperationNode[],
   present: WhereNode | undefined,
 ): WhereNode | undefined {
-  return predicates.length === 0 ? present : WhereNode.create(allOf(predicates, present?.where))
+  return predicates.length === 0 ? present : { kind: 'WhereNode', where: allOf(predicates, present?.where) }
 }
 
 export function on(join: JoinNode, predicate: OperationNode): JoinNode {
@@ -53,10 +56,29 @@ export function ownOrFail(table: TableNode, column: string, own: OperationNode, 
   )
 }
 
-/** The predicates and then the condition, if there is one: AND binds more strongly than what a raw condition may say. */
+/** The predicates and then the condition, if there is one, in parentheses: it may be raw SQL with an OR in it. */
 function allOf(predicates: readonly OperationNode[], condition?: OperationNode): OperationNode {
-  const kept = condition === undefined || ParensNode.is(condition) ? condition : ParensNode.create(condition)
-  const [first, ...others] = kept ? [...predicates, kept] : predicates
-  if (!first) throw new RangeError('There is nothing to be true.')
-  return others.reduce((all, next) => AndNode.create(all, next), first)
+  let all = predicates[0]
+  for (let index = 1; index < predicates.length; index++) all = and(all, predicates[index])
+  const kept = condition === undefined || isClosed(condition) ? condition : ParensNode.create(condition)
+  const whole = and(all, kept)
+  if (!whole) throw new RangeError('There is nothing to be true.')
+  return whole
+}
+
+function and(left: OperationNode | undefined, right: OperationNode | undefined): OperationNode | undefined {
+  if (!left || !right) return left ?? right
+  const node: AndNode = { kind: 'AndNode', left, right }
+  return node
+}
+
+/** Whether nothing that stands beside it is taken for a part of it. */
+function isClosed(condition: OperationNode): boolean {
+  if (ParensNode.is(condition)) return true
+  if (!BinaryOperationNode.is(condition) || !OperatorNode.is(condition.operator)) return false
+  return isOperand(condition.leftOperand) && isOperand(condition.rightOperand)
+}
+
+function isOperand(node: OperationNode): boolean {
+  return ReferenceNode.is(node) || (ValueNode.is(node) && !node.immediate)
 }

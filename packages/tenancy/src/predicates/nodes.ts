@@ -1,6 +1,7 @@
+import { RecentMap } from '@freehold/postgres'
 import {
   AliasNode,
-  BinaryOperationNode,
+  type BinaryOperationNode,
   ColumnNode,
   IdentifierNode,
   type OperationNode,
@@ -10,7 +11,7 @@ import {
   SelectionNode,
   SelectQueryNode,
   TableNode,
-  ValueNode,
+  type ValueNode,
   WhereNode,
 } from 'kysely'
 import { change } from './walking.ts'
@@ -58,12 +59,33 @@ export function columnName(node: OperationNode): string | undefined {
   return undefined
 }
 
+/** `table.column`, made once: freezing nodes is what building queries mostly consists of. */
+const references = new RecentMap<string, ReferenceNode>(1_000)
+
+function reference({ table }: TableNode, column: string): ReferenceNode {
+  const { schema, identifier } = table
+  const key = `${schema?.name ?? ''}\0${identifier.name}\0${column}`
+  let known = references.get(key)
+  if (!known) {
+    known = ReferenceNode.create(
+      ColumnNode.create(column),
+      schema ? TableNode.createWithSchema(schema.name, identifier.name) : TableNode.create(identifier.name),
+    )
+    references.set(key, known)
+  }
+  return known
+}
+
 const EQUALS = OperatorNode.create('=')
 
 /** `table.column = $n`; always a parameter, so that all tenants share one text and one plan. */
-export function equalsValue(table: TableNode, column: string, value: string): OperationNode {
-  const reference = ReferenceNode.create(ColumnNode.create(column), table)
-  return BinaryOperationNode.create(reference, EQUALS, ValueNode.create(value))
+export function equalsValue(table: TableNode, column: string, value: ValueNode): BinaryOperationNode {
+  return {
+    kind: 'BinaryOperationNode',
+    leftOperand: reference(table, column),
+    operator: EQUALS,
+    rightOperand: value,
+  }
 }
 
 /**

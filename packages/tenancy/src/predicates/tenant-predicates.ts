@@ -8,6 +8,7 @@ import {
   SelectQueryNode,
   type TableNode,
   UpdateQueryNode,
+  ValueNode,
   type WhenNode,
   WhereNode,
   type WithNode,
@@ -43,14 +44,14 @@ interface Scope {
  */
 export class TenantPredicates {
   readonly #tables: TableCatalog
-  readonly #tenantId: string
+  readonly #value: ValueNode
   readonly #values: WrittenValues
   #scope: Scope | undefined
   #guards = 0
 
   constructor(tables: TableCatalog, tenantId: string) {
     this.#tables = tables
-    this.#tenantId = tenantId
+    this.#value = ValueNode.create(tenantId)
     this.#values = new WrittenValues(tables, tenantId)
   }
 
@@ -228,7 +229,7 @@ export class TenantPredicates {
     if (!named || this.#isInScope(named.table)) return undefined
     const column = this.#tables.tenantColumnOf(named.table)
     if (column === undefined) return undefined
-    const predicate = equalsValue(named.calledBy ?? named.table, column, this.#tenantId)
+    const predicate = equalsValue(named.calledBy ?? named.table, column, this.#value)
     return named.calledBy ? { item, predicate } : { item: filtered(item, named.table, predicate) }
   }
 
@@ -240,7 +241,7 @@ export class TenantPredicates {
     return {
       calledBy: named.calledBy,
       column,
-      predicate: equalsValue(named.calledBy, column, this.#tenantId),
+      predicate: equalsValue(named.calledBy, column, this.#value),
     }
   }
 
