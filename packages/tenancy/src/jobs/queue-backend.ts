@@ -39,7 +39,7 @@ export interface JobQueue {
   close(): Promise<void>
 }
 
-export type JobProcessor = (job: Job, token?: string, signal?: AbortSignal) => Promise<unknown>
+type JobProcessor = (job: Job, token?: string, signal?: AbortSignal) => Promise<unknown>
 export type JobWorker = Pick<Worker, 'close' | 'pause' | 'cancelAllJobs' | 'waitUntilReady'> & {
   on(event: 'error', listener: (error: Error) => void): unknown
   on(event: 'completed', listener: (job: Job) => void): unknown
