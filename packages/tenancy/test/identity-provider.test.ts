@@ -288,6 +288,9 @@ t.test('a provider that does not answer', async (t) => {
   await stop()
   t.match(await known.get(token), { status: 200 }, 'known keys outlive the provider')
   const fresh = await product(t, issuer)
+  for (const alg of ['none', 'HS256', 'RS384', '']) {
+    t.match(await fresh.get(signed(rsa, claims(issuer), { alg })), malformed, 'no key is needed to refuse it')
+  }
   t.match(await fresh.get(token), unavailable)
 })
 
