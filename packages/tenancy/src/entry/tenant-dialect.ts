@@ -7,7 +7,6 @@ import {
   type Driver,
   type Kysely,
   PostgresAdapter,
-  PostgresIntrospector,
   PostgresQueryCompiler,
   type QueryCompiler,
   type TransactionSettings,
@@ -17,6 +16,7 @@ import type { TenantPredicates } from '../predicates/tenant-predicates.ts'
 import type { Entering } from './entering.ts'
 import type { EntryOptions } from './pooler.ts'
 import { TenantConnection } from './tenant-connection.ts'
+import { TenantIntrospector } from './tenant-introspector.ts'
 
 /** Kysely for one tenant: PostgreSQL's SQL, and a driver that finds the tenant's home each time work begins. */
 export class TenantDialect implements Dialect {
@@ -60,7 +60,7 @@ export class TenantDialect implements Dialect {
   }
 
   createIntrospector(db: Kysely<unknown>): DatabaseIntrospector {
-    return new PostgresIntrospector(db)
+    return new TenantIntrospector(db)
   }
 }
 
