@@ -18,6 +18,8 @@ export interface Fuzz {
   /** Statements, of all lanes together. */
   readonly queries: number
   readonly lanes: readonly Lane[]
+  /** Gives every database the rows that a round begins with. */
+  readonly reset: () => Promise<void>
   /** Called when nothing is under way. @returns what is wrong about what the tables hold, if anything is. */
   readonly checkpoint: () => Promise<string | undefined>
   /** Statements of all lanes between two checkpoints. */
@@ -38,6 +40,7 @@ export async function fuzz({
   seed,
   queries,
   lanes,
+  reset,
   checkpoint,
   between,
   firstRound = 0,
@@ -45,6 +48,7 @@ export async function fuzz({
   let done = 0
   let failed = 0
   for (let round = firstRound; done < queries; round++) {
+    await reset()
     const share = Math.ceil(Math.min(between, queries - done) / lanes.length)
     const results = await Promise.all(lanes.map((lane) => work(`${seed}:${round}`, lane, share)))
     for (const result of results) {
