@@ -45,7 +45,3 @@ export function tenantTables(facts: Facts): Table[] {
 export function wholeTenantTables(facts: Facts): Table[] {
   return tenantTables(facts).filter(({ root }) => root === null)
 }
-
-export function tableOf(facts: Facts, oid: number): Table | undefined {
-  return facts.tables.find((table) => table.oid === oid)
-}

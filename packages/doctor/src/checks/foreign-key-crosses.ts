@@ -1,6 +1,7 @@
 import { quoteIdentifier } from '@freehold/postgres'
-import { type Check, tableOf } from '../check.ts'
+import type { Check } from '../check.ts'
 import type { Facts, ForeignKey, Table } from '../facts/model.ts'
+import { ofTable, tableOf } from '../facts/of-table.ts'
 
 const FIRST_TO_SET_SOME_COLUMNS = 150_000
 
@@ -38,9 +39,8 @@ function compositeSql(facts: Facts, key: ForeignKey, table: Table, target: Table
   if (own.length !== referenced.length) return []
   // Older servers cannot, and would set the tenant column as well.
   if (key.onDelete.startsWith('set ') && facts.serverVersionNumber < FIRST_TO_SET_SOME_COLUMNS) return []
-  const hasUnique = facts.indexes.some(
+  const hasUnique = ofTable(facts.indexes, target).some(
     (index) =>
-      index.table === target.oid &&
       index.isUnique &&
       !index.isPartial &&
       index.columns.length === referenced.length &&

@@ -1,5 +1,6 @@
 import { type Check, tenantTables } from '../check.ts'
 import type { Facts, Table } from '../facts/model.ts'
+import { ofTable } from '../facts/of-table.ts'
 import { policySql, protectSql } from './protect-sql.ts'
 
 export const policyMissing: Check = {
@@ -21,7 +22,5 @@ export const policyMissing: Check = {
 }
 
 function hasPolicy(facts: Facts, table: Table): boolean {
-  return facts.policies.some(
-    (policy) => policy.table === table.oid && policy.isPermissive && policy.appliesToApp,
-  )
+  return ofTable(facts.policies, table).some((policy) => policy.isPermissive && policy.appliesToApp)
 }

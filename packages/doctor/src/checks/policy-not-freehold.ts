@@ -1,6 +1,7 @@
 import { type Check, tenantTables } from '../check.ts'
 import { isTenantBound } from '../expressions.ts'
 import type { Facts, Policy, Table } from '../facts/model.ts'
+import { ofTable } from '../facts/of-table.ts'
 import { protectSql } from './protect-sql.ts'
 
 const NAME = 'freehold_tenant'
@@ -13,7 +14,7 @@ export const policyNotFreehold: Check = {
   find: (facts) => {
     if (!facts.hasFreehold) return []
     return tenantTables(facts).flatMap((table) => {
-      const policy = facts.policies.find((one) => one.table === table.oid && one.name === NAME)
+      const policy = ofTable(facts.policies, table).find((one) => one.name === NAME)
       const complaint = policy ? judge(facts, table, policy) : `It has no policy ${NAME}.`
       if (complaint === undefined) return []
       return [{ object: table.label, found: complaint, sql: protectSql(facts, table) }]

@@ -1,17 +1,18 @@
 import { quoteIdentifier, quoteLiteral } from '@freehold/postgres'
 import type { Facts, Table } from '../facts/model.ts'
+import { ofTable, tableOf } from '../facts/of-table.ts'
 
 const DEFAULT_SETTING = 'app.tenant_id'
 
 /** What makes a table safe: Freehold's own function where there is one, row security written out elsewhere. */
 export function protectSql(facts: Facts, table: Table): string[] {
   if (facts.hasFreehold) {
-    const whole = facts.tables.find(({ oid }) => oid === table.root) ?? table
+    const whole = (table.root === null ? undefined : tableOf(facts, table.root)) ?? table
     const column = quoteLiteral(table.tenantColumn ?? facts.tenantColumn)
     return [`select freehold.protect_table(${quoteLiteral(whole.sql)}, ${column});`]
   }
   const statements = [`alter table ${table.sql} enable row level security;`, forceSql(table)]
-  const hasPolicy = facts.policies.some((policy) => policy.table === table.oid)
+  const hasPolicy = ofTable(facts.policies, table).length > 0
   return hasPolicy ? statements : [...statements, ...policySql(facts, table)]
 }
 

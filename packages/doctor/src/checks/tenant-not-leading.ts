@@ -1,6 +1,7 @@
 import { quoteIdentifier } from '@freehold/postgres'
 import { type Check, wholeTenantTables } from '../check.ts'
-import type { Facts, Table } from '../facts/model.ts'
+import type { Facts } from '../facts/model.ts'
+import { ofTable } from '../facts/of-table.ts'
 import { uniqueWithoutTenant } from './unique-without-tenant.ts'
 
 export const tenantNotLeading: Check = {
@@ -8,33 +9,28 @@ export const tenantNotLeading: Check = {
   severity: 'advisory',
   why: 'Row security compares the tenant column in every query: without an index that begins with it, each reads the rows of all tenants.',
   fix: 'Let the primary key or another index begin with the tenant column; CREATE INDEX CONCURRENTLY where the table is large.',
-  find: (facts) =>
-    wholeTenantTables(facts)
-      .filter(
-        (table) =>
-          !facts.indexes.some(
-            (index) =>
-              index.table === table.oid && !index.isPartial && index.columns[0] === table.tenantColumn,
-          ),
-      )
+  find: (facts) => {
+    const mended = mendedKeys(facts)
+    return wholeTenantTables(facts)
       .map((table) => ({
+        table,
+        indexes: ofTable(facts.indexes, table).filter(({ isPartial }) => !isPartial),
+      }))
+      .filter(({ table, indexes }) => !indexes.some(({ columns }) => columns[0] === table.tenantColumn))
+      .map(({ table, indexes }) => ({
         object: table.label,
         found: `No index begins with ${table.tenantColumn}.`,
-        sql: leadsAfterwards(facts, table)
+        // A key that is to begin with it anyway will do.
+        sql: indexes.some(
+          ({ name, constraint }) => constraint !== null && mended.has(`${table.label}.${name}`),
+        )
           ? []
           : [`create index on ${table.sql} (${quoteIdentifier(table.tenantColumn ?? '')});`],
-      })),
+      }))
+  },
 }
 
-/** Whether a key of the table is to begin with the tenant column anyway, once it is mended. */
-function leadsAfterwards(facts: Facts, table: Table): boolean {
-  const keys = facts.indexes.filter(
-    (index) => index.table === table.oid && index.constraint !== null && !index.isPartial,
-  )
-  return uniqueWithoutTenant
-    .find(facts)
-    .some(
-      ({ object, sql = [] }) =>
-        sql.length > 0 && keys.some(({ name }) => object === `${table.label}.${name}`),
-    )
+function mendedKeys(facts: Facts): ReadonlySet<string> {
+  const found = uniqueWithoutTenant.find(facts).filter(({ sql = [] }) => sql.length > 0)
+  return new Set(found.map(({ object }) => object))
 }

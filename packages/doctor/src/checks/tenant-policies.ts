@@ -2,6 +2,7 @@ import { quoteIdentifier } from '@freehold/postgres'
 import { tenantTables } from '../check.ts'
 import { isComparison, isTenantBound } from '../expressions.ts'
 import type { Facts, Policy, Table } from '../facts/model.ts'
+import { ofTable } from '../facts/of-table.ts'
 import { policySql, protectSql, tenantCondition } from './protect-sql.ts'
 
 /** A policy of a tenant table. */
@@ -13,18 +14,24 @@ export interface TenantPolicy {
   readonly expressions: readonly string[]
 }
 
+const known = new WeakMap<Facts, readonly TenantPolicy[]>()
+
 /** The policies of tenant tables. */
-export function tenantPolicies(facts: Facts): TenantPolicy[] {
-  return tenantTables(facts).flatMap((table) =>
-    facts.policies
-      .filter((policy) => policy.table === table.oid)
-      .map((policy) => ({
-        table,
-        column: table.tenantColumn ?? facts.tenantColumn,
-        policy,
-        expressions: [policy.using, policy.check].filter((expression) => expression !== null),
-      })),
-  )
+export function tenantPolicies(facts: Facts): readonly TenantPolicy[] {
+  const before = known.get(facts)
+  if (before) return before
+  const policies = tenantTables(facts).flatMap((table) => policiesOf(facts, table))
+  known.set(facts, policies)
+  return policies
+}
+
+function policiesOf(facts: Facts, table: Table): TenantPolicy[] {
+  return ofTable(facts.policies, table).map((policy) => ({
+    table,
+    column: table.tenantColumn ?? facts.tenantColumn,
+    policy,
+    expressions: [policy.using, policy.check].filter((expression) => expression !== null),
+  }))
 }
 
 /** Whether every expression of a policy lets only one tenant's rows through. */
@@ -34,13 +41,9 @@ export function isBound({ expressions, column }: TenantPolicy): boolean {
 
 /** Whether a restrictive policy keeps tenants apart whatever the permissive ones allow. */
 export function isGuarded(facts: Facts, table: Table): boolean {
-  return tenantPolicies(facts).some(
+  return policiesOf(facts, table).some(
     (one) =>
-      one.table === table &&
-      !one.policy.isPermissive &&
-      one.policy.command === 'all' &&
-      one.policy.appliesToApp &&
-      isBound(one),
+      !one.policy.isPermissive && one.policy.command === 'all' && one.policy.appliesToApp && isBound(one),
   )
 }
 
@@ -48,7 +51,7 @@ export function isGuarded(facts: Facts, table: Table): boolean {
 export function replaceSql(facts: Facts, { table, policy }: TenantPolicy): string[] {
   const drop = `drop policy if exists ${quoteIdentifier(policy.name)} on ${table.sql};`
   if (facts.hasFreehold) return [drop, ...protectSql(facts, table)]
-  const others = tenantPolicies(facts).filter((one) => one.table === table && one.policy !== policy)
+  const others = policiesOf(facts, table).filter((one) => one.policy !== policy)
   const isCovered = others.some((one) => one.policy.isPermissive && one.policy.appliesToApp && isBound(one))
   return isCovered ? [drop] : [drop, ...policySql(facts, table)]
 }

@@ -1,6 +1,7 @@
 import { quoteIdentifier } from '@freehold/postgres'
-import { type Check, tableOf, wholeTenantTables } from '../check.ts'
+import { type Check, wholeTenantTables } from '../check.ts'
 import type { Facts, Index, Table } from '../facts/model.ts'
+import { ofTable, tableOf } from '../facts/of-table.ts'
 
 export const uniqueWithoutTenant: Check = {
   id: 'unique-without-tenant',
@@ -9,8 +10,8 @@ export const uniqueWithoutTenant: Check = {
   fix: 'Put the tenant column into the key, first.',
   find: (facts) =>
     wholeTenantTables(facts).flatMap((table) =>
-      facts.indexes
-        .filter((index) => index.table === table.oid && index.isUnique)
+      ofTable(facts.indexes, table)
+        .filter((index) => index.isUnique)
         .filter(({ columns }) => table.tenantColumn !== null && !columns.includes(table.tenantColumn))
         .map((index) => ({
           object: `${table.label}.${index.name}`,

@@ -1,5 +1,6 @@
-import { type Check, tableOf } from '../check.ts'
+import type { Check } from '../check.ts'
 import type { Facts, View } from '../facts/model.ts'
+import { tableOf } from '../facts/of-table.ts'
 
 const FIRST_WITH_INVOKER = 150_000
 

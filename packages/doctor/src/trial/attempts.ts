@@ -1,9 +1,12 @@
 import { quoteIdentifier, quoteLiteral } from '@freehold/postgres'
 import type { Facts, Table } from '../facts/model.ts'
+import { ofTable } from '../facts/of-table.ts'
 import { keysOf } from './order.ts'
 import { referring, type Seeded } from './seed.ts'
 import { insertSql, type Row } from './seed-row.ts'
 import type { SyntheticTenant } from './synthetic-tenants.ts'
+
+const FIRST_WITH_MERGE = 150_000
 
 /** Something that a tenant tries on what is another's. All of it touches rows of the two synthetic tenants only. */
 export interface Attempt {
@@ -81,6 +84,17 @@ function crossing(
       `update ${table.sql} set ${plain} = ${plain} where ${tenant} = $1::${type}`,
       [other.id],
     ),
+    ...(facts.serverVersionNumber < FIRST_WITH_MERGE
+      ? []
+      : [
+          one(
+            'trial-update',
+            "another's row was updated by MERGE.",
+            `merge into ${table.sql} mine using (select $1::${type} as tenant) theirs on mine.${tenant} = theirs.tenant
+             when matched then update set ${plain} = mine.${plain}`,
+            [other.id],
+          ),
+        ]),
     one(
       'trial-delete',
       "another's row was deleted.",
@@ -143,8 +157,8 @@ function fresh(facts: Facts, table: Table, row: Row): Record<string, string | nu
   const values: Record<string, string | null> = {}
   for (const column of table.columns) {
     if (column.isGenerated) continue
-    const isKey = facts.indexes.some(
-      (index) => index.table === table.oid && index.isUnique && index.columns.includes(column.name),
+    const isKey = ofTable(facts.indexes, table).some(
+      (index) => index.isUnique && index.columns.includes(column.name),
     )
     const old = row[column.name] ?? null
     values[column.name] =
@@ -162,7 +176,7 @@ function renewed(type: string, value: string): string {
 
 /** The very row of the other, with an update where it is already there. */
 function upserts(facts: Facts, table: Table, theirs: Row): [string, (string | null)[]][] {
-  const key = facts.indexes.find((index) => index.table === table.oid && index.isPrimary)
+  const key = ofTable(facts.indexes, table).find(({ isPrimary }) => isPrimary)
   if (!key) return []
   const generated = new Set(table.columns.filter(({ isGenerated }) => isGenerated).map(({ name }) => name))
   const row = Object.fromEntries(Object.entries(theirs).filter(([name]) => !generated.has(name)))
@@ -179,8 +193,8 @@ function upserts(facts: Facts, table: Table, theirs: Row): [string, (string | nu
 /** A column that no key holds, if there is one. */
 function plainColumn(facts: Facts, table: Table): string {
   const inKeys = new Set(
-    facts.indexes
-      .filter((index) => index.table === table.oid && index.isUnique)
+    ofTable(facts.indexes, table)
+      .filter(({ isUnique }) => isUnique)
       .flatMap(({ columns }) => columns),
   )
   const free = table.columns.filter((column) => !column.isGenerated && !column.isIdentityAlways)

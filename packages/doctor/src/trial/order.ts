@@ -1,4 +1,5 @@
 import type { Facts, ForeignKey, Table } from '../facts/model.ts'
+import { ofTable } from '../facts/of-table.ts'
 
 /** Tables in an order in which rows can be made: what is referred to comes first; a circle is entered anywhere. */
 export function seedingOrder(facts: Facts): Table[] {
@@ -19,6 +20,6 @@ export function seedingOrder(facts: Facts): Table[] {
   return ordered
 }
 
-export function keysOf(facts: Facts, table: Table): ForeignKey[] {
-  return facts.foreignKeys.filter((key) => key.table === table.oid)
+export function keysOf(facts: Facts, table: Table): readonly ForeignKey[] {
+  return ofTable(facts.foreignKeys, table)
 }

@@ -1,6 +1,7 @@
 import { quoteIdentifier } from '@freehold/postgres'
 import pg, { type ClientBase } from 'pg'
 import type { Column, Facts, Table } from '../facts/model.ts'
+import { ofTable } from '../facts/of-table.ts'
 import { type Candidates, candidatesFor, literalsOf, uniqueValue } from './candidates.ts'
 
 /** A row as text, by column. */
@@ -73,7 +74,7 @@ class Choices {
     this.#facts = facts
     this.#table = table
     this.#given = given
-    const checks = facts.checkConstraints.filter((check) => check.table === table.oid)
+    const checks = ofTable(facts.checkConstraints, table)
     this.#candidates = new Map(
       table.columns.map((column) => {
         const literals = checks
@@ -121,9 +122,8 @@ class Choices {
     if (given !== undefined) return given
     const choice = this.#chosen.get(column.name)
     if (choice === undefined) return takesSequence(column) ? null : undefined
-    const isKey = this.#facts.indexes.some(
-      ({ table, isUnique, columns }) =>
-        table === this.#table.oid && isUnique && columns.includes(column.name),
+    const isKey = ofTable(this.#facts.indexes, this.#table).some(
+      ({ isUnique, columns }) => isUnique && columns.includes(column.name),
     )
     const candidates = this.#candidates.get(column.name) ?? []
     const unique = isKey && choice === 0 ? uniqueValue(column) : undefined
@@ -151,14 +151,13 @@ class Choices {
 
   #columnsOf(constraint: string | undefined): readonly string[] {
     return (
-      this.#facts.checkConstraints.find(
-        (check) => check.table === this.#table.oid && check.name === constraint,
-      )?.columns ?? []
+      ofTable(this.#facts.checkConstraints, this.#table).find(({ name }) => name === constraint)?.columns ??
+      []
     )
   }
 
   #columnsOfIndex(name: string | undefined): string[] {
-    const index = this.#facts.indexes.find((one) => one.table === this.#table.oid && one.name === name)
+    const index = ofTable(this.#facts.indexes, this.#table).find((one) => one.name === name)
     return (index?.columns ?? []).filter((column) => column !== null)
   }
 }
