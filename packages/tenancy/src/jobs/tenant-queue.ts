@@ -63,7 +63,7 @@ const CLOSE_PATIENCE_MS = 2_000
  *   regions: { 'eu-central': { redisUrl: config.REDIS_URL } },
  *   payload: z.object({ to: z.email() }),
  * })
- * app.post('/invitations', (request) => mails.add('invitation', { to: request.body.to }))
+ * app.post<{ Body: { to: string } }>('/invitations', ({ body }) => mails.add('invitation', { to: body.to }))
  * ```
  */
 export function tenantQueue<P = unknown>(options: TenantQueueOptions<P>): TenantQueue<P> {
