@@ -318,6 +318,11 @@ export const errorRegistry = {
     title: "The tenant's database cannot be reached",
     next: 'Retry after the time in Retry-After; if it persists, check the cluster.',
   },
+  unsafe_role: {
+    status: 500,
+    title: 'The role of the router is one that row security does not stop',
+    next: 'Connect as a role that owns no tenant table, is no superuser, has no BYPASSRLS and is a member of no such role; `freehold doctor` names what is wrong.',
+  },
   connection_budget_exhausted: {
     status: 503,
     title: 'No database connection became free in time',

@@ -36,7 +36,7 @@ export interface Router<DB = FreeholdDatabase> {
    * shows it no other tenant's rows. Destroying it closes nothing that is shared.
    *
    * Statements fail with FreeholdError `tenant_not_found`, `tenant_suspended`, `tenant_held`, `not_resident`,
-   * `database_unavailable`, `connection_budget_exhausted`, `catalog_unavailable` (all of them: nothing was done),
+   * `database_unavailable`, `unsafe_role`, `connection_budget_exhausted`, `catalog_unavailable` (nothing was done),
    * `outcome_unknown`, `transaction_lost`, or with the `DatabaseError` of `pg` when the statement itself is wrong.
    *
    * @throws FreeholdError `invalid_request` when the id is not a tenant's id.

@@ -1,4 +1,4 @@
-import type { TenantId } from '@freehold/contract'
+import { isFreeholdError, type TenantId } from '@freehold/contract'
 import type { DatabaseAddress } from '@freehold/postgres'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
 import { budgetExhausted, ConnectFailedError } from './connection-errors.ts'
@@ -119,8 +119,8 @@ export class ConnectionPool implements BudgetMember {
    * An idle connection, or the next one.
    *
    * @throws ConnectFailedError when the database cannot be reached.
-   * @throws FreeholdError `connection_budget_exhausted` when none became free in time; `details.limit` says which
-   * maximum was in the way.
+   * @throws FreeholdError `unsafe_role`; `connection_budget_exhausted` when none became free in time, of which
+   * `details.limit` says which maximum was in the way.
    */
   acquire(tenantId: TenantId, affinity: string | undefined): Promise<PooledConnection> {
     const connection = this.take(tenantId, affinity)
@@ -197,12 +197,14 @@ export class ConnectionPool implements BudgetMember {
     const connection = new PooledConnection(this.address, () => this.#lost(connection))
     this.#connections.add(connection)
     try {
-      await connection.client.connect()
+      await connection.open()
     } catch (error) {
       this.#connecting--
       this.#failing = true
       this.counters.connectFailures++
-      const failure = new ConnectFailedError(performance.now() - start, error)
+      const failure = isFreeholdError(error)
+        ? error
+        : new ConnectFailedError(performance.now() - start, error)
       const waiter = this.#waiting.first(this.#room)
       if (waiter) this.#dismiss(waiter).reject(failure)
       this.#end(connection, 'broken')

@@ -1,6 +1,7 @@
 import type { TenantId } from '@freehold/contract'
 import { clientConfig, type DatabaseAddress, preparedStatements } from '@freehold/postgres'
 import pg from 'pg'
+import { assertSafeRole } from './safe-role.ts'
 
 const APPLICATION_NAME = 'freehold-router'
 const CLOSE_TIMEOUT_MS = 1_000
@@ -55,6 +56,12 @@ export class PooledConnection {
     this.client = new pg.Client(clientConfig(address, APPLICATION_NAME))
     this.client.on('error', onLost)
     this.client.on('end', onLost)
+  }
+
+  /** @throws FreeholdError `unsafe_role` when row security would not hold on it. */
+  async open(): Promise<void> {
+    await this.client.connect()
+    await assertSafeRole(this.client)
   }
 
   /**
