@@ -230,6 +230,9 @@ t.test("another tenant's id is refused before anything is sent", async (t) => {
     ),
     'tenant_not_checkable',
   )
+  const renamed = sql.table<Item>('items').as<'i'>(sql`i`)
+  await refused(db.updateTable(renamed).set({ name: 'x' }), 'tenant_not_checkable')
+  await refused(db.deleteFrom(renamed), 'tenant_not_checkable')
   t.doesNotThrow(() => insert.values({ tenant_id: one.toUpperCase(), id: 1, name: 'x' }).compile())
 })
 

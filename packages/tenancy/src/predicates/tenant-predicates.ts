@@ -1,3 +1,4 @@
+import { FreeholdError } from '@freehold/contract'
 import {
   type CommonTableExpressionNode,
   DeleteQueryNode,
@@ -237,7 +238,10 @@ export class TenantPredicates {
   #target(item: OperationNode): Target | undefined {
     const named = namedTable(item)
     const column = named && this.#tables.tenantColumnOf(named.table)
-    if (!named?.calledBy || column === undefined) return undefined
+    if (column === undefined) return undefined
+    if (!named?.calledBy) {
+      throw new FreeholdError('tenant_not_checkable', 'A table that is written to has an alias of raw SQL.')
+    }
     return {
       calledBy: named.calledBy,
       column,
