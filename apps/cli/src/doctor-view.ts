@@ -1,8 +1,9 @@
-import type { DoctorFinding, DoctorReport } from '@freehold/contract'
+import { type DoctorFinding, type DoctorReport, doctorReportSchema } from '@freehold/contract'
 import type { Terminal } from './terminal.ts'
 
 /** A report for people: what was looked at, the findings by check, what could not be checked, and the sum. */
-export function describeReport(report: DoctorReport, terminal: Terminal): string {
+export function describeReport(original: DoctorReport, terminal: Terminal): string {
+  const report = printable(original)
   const { database, tables, tried, findings, limits, waived } = report
   const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`
   const head = [
@@ -21,7 +22,7 @@ export function describeReport(report: DoctorReport, terminal: Terminal): string
     waived.length > 0 && `Accepted beforehand: ${[...new Set(waived.map(({ check }) => check))].join(', ')}.`,
     summary(report, terminal),
   ]
-  return printable(parts.filter((part) => part !== false).join('\n\n'))
+  return parts.filter((part) => part !== false).join('\n\n')
 }
 
 function describeGroup(findings: readonly DoctorFinding[], terminal: Terminal): string {
@@ -64,8 +65,9 @@ function summary({ summary, findings }: DoctorReport, terminal: Terminal): strin
   return terminal.style(blocking > 0 ? 'red' : 'yellow', sum) + hint
 }
 
-/** Names in a database may hold anything: what a terminal would obey is not passed on, but for our own styles. */
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return text.replaceAll(/\x1b(?!\[\d+m)|[\x00-\x09\x0b-\x1a\x1c-\x1f\x7f-\x9f]/g, '?')
+/** Names in a database may hold anything: what a terminal would obey is not passed on. */
+function printable(report: DoctorReport): DoctorReport {
+  const clean = (_key: string, value: unknown) =>
+    typeof value === 'string' ? value.replaceAll(/\p{Cc}/gu, '?') : value
+  return doctorReportSchema.parse(JSON.parse(JSON.stringify(report), clean))
 }

@@ -33,4 +33,4 @@ export function fixScript(report: DoctorReport): string | undefined {
 }
 
 /** A name may hold a line break, and what follows it must stay a comment. */
-const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ')
+const oneLine = (text: string): string => text.replaceAll(/[\p{Cc}\s]+/gu, ' ')

@@ -141,7 +141,12 @@ export const appRoleSettings: Check = {
         return {
           object: isForRole ? app.name : `database ${database}`,
           found: `${name} is set to ${value} for every session.`,
-          sql: [`alter ${whose} reset ${name};`],
+          sql: [
+            `alter ${whose} reset ${name
+              .split('.')
+              .map((part) => quoteIdentifier(part))
+              .join('.')};`,
+          ],
         }
       })
   },
