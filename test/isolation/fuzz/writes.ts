@@ -78,16 +78,19 @@ function changes(scope: Scope, table: Table): Row {
   return Object.fromEntries(columns.map(([column, type]) => [column, newValue(scope, column, type)]))
 }
 
-/** Mostly a few rows, so that there are some left for those that follow. */
+/**
+ * Mostly a few rows, so that there are some left for those that follow. In parentheses: an OR would undo what else is
+ * asked of the rows, and of two rows beside one that is changed, either may be taken.
+ */
 function narrow(scope: Scope, table: Table, alias: string): Condition {
   const { random } = scope
-  if (random.chance(0.12)) return condition(scope)
+  if (random.chance(0.12)) return eb.parens(condition(scope))
   const key = eb(
     eb.ref(`${alias}.${KEYS[table][0]}`),
     'in',
     random.times(2, () => random.int(1, 14)),
   )
-  return random.chance(0.6) ? key : eb.and([key, condition(scope)])
+  return random.chance(0.6) ? key : eb.and([key, eb.parens(condition(scope))])
 }
 
 const seeing = (scope: Scope, table: Table, alias: string): Scope => ({
