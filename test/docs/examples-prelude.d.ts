@@ -10,6 +10,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Generated, Kysely } from 'kysely'
 import type { ClientBase } from 'pg'
+import type { Logger } from 'pino'
 import type { z } from 'zod'
 
 interface Orders {
@@ -26,6 +27,7 @@ declare global {
   }
 
   const app: FastifyInstance
+  const logger: Logger
   const router: Router<FreeholdDatabase>
   const db: Kysely<Database>
   const source: PlacementSource
