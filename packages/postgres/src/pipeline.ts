@@ -120,9 +120,11 @@ class Pipeline implements Submittable {
 
   #write(): Buffer {
     const values = this.#steps.map((step) => step.values.map(prepareValue))
-    for (const name of this.#statements.takeEvicted()) writer.closeStatement(name)
+    for (const name of this.#statements.evicted) writer.closeStatement(name)
     for (let index = 0; index < this.#steps.length; index++) this.#writeStep(index, values[index] ?? [])
     writer.sync()
+    // Not before everything is written: what cannot be is not sent, and they are still to be closed.
+    this.#statements.evictedAreClosed()
     return writer.take()
   }
 

@@ -67,12 +67,16 @@ export class PreparedStatements {
     }
   }
 
-  /** Statements to close. Close them before anything that may fail: the server skips what follows an error. */
-  takeEvicted(): readonly string[] {
-    if (this.#evicted.length === 0) return NONE
-    const evicted = this.#evicted
-    this.#evicted = []
-    return evicted
+  /**
+   * Statements to close, until {@link evictedAreClosed}. Close them before anything that may fail: the server skips what
+   * follows an error.
+   */
+  get evicted(): readonly string[] {
+    return this.#evicted
+  }
+
+  evictedAreClosed(): void {
+    if (this.#evicted.length > 0) this.#evicted = []
   }
 
   forget(name: string): void {
@@ -84,8 +88,6 @@ export class PreparedStatements {
     this.#evicted = []
   }
 }
-
-const NONE: readonly string[] = []
 
 const byClient = new WeakMap<ClientBase, PreparedStatements>()
 

@@ -47,7 +47,7 @@ for (const { owner } of [databases.one, databases.four, silo]) {
     await client.query(`create function twice(n int) returns int language sql as 'select n * 2'`)
   })
 }
-await createOwnSchema(databases.four, 'own')
+for (const schema of ['own', 'kept']) await createOwnSchema(databases.four, schema)
 
 const narrow = await startPgBouncer(server, { poolSize: 1, settings: { query_wait_timeout: 60 } })
 const wide = await startPgBouncer(server, { poolSize: 4 })
@@ -474,6 +474,32 @@ t.test('readers lock nothing, writers are held, and a move goes on beneath', asy
   source.place(silo, tenantId, { epoch: epochSchema.parse(2), address: narrow.through(silo.app) })
   await Promise.all([...writes, calling, loading])
   t.same(await ids(db), [2, 3, 4, 40, 50], 'each once, at the new home')
+})
+
+t.test('prepared statements behind a pooler that keeps track of them', async (t) => {
+  // There is no such pooler here: what is prepared is looked at on the server itself.
+  const keeping = newRouter({ preparedStatements: true, maxConnectionsPerDatabase: 1 })
+  const inSchema = newTenantId()
+  await setResident(databases.four, inSchema, 'active', 1, 'kept')
+  source.place(databases.four, inSchema, { isolation: 'schema', schema: 'kept' })
+  const inPool = newTenantId()
+  await setResident(databases.four, inPool)
+  source.place(databases.four, inPool)
+  const prepared = (name: string) =>
+    sql<{
+      text: string
+    }>`select statement as text from pg_prepared_statements where statement like ${`%${name}%`}`
+  for (const [tenantId, name, kept] of [
+    [inSchema, 'of_schema', 0],
+    [inPool, 'of_pool', 1],
+  ] as const) {
+    const db = keeping.forTenant(tenantId)
+    await db.selectFrom('items').select(`id as ${name}`).execute()
+    await db.transaction().execute((trx) => trx.selectFrom('items').select(`id as ${name}`).execute())
+    // A statement of unknown effect, and the cleaning after it, leave what the pooler counts on.
+    await sql`select twice(1)`.execute(db)
+    t.equal((await prepared(`as "${name}"`).execute(db)).rows.length, kept, name)
+  }
 })
 
 t.test('options', async (t: Test) => {

@@ -498,3 +498,42 @@ t.test('reading, in whatever way, is read-only and locks nothing', async (t) => 
     t.equal(held.rowCount, 1, 'a writer does: the test can tell')
   })
 })
+
+t.test(
+  'a migration that adds a column, and statements that are dropped, are met inside a transaction too',
+  async (t) => {
+    for (const [{ id, home, schema }] of Object.values(places)) {
+      const db = router.forTenant(id)
+      const whole = sql<Record<string, unknown>>`select * from items order by id limit 1`
+      await whole.execute(db)
+      await whole.execute(db)
+      await withClient(home.owner, 'test', (client) =>
+        client.query(`alter table ${schema}.items add note text default 'new'`),
+      )
+      await db
+        .transaction()
+        .execute(async (trx) => t.match((await whole.execute(trx)).rows, [{ note: 'new' }], 'inside'))
+      t.match((await whole.execute(db)).rows, [{ note: 'new' }], 'outside')
+      t.match(
+        await collected(db.selectFrom('items').selectAll().limit(1).stream()),
+        [{ note: 'new' }],
+        'streamed',
+      )
+      await withClient(home.owner, 'test', (client) => client.query(`alter table ${schema}.items drop note`))
+      t.notMatch((await whole.execute(db)).rows, [{ note: 'new' }])
+      const names = db.selectFrom('items').select('name').limit(1)
+      await names.execute()
+      for (const drop of [
+        'deallocate all',
+        'discard plans',
+        `do $$ begin execute 'deallocate all'; end $$`,
+      ]) {
+        await db.transaction().execute(async (trx) => {
+          await trx.executeQuery(names.compile())
+          await sql.raw(drop).execute(trx)
+          t.equal((await trx.executeQuery(names.compile())).rows.length, 1, drop)
+        })
+      }
+    }
+  },
+)

@@ -7,6 +7,17 @@ export interface EntryOptions extends PipelineOptions {
   readonly pooler?: 'transaction' | undefined
 }
 
+const UNPREPARED: PipelineOptions = { preparedStatements: false }
+
+/**
+ * How to run a statement in a schema of a tenant's own. A pooler that keeps track of prepared statements gives one
+ * text one statement on the server, whatever names its clients have for it, and so would share it between schemas whose
+ * tables may differ for a while.
+ */
+export function optionsIn(schema: string | undefined, options: EntryOptions): PipelineOptions {
+  return options.pooler && schema !== undefined ? UNPREPARED : options
+}
+
 const statement = (text: string): Statement => ({ text, values: [] })
 
 /**

@@ -11,7 +11,7 @@ import { pooledUse } from '../statements/pooled-statements.ts'
 import { rememberWriter, type StatementTraits, statementTraits } from '../statements/statement-traits.ts'
 import { observed } from '../telemetry/observe-statement.ts'
 import type { Entering } from './entering.ts'
-import { type EntryOptions, statementNeedsSession } from './pooler.ts'
+import { type EntryOptions, optionsIn, statementNeedsSession } from './pooler.ts'
 import { TenantTransaction, transactionLost } from './tenant-transaction.ts'
 
 /**
@@ -151,7 +151,7 @@ export class TenantConnection implements DatabaseConnection {
     return this.#entering.run(this.#tenantId, mode, async ({ placement, pool, connection }, entry) => {
       if (traits.leavesTraces) connection.tainted = true
       const result = await observed(placement, statement.text, () =>
-        scopedQuery(connection.client, entry, statement, this.#options),
+        scopedQuery(connection.client, entry, statement, optionsIn(entry.schema, this.#options)),
       )
       // A BEGIN, COMMIT or ROLLBACK sent as raw SQL does not do what whoever sent it thinks.
       const left = connection.client.getTransactionStatus()

@@ -7,6 +7,7 @@ import {
   EntryRefusedError,
   isConnectionError,
   type PipelineOptions,
+  preparedStatements,
   queryTogether,
   quoteIdentifier,
   type Statement,
@@ -21,7 +22,7 @@ import { pooledUse } from '../statements/pooled-statements.ts'
 import { statementTraits } from '../statements/statement-traits.ts'
 import { observed, observeStatement } from '../telemetry/observe-statement.ts'
 import { databaseUnavailable, type Entering, type Entrance, outcomeUnknown } from './entering.ts'
-import { CLEANING, type EntryOptions, sessionRequired, statementNeedsSession } from './pooler.ts'
+import { CLEANING, type EntryOptions, optionsIn, sessionRequired, statementNeedsSession } from './pooler.ts'
 
 const UNPREPARED: PipelineOptions = { preparedStatements: false }
 
@@ -113,6 +114,10 @@ export class TenantTransaction {
       this.#send(scoped, this.#optionsFor(statement.text)),
     )
     if (!this.#stillOpen(statement.text, result.command)) throw this.#lose(transactionLost())
+    // It may have dropped what is prepared, and a statement that is gone would fail the whole transaction.
+    if (statementTraits(statement.text).leavesTraces) {
+      preparedStatements(this.#entrance.connection.client).clear()
+    }
     return result
   }
 
@@ -304,7 +309,7 @@ export class TenantTransaction {
    * made good by asking again.
    */
   #optionsFor(text: string): PipelineOptions {
-    return text.includes('*') ? UNPREPARED : this.#options
+    return text.includes('*') ? UNPREPARED : optionsIn(this.#entrance.placement.schema, this.#options)
   }
 
   /** COMMIT AND CHAIN leaves a transaction open, but not the one that was entered. */
