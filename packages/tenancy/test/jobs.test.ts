@@ -368,6 +368,7 @@ for (const [kindName, kind] of Object.entries(kinds)) {
       const gate = Promise.withResolvers<void>()
       const { runs } = newWorker(t, name, {
         concurrency: 2,
+        sweepMs: 50,
         work: ({ tenant }) => (tenant.isolation === 'silo' ? Promise.resolve() : gate.promise),
       })
       const [one, two, silo] = [await newTenant(), await newTenant(), await newTenant({ isolation: 'silo' })]
@@ -379,6 +380,15 @@ for (const [kindName, kind] of Object.entries(kinds)) {
       t.same(runs[2], { tenant: silo, payload: 'does not', attempt: 1 })
       gate.resolve()
       await until(() => runs.length === 4)
+
+      const backend = openBackend(here.location, () => undefined)
+      t.teardown(() => backend.close())
+      const queues = () => backend.tickets.queues(`${name}.${east}`)
+      t.same(await queues(), [queueOf(name, await router.tenant(silo))])
+      change(silo, {})
+      await until(async () => (await queues()).length === 0)
+      await queue.forTenant(silo).add('job', 'in the pool again')
+      await until(() => runs.length === 5)
     })
 
     t.test('jobs stay in their region, and go after a tenant that moves', async (t) => {
@@ -484,6 +494,7 @@ for (const [kindName, kind] of Object.entries(kinds)) {
       await closing
       t.ok(finished)
       t.equal(first.runs.length, 1, 'a worker that closes takes no more')
+      t.same(first.errors, [])
       const second = newWorker(t, name, {
         work: ({ signal }) =>
           new Promise(() => signal.addEventListener('abort', () => stopped.resolve(signal.reason))),

@@ -1,4 +1,5 @@
-import type { Job } from 'bullmq'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Job, WaitingError } from 'bullmq'
 import type { JobRun } from './job-run.ts'
 import type { JobWorker, QueueBackend } from './queue-backend.ts'
 import type { RegionQueues } from './region-queues.ts'
@@ -16,23 +17,26 @@ const NEVER = new AbortController().signal
 const SWEPT_AT_ONCE = 500
 /** How long jobs have to notice that they are told to stop. */
 const STOPPING_MS = 500
+/** How long BullMQ may take to close. */
+const CLOSING_MS = 5_000
 
 /** Takes the jobs of one queue, and passes the places of those that have ended on. */
 export class QueueWorker {
   readonly queue: string
   readonly #settings: QueueWorkerSettings
   readonly #worker: JobWorker
+  #closing = false
   /** Jobs and what follows them. */
   readonly #underWay = new Set<Promise<unknown>>()
 
   constructor(settings: QueueWorkerSettings) {
     this.#settings = settings
     this.queue = settings.queue
-    const { backend, queue, concurrency, run } = settings
+    const { backend, queue, concurrency } = settings
     this.#worker = backend.openWorker(
       queue,
       // BullMQ gives a signal to those that ask for three things.
-      (job, token, signal) => this.#track(run.run(job, token ?? '', signal ?? NEVER)),
+      (job, token, signal) => this.#track(this.#process(job, token ?? '', signal ?? NEVER)),
       concurrency,
     )
     this.#worker.on('error', (error) => settings.onError?.(error))
@@ -65,29 +69,36 @@ export class QueueWorker {
   }
 
   async close(deadlineMs: number): Promise<void> {
+    this.#closing = true
     await this.#worker.pause(true)
-    if (!(await this.#settled(deadlineMs))) {
+    const ended = await this.#settled(deadlineMs)
+    if (!ended) {
       this.#worker.cancelAllJobs('The worker is being closed.')
       await this.#settled(STOPPING_MS)
     }
-    await this.#worker.close(true)
+    // BullMQ still writes down how jobs ended, unless one goes on regardless; that may not take for ever either.
+    const closing = this.#worker.close(this.#underWay.size > 0)
+    await Promise.race([closing, sleep(CLOSING_MS, undefined, { ref: false })])
+    await this.#settled(STOPPING_MS)
   }
 
   /** @returns whether all that was under way has ended in time. */
   async #settled(ms: number): Promise<boolean> {
-    const { promise: tooLate, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, ms)
+    const { promise: tooLate, resolve } = Promise.withResolvers<boolean>()
+    const timer = setTimeout(resolve, ms, true)
     let expired = false
-    const late = tooLate.then(() => {
-      expired = true
-    })
     while (this.#underWay.size > 0 && !expired) {
-      await Promise.race([Promise.allSettled(this.#underWay), late])
-      // What follows a job begins when BullMQ has written down how it ended.
-      if (!expired) await new Promise((resolve) => setTimeout(resolve, 5))
+      expired = await Promise.race([Promise.allSettled(this.#underWay).then(() => false), tooLate])
     }
     clearTimeout(timer)
     return !expired
+  }
+
+  /** What a wait that had begun before brings to a worker that is being closed goes back, and costs no attempt. */
+  async #process(job: Job, token: string, signal: AbortSignal): Promise<unknown> {
+    if (!this.#closing) return this.#settings.run.run(job, token, signal)
+    await job.moveToWait(token)
+    throw new WaitingError()
   }
 
   async #finish(job: Job): Promise<void> {
