@@ -4,6 +4,7 @@ import { type DatabaseAddress, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { createDataDatabase } from '../../../test/kit/databases.ts'
 import { createItemsDatabase, createOwnSchema } from '../../../test/kit/tenants.ts'
+import { vulnerabilitiesOf } from '../src/checks/server-version.ts'
 import { openShop } from './shop-database.ts'
 
 const shop = await openShop()
@@ -62,6 +63,22 @@ t.test('it changes nothing, also where a trial succeeds', async (t) => {
     const before = await fingerprint(open)
     await shop.run(open, change)
     t.not(JSON.stringify(await fingerprint(open)), JSON.stringify(before), `it would be noticed: ${change}`)
+  }
+})
+
+t.test('what a condition of ON CONFLICT is asked about, on servers that ask too early', async (t) => {
+  const address = await shop.copy('conflicting')
+  await shop.run(address, 'alter table accounts add unique (email)')
+  const { rows } = await withClient(address, 'test', (client) =>
+    client.query<{ number: number }>(`select current_setting('server_version_num')::int as number`),
+  )
+  const isOpen = vulnerabilitiesOf(rows[0]?.number ?? 0).some(({ id }) => id === 'CVE-2026-120154')
+  const report = await diagnose(address, forShop)
+  const seen = report.findings.filter(({ check }) => check === 'trial-upsert')
+  t.equal(seen.length, isOpen ? 1 : 0, 'the table of versions says what the server does')
+  for (const { found, object } of seen) {
+    t.equal(object, 'public.accounts')
+    t.match(found, /was asked about another's row/)
   }
 })
 

@@ -18,7 +18,7 @@ export const uniqueWithoutTenant: Check = {
           found: `It is unique over (${index.columns.map((name) => name ?? 'expression').join(', ')}) for all tenants together.`,
           severity: isSurrogate(table, index) ? 'advisory' : 'blocking',
           fix: isSurrogate(table, index)
-            ? 'Its values are generated, so little can be learned; put the tenant column first all the same, and a move between databases cannot collide.'
+            ? 'Its values are generated, so a conflict tells little; on a server with CVE-2026-120154 it shows the whole row all the same. Put the tenant column first all the same, and a move between databases cannot collide.'
             : uniqueWithoutTenant.fix,
           sql: withTenantSql(facts, table, index),
         })),

@@ -1,11 +1,13 @@
 import { quoteIdentifier, quoteLiteral } from '@freehold/postgres'
 import type { Facts, Table } from '../facts/model.ts'
-import { ofTable } from '../facts/of-table.ts'
+import { conflictProbes, upserts } from './conflicts.ts'
+import { anew, fresh, plainColumn } from './fresh-row.ts'
 import { keysOf } from './order.ts'
 import { referring, type Seeded } from './seed.ts'
 import { insertSql, type Row } from './seed-row.ts'
 import type { SyntheticTenant } from './synthetic-tenants.ts'
 
+const DIVISION_BY_ZERO = '22012'
 const FIRST_WITH_MERGE = 150_000
 
 /** Something that a tenant tries on what is another's. All of it touches rows of the two synthetic tenants only. */
@@ -18,6 +20,8 @@ export interface Attempt {
   readonly as: SyntheticTenant | null
   readonly sql: string
   readonly values: readonly (string | null)[]
+  /** The SQLSTATE by which it shows that it has seen what it should not. */
+  readonly toldBy?: string
   /** Foreign keys are checked, so that is what is tried. */
   readonly withForeignKeys?: boolean
 }
@@ -111,6 +115,14 @@ function crossing(
     ...upserts(facts, table, theirs).map((sql) =>
       one('trial-upsert', "another's row was overwritten by INSERT ... ON CONFLICT.", ...sql),
     ),
+    ...conflictProbes(facts, table, tenant, type, { mine, theirs, other: other.id }).map((probe) => ({
+      ...one(
+        'trial-upsert',
+        "the condition of INSERT ... ON CONFLICT DO UPDATE ... WHERE was asked about another's row.",
+        ...probe,
+      ),
+      toldBy: DIVISION_BY_ZERO,
+    })),
     ...partitionsOf(facts, table).map((partition) => ({
       ...one(
         'trial-read',
@@ -144,61 +156,6 @@ function crossing(
       return [{ ...reference, object: `${object}.${key.name}`, withForeignKeys: true }]
     }),
   ]
-}
-
-/** The same row again, with new keys where they can be made up. */
-function anew(facts: Facts, table: Table, row: Row): [string, (string | null)[]] {
-  const values = fresh(facts, table, row)
-  return [insertSql(table, values), Object.values(values)]
-}
-
-function fresh(facts: Facts, table: Table, row: Row): Record<string, string | null> {
-  const settled = new Set([table.tenantColumn, ...keysOf(facts, table).flatMap(({ columns }) => columns)])
-  const values: Record<string, string | null> = {}
-  for (const column of table.columns) {
-    if (column.isGenerated) continue
-    const isKey = ofTable(facts.indexes, table).some(
-      (index) => index.isUnique && index.columns.includes(column.name),
-    )
-    const old = row[column.name] ?? null
-    values[column.name] =
-      isKey && !settled.has(column.name) && old !== null ? renewed(column.baseType, old) : old
-  }
-  return values
-}
-
-/** Another value of the same look. */
-function renewed(type: string, value: string): string {
-  if (type === 'uuid') return crypto.randomUUID()
-  if (/^(smallint|integer|bigint|numeric)$/.test(type)) return String(BigInt(value.split('.')[0] ?? 0) - 1n)
-  return value.replace(/[0-9a-f]{4}/, () => crypto.randomUUID().slice(0, 4))
-}
-
-/** The very row of the other, with an update where it is already there. */
-function upserts(facts: Facts, table: Table, theirs: Row): [string, (string | null)[]][] {
-  const key = ofTable(facts.indexes, table).find(({ isPrimary }) => isPrimary)
-  if (!key) return []
-  const generated = new Set(table.columns.filter(({ isGenerated }) => isGenerated).map(({ name }) => name))
-  const row = Object.fromEntries(Object.entries(theirs).filter(([name]) => !generated.has(name)))
-  const plain = quoteIdentifier(plainColumn(facts, table))
-  const target = key.columns.map((name) => quoteIdentifier(name ?? '')).join(', ')
-  return [
-    [
-      `${insertSql(table, row)} on conflict (${target}) do update set ${plain} = excluded.${plain}`,
-      Object.values(row),
-    ],
-  ]
-}
-
-/** A column that no key holds, if there is one. */
-function plainColumn(facts: Facts, table: Table): string {
-  const inKeys = new Set(
-    ofTable(facts.indexes, table)
-      .filter(({ isUnique }) => isUnique)
-      .flatMap(({ columns }) => columns),
-  )
-  const free = table.columns.filter((column) => !column.isGenerated && !column.isIdentityAlways)
-  return (free.find(({ name }) => !inKeys.has(name)) ?? free[0])?.name ?? ''
 }
 
 const partitionsOf = (facts: Facts, table: Table) =>

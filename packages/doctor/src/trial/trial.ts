@@ -161,6 +161,7 @@ class Crossing {
       return (rowCount ?? 0) > 0 ? 'succeeded' : 'refused'
     } catch (error) {
       if (!(error instanceof pg.DatabaseError)) throw error
+      if (error.code === attempt.toldBy) return 'succeeded'
       if (error.code === '57014' || error.code === '55P03') return { reason: error.message }
       return 'refused'
     } finally {
