@@ -240,15 +240,18 @@ export function merge(scope: Scope): Compilable {
   const both = { ...here, visible: [...here.visible, ...other.columns] }
   const using = scope.from.mergeInto(`${table} as w`).using(other.item, (to) => to.on(other.on))
   const matched = random.chance(0.5) ? using.whenMatchedAnd(condition(both)) : using.whenMatched()
-  let query = random.one(
-    () => matched.thenUpdateSet(changes(both, table)),
-    () => matched.thenDelete(),
-    () => matched.thenDoNothing(),
-  )
-  if (random.chance(0.4)) query = query.whenNotMatched().thenInsertValues(row(random, table))
+  // Whether a key is free for an insert would depend on whether its row has already been deleted.
+  const deletes = random.chance(0.4)
+  let query = deletes
+    ? matched.thenDelete()
+    : random.one(
+        () => matched.thenUpdateSet(changes(both, table)),
+        () => matched.thenDoNothing(),
+      )
+  if (!deletes && random.chance(0.5)) query = query.whenNotMatched().thenInsertValues(row(random, table))
   if (random.chance(0.3)) {
     const bySource = query.whenNotMatchedBySourceAnd(narrow(here, table, 'w'))
-    query = random.chance(0.7) ? bySource.thenUpdateSet(changes(here, table)) : bySource.thenDelete()
+    query = deletes ? bySource.thenDelete() : bySource.thenUpdateSet(changes(here, table))
   }
   return random.chance(0.3) ? query.returning(['w.marker']) : query
 }
