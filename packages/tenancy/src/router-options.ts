@@ -1,4 +1,5 @@
 import { FreeholdError } from '@freehold/contract'
+import type { DatabaseAddress } from '@freehold/postgres'
 import type { KyselyConfig } from 'kysely'
 import { z } from 'zod'
 import type { PlacementSource } from './placement/placement-source.ts'
@@ -27,6 +28,11 @@ export interface RouterOptions {
    * would stay on a session is then refused or undone, with `session_required`; see the README. Nothing unless set.
    */
   readonly pooler?: 'transaction'
+  /**
+   * Where the pooler of a database is. The catalog has the database's own address, because moves need that: replication
+   * does not go through a pooler. Unless set, the router connects to the addresses that its source gives.
+   */
+  readonly poolerAddress?: (database: DatabaseAddress) => DatabaseAddress
   /**
    * Whether to use named prepared statements: true unless set, but false behind a pooler. Set it to true there if the
    * pooler keeps track of them, as PgBouncer does from 1.21 with `max_prepared_statements`.

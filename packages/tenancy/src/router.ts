@@ -12,6 +12,7 @@ import type { FreeholdDatabase } from './context/tenant-context.ts'
 import { Entering } from './entry/entering.ts'
 import { Holds } from './entry/holds.ts'
 import { TenantDialect } from './entry/tenant-dialect.ts'
+import { throughPooler } from './entry/through-pooler.ts'
 import type { RouterMetrics } from './metrics/router-metrics.ts'
 import type { Tenant } from './placement/placement.ts'
 import { PlacementCache } from './placement/placement-cache.ts'
@@ -98,18 +99,17 @@ class TenantRouter<DB> implements Router<DB> {
 
   constructor(options: RouterOptions) {
     this.#limits = parseRouterOptions(options)
+    const source = options.poolerAddress
+      ? throughPooler(options.source, options.poolerAddress)
+      : options.source
     this.#kysely = options.kysely ?? {}
     this.#tables = options.tables && new TableCatalog(options.tables)
-    this.#placements = new PlacementCache(
-      options.source,
-      this.#limits.entrySecret,
-      this.#limits.maxCachedTenants,
-    )
+    this.#placements = new PlacementCache(source, this.#limits.entrySecret, this.#limits.maxCachedTenants)
     this.#pools = new DatabasePools(this.#limits)
     this.#entering = new Entering(this.#placements, this.#pools, this.#holds, this.#limits)
-    this.#subscription = new Subscription(options.source, (change) => this.#changed(change))
+    this.#subscription = new Subscription(source, (change) => this.#changed(change))
     this.#warmStart = new WarmStart(
-      options.source,
+      source,
       this.#placements,
       this.#limits.warmStart?.tenants,
       this.#subscription.attempted,

@@ -1,7 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { epochSchema, type TenantId } from '@freehold/contract'
 import { connectClient, withClient } from '@freehold/postgres'
-import { copyFrom, copyInto, createRouter, type Router, type RouterOptions } from '@freehold/tenancy'
+import {
+  copyFrom,
+  copyInto,
+  createRouter,
+  type Route,
+  type Router,
+  type RouterOptions,
+} from '@freehold/tenancy'
 import { type Generated, type Kysely, sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
@@ -11,6 +18,7 @@ import {
   createItemsDatabase,
   createOwnSchema,
   newTenantId,
+  routeTo,
   setResident,
   type TestDatabase,
   testEntrySecret,
@@ -500,6 +508,35 @@ t.test('prepared statements behind a pooler that keeps track of them', async (t)
     await sql`select twice(1)`.execute(db)
     t.equal((await prepared(`as "${name}"`).execute(db)).rows.length, kept, name)
   }
+})
+
+t.test('the catalog knows the databases, the router their poolers', async (t) => {
+  const direct: Route[] = []
+  const tenantIds = [newTenantId(), newTenantId()]
+  for (const tenantId of tenantIds) {
+    await setResident(databases.one, tenantId)
+    direct.push(routeTo(databases.one, tenantId))
+  }
+  const through = newRouter({
+    source: {
+      lookup: async (id) => direct.find(({ tenantId }) => tenantId === id) ?? null,
+      subscribe: async () => async () => undefined,
+      page: async () => ({ routes: direct.slice(0, 1), next: undefined }),
+    },
+    poolerAddress: narrow.through,
+    warmStart: { tenants: 1 },
+  })
+  await through.ready()
+  t.equal(through.metrics().warmStart.loaded, 1)
+  for (const tenantId of tenantIds) t.same(await ids(through.forTenant(tenantId)), [])
+  const { port } = narrow.through(databases.one.app)
+  t.ok(port !== databases.one.app.port)
+  const sessions = await withClient(databases.one.superuser, 'test', (client) =>
+    client.query(
+      `select from pg_stat_activity where datname = current_database() and usename = 'freehold_app'`,
+    ),
+  )
+  t.equal(sessions.rowCount, 1, 'by way of the pooler, which has one session')
 })
 
 t.test('options', async (t: Test) => {
