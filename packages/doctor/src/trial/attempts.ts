@@ -4,7 +4,7 @@ import { conflictProbes, upserts } from './conflicts.ts'
 import { anew, fresh, plainColumn } from './fresh-row.ts'
 import { keysOf } from './order.ts'
 import { referring, type Seeded } from './seed.ts'
-import { insertSql, type Row } from './seed-row.ts'
+import { insertSql } from './seed-row.ts'
 import type { SyntheticTenant } from './synthetic-tenants.ts'
 
 const DIVISION_BY_ZERO = '22012'
