@@ -111,8 +111,10 @@ function aggregate(scope: Scope, type: Type): Value {
     case 'integer':
     case 'date':
       return random.pick([eb.fn.max, eb.fn.min])(value(of, type))
-    default:
-      return sql`(array_agg(${value(of, type)} order by ${value(of, 'integer')}, ${value(of, 'text')}))[0]`
+    default: {
+      const any = value(of, type)
+      return sql`(array_agg(${any} order by ${any}))[1]`
+    }
   }
 }
 
