@@ -159,6 +159,12 @@ t.test('2 and 3. the product sees its own rows only, once its tables are protect
   t.same(rows, [], 'nor does the owner see any without entering')
 })
 
+t.test('4. the doctor finds nothing', async (t) => {
+  // The newest PostgreSQL on npm is not the newest there is, and the doctor says so.
+  const found = await shell(`${command('npx freehold doctor')} --allow server-version --strict`)
+  t.equal(found.code, 0, found.stdout)
+})
+
 t.test('the example is typed', async (t) => {
   await writeFile(
     join(folder, 'tsconfig.json'),
