@@ -23,7 +23,7 @@ import { TableCatalog } from './predicates/declared-tables.ts'
 import { TenantPredicates } from './predicates/tenant-predicates.ts'
 import { parseRouterOptions, type RouterLimits, type RouterOptions } from './router-options.ts'
 
-const MAX_INSTANCES = 2_000
+const MAX_INSTANCES = 10_000
 
 /**
  * Hands product code the database of a tenant.

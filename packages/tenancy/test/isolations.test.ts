@@ -190,3 +190,17 @@ t.test('a column in which two ids can be equal cannot be a tenant column', async
     }
   })
 })
+
+t.test('a limit is part of the statement, whatever else is a parameter', async (t) => {
+  const database = await createItemsDatabase(prepared, 'limited')
+  const { db } = await settle('limited', randomUUID(), database)
+  const query = db.selectFrom('items').select('id').where('id', '>', 1)
+  t.match(query.limit(20).offset(40).compile(), { sql: /limit 20 offset \$2$/, parameters: [1, 40] })
+  t.match(query.limit(sql<number>`1 + ${1}`).compile(), { sql: /limit 1 \+ \$2$/, parameters: [1, 1] })
+  t.match(
+    query.limit(0.5).compile(),
+    { sql: /limit \$2$/, parameters: [1, 0.5] },
+    'what is no whole number stays one',
+  )
+  t.same(await query.limit(20).execute(), [])
+})

@@ -563,7 +563,10 @@ t.test('runs jobs as a tenant', async (t) => {
     await sleep(1)
     t.equal(currentTenant().tenant, tenant)
     t.equal(currentTenant().db, db)
-    await t.rejects(runAsTenant(plain, two, async () => t.fail('not called')), { code: 'tenant_fixed' })
+    await t.rejects(
+      runAsTenant(plain, two, async () => t.fail('not called')),
+      { code: 'tenant_fixed' },
+    )
     return currentTenant().tenant.id
   })
   t.equal(found, one)

@@ -7,12 +7,12 @@ import {
   type Driver,
   type Kysely,
   PostgresAdapter,
-  PostgresQueryCompiler,
   type QueryCompiler,
   type TransactionSettings,
 } from 'kysely'
 import { PredicateCompiler } from '../predicates/predicate-compiler.ts'
 import type { TenantPredicates } from '../predicates/tenant-predicates.ts'
+import { TenantQueryCompiler } from '../statements/tenant-query-compiler.ts'
 import type { Entering } from './entering.ts'
 import type { EntryOptions } from './pooler.ts'
 import { TenantConnection } from './tenant-connection.ts'
@@ -52,7 +52,7 @@ export class TenantDialect implements Dialect {
   }
 
   createQueryCompiler(): QueryCompiler {
-    return this.#predicates ? new PredicateCompiler(this.#predicates) : new PostgresQueryCompiler()
+    return this.#predicates ? new PredicateCompiler(this.#predicates) : new TenantQueryCompiler()
   }
 
   createAdapter(): DialectAdapter {

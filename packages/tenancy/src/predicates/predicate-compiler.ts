@@ -1,5 +1,5 @@
-import type { QueryId } from 'kysely'
-import { type CompiledQuery, PostgresQueryCompiler, type RootOperationNode } from 'kysely'
+import type { CompiledQuery, QueryId, RootOperationNode } from 'kysely'
+import { TenantQueryCompiler } from '../statements/tenant-query-compiler.ts'
 import type { TenantPredicates } from './tenant-predicates.ts'
 
 /**
@@ -7,7 +7,7 @@ import type { TenantPredicates } from './tenant-predicates.ts'
  * later, would be handed a subquery by itself and then again, not knowing what it is part of, and would be gone with
  * `withoutPlugins()`.
  */
-export class PredicateCompiler extends PostgresQueryCompiler {
+export class PredicateCompiler extends TenantQueryCompiler {
   readonly #predicates: TenantPredicates
 
   constructor(predicates: TenantPredicates) {
