@@ -3,7 +3,8 @@ import { clientConfig, type DatabaseAddress, preparedStatements } from '@freehol
 import pg from 'pg'
 import { assertSafeRole } from './safe-role.ts'
 
-const APPLICATION_NAME = 'freehold-router'
+/** Shown in `pg_stat_activity`. */
+export const APPLICATION_NAME = 'freehold-router'
 const CLOSE_TIMEOUT_MS = 1_000
 
 /**

@@ -1,5 +1,6 @@
 import { FreeholdError } from '@freehold/contract'
 import type { PipelineOptions, Statement } from '@freehold/postgres'
+import { APPLICATION_NAME } from '../connections/pooled-connection.ts'
 
 /** How statements are run. */
 export interface EntryOptions extends PipelineOptions {
@@ -44,7 +45,10 @@ export const CLEANING: readonly Statement[] = [
   statement('discard sequences'),
   statement('set session authorization default'),
   statement('reset all'),
-  statement(`select pg_catalog.set_config('client_encoding', 'UTF8', false)`),
+  statement(
+    `select pg_catalog.set_config('client_encoding', 'UTF8', false),
+       pg_catalog.set_config('application_name', '${APPLICATION_NAME}', false)`,
+  ),
 ]
 
 /** A statement or transaction for which a session of one's own is needed, where there is none. */
