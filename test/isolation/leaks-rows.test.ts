@@ -1,10 +1,13 @@
 // Leaks 7 to 12, 18, 26 and the first half of 27: rows that the database itself gives away; by their numbers in
 // docs/isolation.md. Each is tried through the router, and then again with its guard taken out.
 
+import { readFile } from 'node:fs/promises'
 import { diagnose } from '@freehold/doctor'
 import { withClient } from '@freehold/postgres'
+import type { RouterOptions } from '@freehold/tenancy'
 import { sql } from 'kysely'
 import pg from 'pg'
+import t from 'tap'
 import { PooledConnection } from '../../packages/tenancy/src/connections/pooled-connection.ts'
 import type { TestDatabase } from '../kit/tenants.ts'
 import {
@@ -157,6 +160,17 @@ onEachGround(grounds, '9: a view without security_invoker', async (t, ground) =>
   t.notMatch(asInvoker, marker, 'unless it asks as whoever asks')
 })
 
+/** What the attacker reads by a built query that names the victim's table. */
+async function readBuilt(ground: LeakGround, options: Pick<RouterOptions, 'tables'>): Promise<string> {
+  const router = ground.router(options)
+  const db = router.forTenant(ground.attacker.id).withSchema(ground.victim.schema ?? 'public')
+  try {
+    return await tell(readNames(db))
+  } finally {
+    await router.close()
+  }
+}
+
 onEachGround(grounds, '10: a second policy widens the first', async (t, ground) => {
   const { attacker, foreignItems, marker } = ground
   const attempt = () => runAsAttacker(ground, `select name from ${foreignItems}`)
@@ -169,6 +183,9 @@ onEachGround(grounds, '10: a second policy widens the first', async (t, ground) 
     async () => {
       t.match(await attempt(), marker, 'with it every row is there')
       t.match((await findings(attacker.home)).join('\n'), /policy-/, 'and the doctor names it')
+      t.match(await readBuilt(ground, {}), marker, 'built queries are no exception')
+      const told = await readBuilt(ground, { tables: { tenant: ['items'] } })
+      t.notMatch(told, marker, 'unless the router has been told the tables: then they hold alone')
     },
   )
   const restricted = await withChange(
@@ -364,4 +381,20 @@ onEachGround(grounds, '27: TRUNCATE asks no policy', async (t, ground) => {
   )
   t.equal(await left(), 0, 'whoever has the right takes everybody’s rows')
   await ground.refill()
+})
+
+t.test('docs/isolation.md names a test for each leak, and there is one', async (t) => {
+  const document = await readFile(new URL('../../docs/isolation.md', import.meta.url), 'utf8')
+  const rows = [...document.matchAll(/^\| (\d+) \|.*$/gm)]
+  t.same(
+    rows.map(([, number]) => Number(number)),
+    Array.from({ length: 27 }, (_, index) => index + 1),
+  )
+  for (const [row, number] of rows) {
+    for (const [, name] of row.matchAll(/`(leaks-[a-z]+)`/g)) {
+      const test = await readFile(new URL(`${name}.test.ts`, import.meta.url), 'utf8')
+      t.match(test, `'${number}: `, `${number} in ${name}`)
+    }
+    t.match(row, '`leaks-', `${number} has a test`)
+  }
 })

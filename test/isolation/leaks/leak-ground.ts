@@ -1,7 +1,7 @@
 import type { Isolation, TenantId } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import { createRouter, type Router, type RouterOptions } from '@freehold/tenancy'
-import { type Generated, type Kysely, sql } from 'kysely'
+import type { Generated, Kysely } from 'kysely'
 import t, { type Test } from 'tap'
 import { type PreparedCluster, startPreparedCluster } from '../../kit/control-plane.ts'
 import {
@@ -63,12 +63,6 @@ export async function asSuperuser<R extends object = Record<string, unknown>>(
 
 export async function readNames(db: Kysely<Tables>): Promise<string[]> {
   const rows = await db.selectFrom('items').select('name').orderBy('id').execute()
-  return rows.map(({ name }) => name)
-}
-
-/** The names in a table that is named outright, whatever the search path. */
-export async function readForeign(db: Kysely<Tables>, table: string): Promise<string[]> {
-  const { rows } = await sql.raw<{ name: string }>(`select name from ${table} order by id`).execute(db)
   return rows.map(({ name }) => name)
 }
 

@@ -132,7 +132,7 @@ export async function withPolicy<T>(
 }
 
 /** As `withChange`, for a function of which there is one. */
-export async function withFunctions<T>(
+async function withFunctions<T>(
   database: TestDatabase,
   replacements: Readonly<Record<string, string>>,
   work: () => Promise<T>,

@@ -12,7 +12,7 @@ import { type Kysely, sql } from 'kysely'
 import { testEntrySecret } from '../../kit/tenants.ts'
 import type { Inhabitant, LeakGround } from './leak-ground.ts'
 
-export interface Answer {
+interface Answer {
   readonly status: number
   readonly body: string
 }
@@ -26,7 +26,7 @@ export interface Product {
   close(): Promise<void>
 }
 
-export interface SendOptions {
+interface SendOptions {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: unknown
 }
