@@ -229,17 +229,15 @@ onEachGround(grounds, '16: a request for nobody, after one for somebody', async 
 
 /** The victim has the only connection, the attacker waits in vain, and then it is free again. */
 async function exhaust(ground: LeakGround): Promise<string> {
-  const router = ground.router({ connectionWaitMs: 100, holdDeadlineMs: 100 })
+  const router = ground.router({ connectionWaitMs: 2_000, holdDeadlineMs: 100 })
   const attacker = router.forTenant(ground.attacker.id)
-  const answers: unknown[] = []
   const read = () => readNames(attacker).catch((error: unknown) => error)
   try {
     const busy = await router.forTenant(ground.victim.id).startTransaction().execute()
     await readNames(busy)
-    answers.push(...(await Promise.all([read(), read(), read()])))
+    const whileBusy = await Promise.all([read(), read(), read()])
     await busy.commit().execute()
-    answers.push(...(await Promise.all([read(), read(), read()])))
-    return told(answers)
+    return told([...whileBusy, await read(), await read()])
   } finally {
     await router.close()
   }
@@ -248,7 +246,7 @@ async function exhaust(ground: LeakGround): Promise<string> {
 onEachGround(grounds, '17: no connection is free, and then one is', async (t, ground) => {
   const answers = await exhaust(ground)
   t.notMatch(answers, ground.marker)
-  t.match(answers, told([OWN, OWN, OWN]).slice(1), 'it is served again')
+  t.match(answers, told([OWN, OWN]).slice(1), 'it is served again')
   if (ground.isolation === 'silo')
     t.notMatch(answers, 'connection_budget_exhausted', 'its database is its own')
   else t.match(answers, 'connection_budget_exhausted', 'while there was none it was refused')

@@ -260,7 +260,7 @@ onEachGround(grounds, '4: a connection is given back inside a transaction', asyn
 })
 
 onEachGround(grounds, '4: a transaction that nobody ends', async (t, ground) => {
-  const router = ground.router({ connectionWaitMs: 200 })
+  const router = ground.router({ connectionWaitMs: 2_000 })
   t.teardown(() => router.close())
   const { victim, successor } = ground
   const open = await router.forTenant(victim.id).startTransaction().execute()
