@@ -17,9 +17,16 @@ import {
   withClient,
 } from '@freehold/postgres'
 import type { PlacementListener, PlacementSource, Route } from '@freehold/tenancy'
+import type { Generated } from 'kysely'
 import type pg from 'pg'
 import type { PreparedCluster } from './control-plane.ts'
 import { createDataDatabase } from './databases.ts'
+
+declare module '@freehold/tenancy' {
+  interface FreeholdDatabase {
+    items: { tenant_id: Generated<string>; id: number; name: string; quantity: Generated<number> }
+  }
+}
 
 /** The entry secret of tests. */
 export const testEntrySecret = 'an entry secret that is only good for tests'

@@ -18,7 +18,6 @@ import {
 } from '@freehold/tenancy'
 import { freehold } from '@freehold/tenancy/fastify'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
-import type { Generated } from 'kysely'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import {
@@ -28,12 +27,6 @@ import {
   setResident,
   testEntrySecret,
 } from '../../../test/kit/tenants.ts'
-
-declare module '@freehold/tenancy' {
-  interface FreeholdDatabase {
-    items: { tenant_id: Generated<string>; id: number; name: string; quantity: Generated<number> }
-  }
-}
 
 const prepared = await startPreparedCluster('context')
 const pool = await createItemsDatabase(prepared, 'pool')

@@ -5,7 +5,6 @@ import { problemSchema, type TenantId } from '@freehold/contract'
 import { createRouter, currentTenant } from '@freehold/tenancy'
 import { freehold } from '@freehold/tenancy/fastify'
 import fastify from 'fastify'
-import type { Generated } from 'kysely'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import {
@@ -15,12 +14,6 @@ import {
   setResident,
   testEntrySecret,
 } from '../../../test/kit/tenants.ts'
-
-declare module '@freehold/tenancy' {
-  interface FreeholdDatabase {
-    items: { tenant_id: Generated<string>; id: number; name: string; quantity: Generated<number> }
-  }
-}
 
 const prepared = await startPreparedCluster('fastify')
 const pool = await createItemsDatabase(prepared, 'pool')

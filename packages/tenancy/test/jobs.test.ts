@@ -18,7 +18,6 @@ import {
   tenantQueue,
   tenantWorker,
 } from '@freehold/tenancy/jobs'
-import type { Generated } from 'kysely'
 import t, { type Test } from 'tap'
 import { z } from 'zod'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
@@ -33,12 +32,6 @@ import {
 } from '../../../test/kit/tenants.ts'
 import { openBackend } from '../src/jobs/queue-backend.ts'
 import { queueOf, RegionQueues } from '../src/jobs/region-queues.ts'
-
-declare module '@freehold/tenancy' {
-  interface FreeholdDatabase {
-    items: { tenant_id: Generated<string>; id: number; name: string; quantity: Generated<number> }
-  }
-}
 
 /** For the flood, on a busy machine. */
 const TIMEOUT_MS = 300_000

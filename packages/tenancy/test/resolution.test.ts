@@ -16,15 +16,8 @@ import {
   withoutTenantPath,
 } from '@freehold/tenancy/fastify'
 import fastify, { type FastifyServerOptions } from 'fastify'
-import type { Generated } from 'kysely'
 import t, { type Test } from 'tap'
 import { prepareNamedTenants } from '../../../test/kit/named-tenants.ts'
-
-declare module '@freehold/tenancy' {
-  interface FreeholdDatabase {
-    items: { tenant_id: Generated<string>; id: number; name: string; quantity: Generated<number> }
-  }
-}
 
 const ground = await prepareNamedTenants('resolution')
 const { catalog, router } = ground

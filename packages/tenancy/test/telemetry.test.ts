@@ -18,7 +18,6 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base'
 import fastify from 'fastify'
-import type { Generated } from 'kysely'
 import { sql } from 'kysely'
 import { type Logger, pino } from 'pino'
 import t from 'tap'
@@ -30,12 +29,6 @@ import {
   setResident,
   testEntrySecret,
 } from '../../../test/kit/tenants.ts'
-
-declare module '@freehold/tenancy' {
-  interface FreeholdDatabase {
-    items: { tenant_id: Generated<string>; id: number; name: string; quantity: Generated<number> }
-  }
-}
 
 const prepared = await startPreparedCluster('telemetry')
 const pool = await createItemsDatabase(prepared, 'pool')

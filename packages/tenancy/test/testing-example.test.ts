@@ -6,7 +6,6 @@ import { createRouter } from '@freehold/tenancy'
 import { freehold } from '@freehold/tenancy/fastify'
 import { assertIsolated, seedTwoTenants } from '@freehold/tenancy/testing'
 import fastify from 'fastify'
-import type { Generated } from 'kysely'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import {
@@ -15,12 +14,6 @@ import {
   setResident,
   testEntrySecret,
 } from '../../../test/kit/tenants.ts'
-
-declare module '@freehold/tenancy' {
-  interface FreeholdDatabase {
-    items: { tenant_id: Generated<string>; id: number; name: string; quantity: Generated<number> }
-  }
-}
 
 const prepared = await startPreparedCluster('testing-example')
 const database = await createItemsDatabase(prepared, 'pool')

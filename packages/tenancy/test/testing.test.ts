@@ -6,7 +6,7 @@ import { createRouter, currentTenant } from '@freehold/tenancy'
 import { freehold } from '@freehold/tenancy/fastify'
 import { assertIsolated, type IsolationTrial, runAs, seedTwoTenants } from '@freehold/tenancy/testing'
 import fastify from 'fastify'
-import { type Generated, sql } from 'kysely'
+import { sql } from 'kysely'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import {
@@ -16,12 +16,6 @@ import {
   setResident,
   testEntrySecret,
 } from '../../../test/kit/tenants.ts'
-
-declare module '@freehold/tenancy' {
-  interface FreeholdDatabase {
-    items: { tenant_id: Generated<string>; id: number; name: string; quantity: Generated<number> }
-  }
-}
 
 const prepared = await startPreparedCluster('testing')
 const database = await createItemsDatabase(prepared, 'pool')
