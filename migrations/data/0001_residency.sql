@@ -1,5 +1,8 @@
 -- The schema `freehold` of a data database: who lives here, and how work as a tenant begins.
 -- Runs as freehold_owner, who owns every object and whose rights the entry functions carry.
+-- What is named here without a schema is PostgreSQL's own, whatever others have put into the schemas that they may
+-- write to: a function of theirs, bound into what follows, would run with the owner's rights.
+set local search_path = pg_catalog, pg_temp;
 
 create schema freehold;
 comment on schema freehold is

@@ -1,4 +1,5 @@
 -- Which tables belong to tenants, and the one way to make a table safe for them.
+set local search_path = pg_catalog, pg_temp;
 
 create type freehold.table_kind as enum ('tenant', 'reference');
 comment on type freehold.table_kind is
@@ -15,7 +16,7 @@ comment on table freehold.managed_table is
 grant select on freehold.managed_table to freehold_app, freehold_mover;
 
 create function freehold.tenant_column_type(relation regclass, tenant_column name) returns text
-  language plpgsql stable
+  language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
   column_type text;
@@ -46,7 +47,7 @@ comment on function freehold.tenant_column_type(regclass, name) is
   'nondeterministic collation) are refused: one tenant would be shown another''s rows.';
 
 create function freehold.is_canonical(tenant text, column_type text) returns boolean
-  language plpgsql stable strict
+  language plpgsql stable strict set search_path = pg_catalog, pg_temp
 as $$
 declare
   canonical boolean;
@@ -70,7 +71,7 @@ comment on view freehold.tenant_column_types is 'The types that tenant columns h
 grant select on freehold.tenant_column_types to freehold_mover;
 
 create function freehold.check_tenant_id_is_canonical() returns trigger
-  language plpgsql
+  language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (
@@ -89,7 +90,7 @@ create trigger tenant_id_is_canonical before insert or update of tenant_id on fr
   for each row execute function freehold.check_tenant_id_is_canonical();
 
 create function freehold.create_tenant_schema(name name) returns void
-  language plpgsql volatile
+  language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into freehold.tenant_schema (schema_name) values (name);
@@ -101,8 +102,26 @@ comment on function freehold.create_tenant_schema(name) is
   'Makes the schema of one tenant. Run the product''s migrations with it as search_path next.';
 revoke execute on function freehold.create_tenant_schema(name) from public;
 
+create function freehold.open_schema_of(relation regclass) returns void
+  language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  schema_name name;
+  role_name name;
+begin
+  select nspname into schema_name from pg_namespace where oid = (select relnamespace from pg_class where oid = relation);
+  foreach role_name in array array['freehold_owner', 'freehold_app', 'freehold_mover']::name[] loop
+    if not has_schema_privilege(role_name, schema_name::text, 'usage') then
+      execute format('grant usage on schema %I to %I', schema_name, role_name);
+    end if;
+  end loop;
+end
+$$;
+comment on function freehold.open_schema_of(regclass) is
+  'Lets Freehold''s roles find a table by its schema, as its owner may; what they may do there is granted table by table.';
+
 create function freehold.protect_table(relation regclass, tenant_column name default 'tenant_id') returns void
-  language plpgsql volatile
+  language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   column_type text := freehold.tenant_column_type(relation, tenant_column);
@@ -133,7 +152,8 @@ begin
     execute format('alter table %s enable row level security', partition);
     execute format('alter table %s force row level security', partition);
     execute format('drop policy if exists freehold_tenant on %s', partition);
-    execute format('create policy freehold_tenant on %1$s using (%2$I = %3$s) with check (%2$I = %3$s)',
+    execute format('create policy freehold_tenant on %1$s using (%2$I operator(pg_catalog.=) %3$s)'
+      ' with check (%2$I operator(pg_catalog.=) %3$s)',
       partition, tenant_column, entered);
     execute format('revoke all on %s from public, freehold_app, freehold_mover', partition);
   end loop;
@@ -141,6 +161,7 @@ begin
   execute format('alter table %s alter column %I set default freehold.current_tenant()::%s',
     relation, tenant_column, column_type);
   execute format('alter table %s alter column %I set not null', relation, tenant_column);
+  perform freehold.open_schema_of(relation);
   execute format('grant select, insert, update, delete on %s to freehold_app, freehold_mover', relation);
   for used_sequence in
     -- What a column owns (serial, identity), and what a default only names.
@@ -172,10 +193,11 @@ comment on function freehold.protect_table(regclass, name) is
   'the table, and again in one that adds a partition.';
 
 create function freehold.declare_reference_table(relation regclass) returns void
-  language plpgsql volatile
+  language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   execute format('revoke all on %s from public, freehold_app, freehold_mover', relation);
+  perform freehold.open_schema_of(relation);
   execute format('grant select on %s to freehold_app, freehold_mover', relation);
   insert into freehold.managed_table (relation, kind) values (relation, 'reference')
   on conflict on constraint managed_table_pkey do update set kind = excluded.kind, tenant_column = null;

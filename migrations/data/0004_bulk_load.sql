@@ -1,4 +1,5 @@
 -- Where rows wait that a product loads in bulk: PostgreSQL refuses COPY FROM into a table with row security.
+set local search_path = pg_catalog, pg_temp;
 
 create function freehold.stage_rows(
   relation regclass, columns text[],

@@ -1,4 +1,5 @@
 -- Which schemas a tenant has no business with: their names may be the names of customers.
+set local search_path = pg_catalog, pg_temp;
 
 create function freehold.is_schema_of_another(name name) returns boolean
   language sql stable security definer set search_path = pg_catalog, pg_temp

@@ -34,8 +34,9 @@ export async function randomRolePasswords(): Promise<RolePasswords> {
  */
 export async function prepareCluster(cluster: Cluster, passwords: RolePasswords): Promise<void> {
   await withClient(cluster.address('postgres'), 'freehold-prepare', async (client) => {
+    // One preparation at a time, until the connection ends.
+    await client.query(`select pg_advisory_lock(hashtext('freehold.prepare_cluster'))`)
     await inTransaction(client, async () => {
-      await client.query(`select pg_advisory_xact_lock(hashtext('freehold.prepare_cluster'))`)
       await createClusterRoles(client, passwords)
       // The mover applies rows that were checked where they were written: triggers must not fire again.
       await client.query('grant set on parameter session_replication_role to freehold_mover')
@@ -43,11 +44,11 @@ export async function prepareCluster(cluster: Cluster, passwords: RolePasswords)
       await client.query('grant pg_signal_backend, pg_read_all_stats to freehold_owner, freehold_mover')
       await closeSharedWays(client)
       await keepGuestsOut(client)
-      // New databases are copies of this one. One preparation at a time: the lock on the other database is held.
-      await withClient(cluster.address('template1'), 'freehold-prepare', (template) =>
-        inTransaction(template, () => closeSharedWays(template)),
-      )
     })
+    // New databases are copies of this one. After the roles are there for all to see: those that keep a right are named.
+    await withClient(cluster.address('template1'), 'freehold-prepare', (template) =>
+      inTransaction(template, () => closeSharedWays(template)),
+    )
   })
 }
 

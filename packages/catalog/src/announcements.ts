@@ -1,7 +1,6 @@
 import { type OperationId, operationIdSchema, type TenantId, tenantIdSchema } from '@freehold/contract'
-import type { DatabaseAddress } from '@freehold/postgres'
+import { type DatabaseAddress, type Listener, startListener } from '@freehold/postgres'
 import type { CatalogDatabase } from './database.ts'
-import { type Listener, startListener } from './listener.ts'
 
 /** What has changed in the catalog. `all`: the connection was interrupted, so anything may have. */
 export type Announcement =

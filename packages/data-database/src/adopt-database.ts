@@ -8,7 +8,7 @@ import {
   quoteIdentifier,
   withClient,
 } from '@freehold/postgres'
-import type { ClientBase } from 'pg'
+import type { ClientBase, QueryArrayConfig } from 'pg'
 import { createRouterRoles, type RouterPasswords } from './roles.ts'
 import { closeSharedWays } from './shared-ways.ts'
 
@@ -16,6 +16,8 @@ export interface Adoption {
   /** The product's database, as superuser or as a role that may create roles and schemas there. */
   readonly admin: DatabaseAddress
   readonly passwords: RouterPasswords
+  /** Whether the passwords are those that the roles have already, if they exist: theirs are never changed otherwise. */
+  readonly rolesAreOurs: boolean
   /** FREEHOLD_ENTRY_SECRET: the same for the router. */
   readonly entrySecret: string
   /** The folder `migrations/data`. */
@@ -52,6 +54,7 @@ const APPLICATION_NAME = 'freehold-adopt'
 export async function adoptDatabase(adoption: Adoption): Promise<AdoptionReport> {
   return withClient(adoption.admin, APPLICATION_NAME, async (client) => {
     const ids = adoption.tenants === undefined ? [] : await readTenantIds(client, adoption.tenants)
+    await refuseOtherSecret(client, adoption.entrySecret)
     const migrationRole = adoption.migrationRole ?? (await databaseOwner(client))
     const sharedWaysClosed = await inTransaction(client, () => prepareRoles(client, adoption, migrationRole))
     const migrations = await asOwner(client, () => migrate(client, adoption.migrations, 'data'))
@@ -69,25 +72,76 @@ export async function adoptDatabase(adoption: Adoption): Promise<AdoptionReport>
 
 async function prepareRoles(
   client: ClientBase,
-  { passwords, admin }: Adoption,
+  { passwords, admin, rolesAreOurs }: Adoption,
   migrationRole: string,
 ): Promise<boolean> {
   // Two adoptions in one cluster share the roles.
   await client.query(`select pg_advisory_xact_lock(hashtext('freehold.prepare_cluster'))`)
-  await createRouterRoles(client, passwords)
+  const isSuperuser = await asksAsSuperuser(client)
+  // Passwords do not belong into the server's log.
+  if (isSuperuser)
+    await client.query('set local log_statement = none; set local log_min_error_statement = panic')
+  await createRouterRoles(client, passwords, rolesAreOurs)
   const database = quoteIdentifier(admin.database)
   await client.query(`grant create, connect on database ${database} to freehold_owner`)
-  await client.query(`grant connect, temporary on database ${database} to freehold_app`)
-  await client.query(`grant connect on database ${database} to freehold_control`)
+  await client.query(`grant connect on database ${database} to freehold_app, freehold_control`)
   // It owns the product's tables anyway, so it could take row security away from them.
   await client.query(`grant freehold_owner to ${quoteIdentifier(migrationRole)}`)
   await client.query(`grant freehold_owner to ${quoteIdentifier(admin.user)}`)
+  await closeOpenSchemas(client, migrationRole)
+  if (isSuperuser) await closeSharedWays(client)
+  return isSuperuser
+}
+
+async function asksAsSuperuser(client: ClientBase): Promise<boolean> {
   const { rows } = await client.query<{ super: boolean }>(
     'select rolsuper as super from pg_roles where rolname = current_user',
   )
-  if (rows[0]?.super !== true) return false
-  await closeSharedWays(client)
-  return true
+  return rows[0]?.super === true
+}
+
+/**
+ * Databases that were made before PostgreSQL 15 let everybody create objects in `public`: a function or an operator
+ * planted there is found by other tenants' statements, and runs as them. Whoever runs the migrations keeps the right.
+ */
+async function closeOpenSchemas(client: ClientBase, migrationRole: string): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    `select nspname as name from pg_namespace cross join lateral aclexplode(nspacl) acl
+     where acl.grantee = 0 and acl.privilege_type = 'CREATE'`,
+  )
+  for (const { name } of rows) {
+    const schema = quoteIdentifier(name)
+    await client.query(`grant create on schema ${schema} to ${quoteIdentifier(migrationRole)}`)
+    await client.query(`revoke create on schema ${schema} from public`)
+  }
+}
+
+/**
+ * The residents of a database that was adopted before can be entered with the secret of then, and no other.
+ *
+ * @throws FreeholdError `config_invalid`
+ */
+async function refuseOtherSecret(client: ClientBase, secret: string): Promise<void> {
+  const { rows: found } = await client.query<{ there: boolean }>(
+    `select to_regclass('freehold.identity') is not null as there`,
+  )
+  if (found[0]?.there !== true) return
+  const { rows } = await client.query<{ tenant: string; epoch: string; digest: Buffer; database: string }>(
+    `select tenant_id as tenant, epoch, entry_digest as digest, data_database_id as database
+     from freehold.resident cross join freehold.identity limit 1`,
+  )
+  const [resident] = rows
+  if (resident === undefined) return
+  const scope = {
+    tenantId: resident.tenant,
+    dataDatabaseId: resident.database,
+    epoch: Number(resident.epoch),
+  }
+  if (entryDigest(deriveEntryKey(secret, scope)).equals(resident.digest)) return
+  throw new FreeholdError(
+    'config_invalid',
+    'This database was adopted with another entry secret: use the file that was written then.',
+  )
 }
 
 async function asOwner<T>(client: ClientBase, work: () => Promise<T>): Promise<T> {
@@ -107,9 +161,17 @@ async function databaseOwner(client: ClientBase): Promise<string> {
 }
 
 async function readTenantIds(client: ClientBase, query: string): Promise<string[]> {
-  const { rows } = await client.query<unknown[]>({ text: query, rowMode: 'array' })
+  await client.query('begin read only')
+  // In the extended protocol the server takes no more than one statement.
+  const asked: QueryArrayConfig & { queryMode: 'extended' } = {
+    text: query,
+    rowMode: 'array',
+    queryMode: 'extended',
+  }
+  const { rows } = await client.query<unknown[]>(asked)
+  await client.query('commit')
   return rows.map(([value]) => {
-    const id = tenantIdSchema.safeParse(canonicalTenantId(String(value)))
+    const id = tenantIdSchema.safeParse(value === null ? null : canonicalTenantId(String(value)))
     if (id.success) return id.data
     throw new FreeholdError('tenant_id_unfit', 'The query for tenants returned a value that cannot be an id.')
   })

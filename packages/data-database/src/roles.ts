@@ -44,9 +44,25 @@ export type RouterPasswords = Readonly<Record<'freehold_app' | 'freehold_control
  * Creates what a router needs without a control plane. All other roles exist and cannot log in.
  *
  * @param client in a transaction, as superuser or as a role that may create roles.
- * @throws FreeholdError `config_invalid` when one of the roles exists and could pass by row security.
+ * @param ours whether the roles may exist already, with these passwords. Roles belong to the whole cluster: other
+ * databases in it may be in use with them.
+ * @throws FreeholdError `config_invalid` when one of the roles exists and is not ours, or could pass by row security.
  */
-export async function createRouterRoles(client: ClientBase, passwords: RouterPasswords): Promise<void> {
+export async function createRouterRoles(
+  client: ClientBase,
+  passwords: RouterPasswords,
+  ours: boolean,
+): Promise<void> {
+  const { rows: existing } = await client.query<{ rolname: string }>(
+    'select rolname from pg_roles where rolname = any($1) and rolcanlogin',
+    [roleNames()],
+  )
+  if (existing[0] && !ours) {
+    throw new FreeholdError(
+      'config_invalid',
+      `The role ${existing[0].rolname} exists in this cluster and has a password of its own: name the file with it (--like).`,
+    )
+  }
   await createMissing(client)
   const { rows } = await client.query<{ rolname: string }>(
     'select rolname from pg_roles where rolname = any($1) and (rolsuper or rolbypassrls)',

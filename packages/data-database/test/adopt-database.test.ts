@@ -1,7 +1,7 @@
-import { type Adoption, adoptDatabase } from '@freehold/data-database'
+import { type Adoption, adoptDatabase, dataMigrations } from '@freehold/data-database'
 import { startTemporaryCluster } from '@freehold/local'
 import { withClient } from '@freehold/postgres'
-import { createResidentSource, createRouter } from '@freehold/tenancy'
+import { copyInto, createResidentSource, createRouter } from '@freehold/tenancy'
 import { sql } from 'kysely'
 import t from 'tap'
 
@@ -10,7 +10,7 @@ t.teardown(() => cluster.remove())
 
 const entrySecret = 'an entry secret that is only good for tests'
 const passwords = { freehold_app: 'app', freehold_control: 'control' }
-const migrations = new URL('../../../migrations/data', import.meta.url).pathname
+const migrations = dataMigrations()
 
 await asSuperuser('postgres', `create role keeper login createrole createdb password 'keeper'`)
 
@@ -20,7 +20,14 @@ async function asSuperuser(database: string, text: string): Promise<Record<strin
 }
 
 async function adoption(database: string, changes: Partial<Adoption> = {}): Promise<Adoption> {
-  return { admin: cluster.address(database), passwords, entrySecret, migrations, ...changes }
+  return {
+    admin: cluster.address(database),
+    passwords,
+    entrySecret,
+    migrations,
+    rolesAreOurs: true,
+    ...changes,
+  }
 }
 
 t.test('a role that is no superuser can adopt its own database', async (t) => {
@@ -89,6 +96,62 @@ t.test('an unsafe role, or a value that is no id, is refused and changes nothing
   await t.rejects(adoptDatabase(await adoption('refused')), { code: 'config_invalid' })
   t.same(await asSuperuser('refused', `select nspname from pg_namespace where nspname like 'freehold%'`), [])
   await asSuperuser('postgres', 'alter role freehold_app nobypassrls')
+  await t.rejects(adoptDatabase(await adoption('refused', { rolesAreOurs: false })), {
+    code: 'config_invalid',
+  })
+  for (const tenants of ['select null', 'select 1; create table x ()', 'create table x ()']) {
+    await t.rejects(adoptDatabase(await adoption('refused', { tenants })))
+  }
+  t.same(await asSuperuser('refused', `select relname from pg_class where relname = 'x'`), [])
+  const otherSecret = 'another entry secret, that is just as good'
+  await t.rejects(adoptDatabase(await adoption('kept', { entrySecret: otherSecret })), {
+    code: 'config_invalid',
+  })
+})
+
+t.test(
+  'what was open to everybody before PostgreSQL 15 is closed, and stays open to the migrations',
+  async (t) => {
+    await asSuperuser('postgres', 'create database old owner keeper')
+    await asSuperuser('old', 'grant create on schema public to public; create role planter login')
+    await adoptDatabase(await adoption('old'))
+    const may = `select has_schema_privilege($r$keeper$r$, 'public', 'create') as keeper,
+    has_schema_privilege('planter', 'public', 'create') as planter,
+    has_schema_privilege('freehold_app', 'public', 'create') as app,
+    has_function_privilege('planter', 'pg_terminate_backend(integer, bigint)', 'execute') as kept,
+    has_function_privilege('freehold_app', 'pg_terminate_backend(integer, bigint)', 'execute') as taken`
+    t.match(await asSuperuser('old', may), [
+      { keeper: true, planter: false, app: false, kept: true, taken: false },
+    ])
+  },
+)
+
+t.test('a table in a schema of the product can be protected there', async (t) => {
+  await asSuperuser('old', `create schema billing authorization keeper`)
+  const admin = cluster.address('old', { user: 'keeper', password: 'keeper' })
+  await withClient(admin, 'test', (client) =>
+    client.query(`create table billing.invoices (account_id integer not null, id integer not null, primary key (account_id, id));
+      select freehold.protect_table('billing.invoices', 'account_id')`),
+  )
+  const address = (user: 'freehold_app' | 'freehold_control') =>
+    cluster.address('old', { user, password: passwords[user] })
+  const source = createResidentSource({
+    app: address('freehold_app'),
+    control: address('freehold_control'),
+    entrySecret,
+  })
+  const router = createRouter<{ 'billing.invoices': { id: number } }>({ source, entrySecret })
+  t.teardown(async () => {
+    await router.close()
+    await source.close()
+  })
+  await source.admit('1')
+  await copyInto(router.forTenant('1'), 'billing.invoices', ['id'], [[7]])
+  t.same(await router.forTenant('1').selectFrom('billing.invoices').select('id').execute(), [{ id: 7 }])
+  await source.dismiss('1')
+  // It is told, so nothing is believed any longer than it takes to hear of it.
+  while (await router.tenant('1').catch(() => undefined)) await new Promise(setImmediate)
+  await t.rejects(router.tenant('1'), { code: 'tenant_not_found' })
 })
 
 t.test('two at once', async (t) => {

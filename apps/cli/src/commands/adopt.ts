@@ -1,18 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { open, readFile, rename, rm } from 'node:fs/promises'
 import { parseEnv } from 'node:util'
 import { FreeholdError } from '@freehold/contract'
-import { type AdoptionReport, adoptDatabase } from '@freehold/data-database'
+import { type AdoptionReport, adoptDatabase, dataMigrations } from '@freehold/data-database'
 import { type DatabaseAddress, formatDatabaseUrl, parseDatabaseUrl } from '@freehold/postgres'
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import type { Terminal } from '../terminal.ts'
 
-const MIGRATIONS = new URL('../../../../migrations/data', import.meta.url).pathname
-
 interface AdoptOptions {
   readonly saveTo: string
+  readonly like?: string
   readonly tenants?: string
   readonly migrationRole?: string
   readonly json?: boolean
@@ -38,6 +37,10 @@ export function addAdoptCommand(
     .argument('<url>', 'the database, as a role that may create roles; a password may come from PGPASSWORD')
     .requiredOption('--save-to <file>', 'where to write the URLs and the secret that the router needs')
     .option(
+      '--like <file>',
+      'the file of another database in the same cluster: its passwords and secret are used',
+    )
+    .option(
       '--tenants <query>',
       "SQL whose first column is every tenant's id, as in: select id from accounts",
     )
@@ -54,7 +57,9 @@ export function addAdoptCommand(
 }
 
 async function adopt(admin: DatabaseAddress, options: AdoptOptions): Promise<AdoptionReport> {
-  const known = await readEnvironment(options.saveTo)
+  const known =
+    (await readEnvironment(options.saveTo)) ??
+    (options.like === undefined ? undefined : await readExisting(options.like))
   const entrySecret = known?.FREEHOLD_ENTRY_SECRET ?? randomSecret()
   const passwords = {
     freehold_app: passwordOf(known?.FREEHOLD_DATABASE_URL),
@@ -73,7 +78,8 @@ async function adopt(admin: DatabaseAddress, options: AdoptOptions): Promise<Ado
     admin,
     passwords,
     entrySecret,
-    migrations: MIGRATIONS,
+    migrations: dataMigrations(),
+    rolesAreOurs: known !== undefined,
     ...(tenants === undefined ? {} : { tenants }),
     ...(migrationRole === undefined ? {} : { migrationRole }),
   })
@@ -102,14 +108,28 @@ async function readEnvironment(file: string): Promise<RouterEnvironment | undefi
   throw new FreeholdError('config_invalid', `The file ${file} exists and was not written by freehold adopt.`)
 }
 
+async function readExisting(file: string): Promise<RouterEnvironment> {
+  const known = await readEnvironment(file)
+  if (known !== undefined) return known
+  throw new FreeholdError('config_invalid', `There is no file ${file}.`)
+}
+
 async function writeEnvironment(file: string, values: RouterEnvironment): Promise<void> {
   const text = Object.entries(values)
     .map(([name, value]) => `${name}=${value}\n`)
     .join('')
+  // A name that nobody can have prepared, so that the secrets go nowhere else and nobody else may read them.
+  const fresh = `${file}.${randomBytes(8).toString('hex')}`
   try {
-    await writeFile(`${file}.new`, text, { mode: 0o600 })
-    await rename(`${file}.new`, file)
+    const handle = await open(fresh, 'wx', 0o600)
+    try {
+      await handle.writeFile(text)
+    } finally {
+      await handle.close()
+    }
+    await rename(fresh, file)
   } catch (cause) {
+    await rm(fresh, { force: true })
     throw new FreeholdError('config_invalid', `The file ${file} cannot be written.`, { cause })
   }
 }

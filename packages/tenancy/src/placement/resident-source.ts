@@ -17,6 +17,7 @@ import {
   deriveEntryKey,
   entryDigest,
   parseDatabaseUrl,
+  startListener,
 } from '@freehold/postgres'
 import { z } from 'zod'
 import type { PlacementSource, Route } from './placement-source.ts'
@@ -52,6 +53,7 @@ export interface ResidentSource extends PlacementSource {
 
 const FIRST_EPOCH = 1
 const APPLICATION_NAME = 'freehold-residents'
+const CHANNEL = 'freehold_resident'
 const ABSENT = ['standby', 'moved']
 
 const residentRow = z.object({
@@ -77,7 +79,8 @@ export function createResidentSource(options: ResidentSourceOptions): ResidentSo
   const app = toAddress(options.app)
   const region = regionIdSchema.parse(options.region ?? 'local')
   const tier = tierIdSchema.parse(options.tier ?? 'default')
-  const pool = createPool(toAddress(options.control), APPLICATION_NAME, maxConnections)
+  const control = toAddress(options.control)
+  const pool = createPool(control, APPLICATION_NAME, maxConnections)
 
   return {
     async lookup(tenantId): Promise<Route | null> {
@@ -104,9 +107,20 @@ export function createResidentSource(options: ResidentSourceOptions): ResidentSo
       }
     },
 
-    // Residents change only by admit() and dismiss(): the router believes a refusal for a second, and the database
-    // refuses whoever has been dismissed.
-    subscribe: async () => async () => undefined,
+    async subscribe(listener) {
+      const subscription = startListener({
+        address: control,
+        applicationName: APPLICATION_NAME,
+        channels: [CHANNEL],
+        onNotification: (_channel, payload) => {
+          const tenantId = tenantIdSchema.safeParse(payload)
+          if (tenantId.success) listener({ tenantId: tenantId.data })
+        },
+        onReconnect: () => listener('all'),
+      })
+      await subscription.started
+      return () => subscription.close()
+    },
 
     async admit(tenantId) {
       const id = parseTenantId(tenantId)

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connectClient, type DatabaseAddress, quoteIdentifier } from '@freehold/postgres'
 import type pg from 'pg'
+import type { DatabaseAddress } from './address.ts'
+import { connectClient } from './clients.ts'
+import { quoteIdentifier } from './quoting.ts'
 
 const FIRST_DELAY_MS = 100
 const LONGEST_DELAY_MS = 5_000
