@@ -129,7 +129,11 @@ t.test('2 and 3. the product sees its own rows only, once its tables are protect
   t.teardown(() => app.close())
   const exp = Math.floor(Date.now() / 1000) + 600
   const as = (account: bigint) => {
-    const token = signJwt({ alg: 'HS256', typ: 'JWT' }, { account: String(account), exp }, JWT_SECRET)
+    const token = signJwt(
+      { alg: 'HS256', typ: 'JWT' },
+      { account: account < Number.MAX_SAFE_INTEGER ? Number(account) : String(account), exp },
+      JWT_SECRET,
+    )
     return { authorization: `Bearer ${token}` }
   }
 

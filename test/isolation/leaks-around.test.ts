@@ -24,7 +24,11 @@ if (!anyGround) throw new Error('there is no ground')
 const redis = await startTestRedis()
 const client = new Redis(redis.url)
 /** One connection to each database: the next client is on the same session. */
-const pooler = await startPgBouncer(anyGround.attacker.home.app, { poolSize: 1 })
+const pooler = await startPgBouncer(anyGround.attacker.home.app, {
+  poolSize: 1,
+  // Otherwise a router that is not told of it cannot connect at all.
+  settings: { ignore_startup_parameters: 'options' },
+})
 t.teardown(async () => {
   client.disconnect()
   await Promise.all([redis.remove(), pooler.remove()])

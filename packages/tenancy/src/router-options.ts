@@ -38,6 +38,11 @@ export interface RouterOptions {
    * pooler keeps track of them, as PgBouncer does from 1.21 with `max_prepared_statements`.
    */
   readonly preparedStatements?: boolean
+  /**
+   * Settings of every session of the router, such as `{ statement_timeout: '30s' }`. They come before what is set for
+   * the role, which SQL of any tenant could change. Not behind a pooler.
+   */
+  readonly session?: Readonly<Record<string, string>>
   /** Tenants whose placement is remembered, at most; 100,000 unless set. Each takes less than 1 KB. */
   readonly maxCachedTenants?: number
   /**
@@ -66,6 +71,9 @@ const limitsSchema = z.object({
   holdDeadlineMs: z.int().min(0).default(10_000),
   pooler: z.literal('transaction').optional(),
   preparedStatements: z.boolean().optional(),
+  session: z
+    .record(z.string().regex(/^[a-z][a-z0-9_.]*$/, 'is not the name of a setting'), z.string().max(1_000))
+    .optional(),
   maxCachedTenants: z.int().min(1).max(MAX_CACHED_TENANTS).default(100_000),
   warmStart: z.object({ tenants: z.int().min(1) }).optional(),
 })
@@ -86,6 +94,13 @@ export function parseRouterOptions(options: RouterOptions): RouterLimits {
       {
         issues: [{ path: 'warmStart', message: 'the source lists no routes' }],
       },
+    )
+  }
+  if (options.session && options.pooler) {
+    throw new FreeholdError(
+      'config_invalid',
+      'Wrong options of the router: session: a pooler does not pass settings on.',
+      { issues: [{ path: 'session', message: 'a pooler does not pass settings on' }] },
     )
   }
   if (parsed.success) {

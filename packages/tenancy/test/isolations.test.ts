@@ -204,3 +204,49 @@ t.test('a limit is part of the statement, whatever else is a parameter', async (
   )
   t.same(await query.limit(20).execute(), [])
 })
+
+t.test('what SQL of a tenant sets for the role of all is not what sessions have', async (t) => {
+  const database = await createItemsDatabase(prepared, 'pinned')
+  const tenant = await settle('pinned', randomUUID(), database)
+  const settings = {
+    datestyle: 'SQL, DMY',
+    client_encoding: 'LATIN1',
+    default_transaction_read_only: 'on',
+    default_transaction_isolation: 'serializable',
+    row_security: 'off',
+    standard_conforming_strings: 'off',
+    log_parameter_max_length_on_error: '-1',
+    statement_timeout: '1ms',
+  }
+  for (const [name, value] of Object.entries(settings)) {
+    await sql`alter role freehold_app set ${sql.raw(name)} = ${sql.lit(value)}`.execute(tenant.db)
+  }
+  t.teardown(() =>
+    withClient(database.superuser, 'test', (client) => client.query('alter role freehold_app reset all')),
+  )
+  const options = { source, entrySecret: testEntrySecret, session: { statement_timeout: '45s' } }
+  const fresh = createRouter<Database>(options)
+  t.teardown(() => fresh.close())
+  const names = sql.join(Object.keys(settings).map((name) => sql.lit(name)))
+  const asked = sql<{ name: string; setting: string }>`
+    select name, setting from pg_settings where lower(name) in (${names}) order by lower(name)`
+  const seen = async () =>
+    Object.fromEntries(
+      (await asked.execute(fresh.forTenant(tenant.id))).rows.map((row) => [row.name, row.setting]),
+    )
+  const pinned = {
+    client_encoding: 'UTF8',
+    DateStyle: 'ISO, MDY',
+    default_transaction_isolation: 'read committed',
+    default_transaction_read_only: 'off',
+    log_parameter_max_length_on_error: '0',
+    row_security: 'on',
+    standard_conforming_strings: 'on',
+    statement_timeout: '45000',
+  }
+  t.same(await seen(), pinned)
+  await sql`select set_config('datestyle', 'German', false)`.execute(fresh.forTenant(tenant.id))
+  t.same(await seen(), pinned, 'nor once a session has been cleaned')
+  t.throws(() => createRouter({ ...options, session: { 'a b': 'x' } }), { code: 'config_invalid' })
+  t.throws(() => createRouter({ ...options, pooler: 'transaction' }), { code: 'config_invalid' })
+})

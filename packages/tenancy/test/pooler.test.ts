@@ -57,7 +57,12 @@ for (const { owner } of [databases.one, databases.four, silo]) {
 }
 for (const schema of ['own', 'kept']) await createOwnSchema(databases.four, schema)
 
-const narrow = await startPgBouncer(server, { poolSize: 1, settings: { query_wait_timeout: 60 } })
+// As some deployments have it: what a router that is not told of the pooler asks for is dropped without a word.
+const ignoring = { ignore_startup_parameters: 'options' }
+const narrow = await startPgBouncer(server, {
+  poolSize: 1,
+  settings: { query_wait_timeout: 60, ...ignoring },
+})
 const wide = await startPgBouncer(server, { poolSize: 4 })
 const source = new ControlledSource()
 const routers: Router<Database>[] = []
@@ -410,6 +415,16 @@ async function foundByTheNext(
     await Promise.all([blocker.end(), next.end()])
   }
 }
+
+t.test('a router that is not told of the pooler is not let in by it', async (t) => {
+  const untold = newRouter({
+    pooler: undefined as never,
+    preparedStatements: false,
+    poolerAddress: wide.through,
+  })
+  const db = untold.forTenant(await newTenant())
+  await t.rejects(ids(db), { code: 'database_unavailable' })
+})
 
 t.test('whoever is next in line finds nothing', async (t) => {
   t.match(await foundByTheNext(router.forTenant(await newTenant())), { secret: '', locks: 0 })

@@ -14,6 +14,8 @@ export interface PoolLimits {
   readonly maxConnectionsPerTenant: number
   /** How long to wait for a connection, in ms. */
   readonly waitMs: number
+  /** For the startup packet of every connection; undefined: none. */
+  readonly options?: string | undefined
 }
 
 /** Connections that are opened at a time while none is open. */
@@ -194,7 +196,7 @@ export class ConnectionPool implements BudgetMember {
   async #connect(): Promise<void> {
     this.#connecting++
     const start = performance.now()
-    const connection = new PooledConnection(this.address, () => this.#lost(connection))
+    const connection = new PooledConnection(this.address, this.#limits.options, () => this.#lost(connection))
     this.#connections.add(connection)
     try {
       await connection.open()

@@ -5,6 +5,7 @@ import { ConnectionBudget } from './connection-budget.ts'
 import { ConnectionPool } from './connection-pool.ts'
 import { addCounters, copyCounters, newCounters, type PoolCounters } from './pool-counters.ts'
 import type { ConnectionState } from './pooled-connection.ts'
+import { sessionOptions } from './session-settings.ts'
 
 const IDLE_MS = 30_000
 const SWEEP_MS = 5_000
@@ -18,6 +19,8 @@ export interface ConnectionLimits {
   readonly maxConnectionsPerTenant: number
   /** How long to wait for a connection, in ms. */
   readonly connectionWaitMs: number
+  readonly pooler?: 'transaction' | undefined
+  readonly session?: Readonly<Record<string, string>> | undefined
 }
 
 /** Whether a database holds many tenants or one. */
@@ -154,6 +157,7 @@ export class DatabasePools {
       // Whoever has a database alone has no neighbours to be spared.
       maxConnectionsPerTenant: kind === 'silo' ? maxConnectionsPerDatabase : maxConnectionsPerTenant,
       waitMs: connectionWaitMs,
+      options: this.#limits.pooler === undefined ? sessionOptions(this.#limits.session) : undefined,
     }
     return new ConnectionPool(route.address, limits, this.#budget)
   }

@@ -52,9 +52,13 @@ export class PooledConnection {
   /** By `performance.now()`. */
   connectedAt = 0
 
-  /** @param onLost called when its socket breaks, and when it is closed. */
-  constructor(address: DatabaseAddress, onLost: () => void) {
-    this.client = new pg.Client(clientConfig(address, APPLICATION_NAME))
+  /**
+   * @param options for the startup packet; undefined where a pooler would refuse them.
+   * @param onLost called when its socket breaks, and when it is closed.
+   */
+  constructor(address: DatabaseAddress, options: string | undefined, onLost: () => void) {
+    const config = clientConfig(address, APPLICATION_NAME)
+    this.client = new pg.Client(options === undefined ? config : { ...config, options })
     this.client.on('error', onLost)
     this.client.on('end', onLost)
   }

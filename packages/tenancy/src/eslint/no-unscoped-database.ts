@@ -23,9 +23,13 @@ const CLIENTS = [
   'slonik',
   'typeorm',
   'sequelize',
+  '@electric-sql/pglite',
+  '@fastify/postgres',
   '@mikro-orm/postgresql',
   '@neondatabase/serverless',
   '@vercel/postgres',
+  'kysely-neon',
+  'kysely-postgres-js',
 ] as const
 
 /** What makes a Kysely of one's own. */
@@ -182,7 +186,7 @@ function madeBy(
   if (binding.kind !== 'import') return undefined
   const name = callee.type === 'MemberExpression' ? memberName(callee) : binding.imported
   if (name === undefined) return undefined
-  if (binding.module === 'kysely' && MAKERS.has(name)) return name
+  if (typeof binding.module === 'string' && /^kysely/.test(binding.module) && MAKERS.has(name)) return name
   return isClient(binding.module) && (CONNECTIONS.has(name) || name === 'PrismaClient') ? name : undefined
 }
 

@@ -10,6 +10,11 @@ export interface TokenOptions extends SourceOptions {
   readonly namespace?: string
 }
 
+/** A number is an id where the tenant column is one; beyond 2^53 it would not be the number that was signed. */
+function idOf(claim: unknown): unknown {
+  return Number.isSafeInteger(claim) ? String(claim) : claim
+}
+
 /**
  * The tenant that a claim of the request's token names, verified by `@fastify/jwt`, which is registered first. It
  * authenticates. A good token that names no tenant is refused.
@@ -27,7 +32,7 @@ export function fromToken(options: TokenOptions = {}): TenantSource {
       if (holdsApiKey(request)) return absent
       try {
         const claims = await verifier.claims(request)
-        const tenantId = tenantIdSchema.safeParse(claims[claim])
+        const tenantId = tenantIdSchema.safeParse(idOf(claims[claim]))
         return named(tenantId.success ? tenantId.data : null, 'no tenant in the token')
       } catch (error) {
         if (isFreeholdError(error, 'unauthenticated')) return absent
