@@ -10,6 +10,7 @@ export const SHARED_FUNCTIONS: readonly { readonly names: string; readonly why: 
     names: '^lo_|^loread$|^lowrite$',
     why: 'large objects belong to a role, and no policy can tell who has written them',
   },
+  { names: '^pg_stat_get_(activity|backend_activity)$', why: 'one tenant reads the statements of another' },
   { names: '^pg_(cancel|terminate)_backend$', why: 'one tenant ends the statements of another' },
   {
     names: '^ts_stat$|^(query|cursor|table|schema|database)_to_xml',

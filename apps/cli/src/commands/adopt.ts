@@ -3,7 +3,14 @@ import { open, readFile, rename, rm } from 'node:fs/promises'
 import { parseEnv } from 'node:util'
 import { FreeholdError } from '@freehold/contract'
 import { type AdoptionReport, adoptDatabase, dataMigrations } from '@freehold/data-database'
-import { type DatabaseAddress, formatDatabaseUrl, parseDatabaseUrl } from '@freehold/postgres'
+import {
+  type DatabaseAddress,
+  formatDatabaseUrl,
+  hasSqlState,
+  isConnectionError,
+  parseDatabaseUrl,
+  SQLSTATE,
+} from '@freehold/postgres'
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
@@ -74,15 +81,36 @@ async function adopt(admin: DatabaseAddress, options: AdoptOptions): Promise<Ado
     FREEHOLD_CONTROL_URL: urlFor('freehold_control'),
   })
   const { tenants, migrationRole } = options
-  return adoptDatabase({
-    admin,
-    passwords,
-    entrySecret,
-    migrations: dataMigrations(),
-    rolesAreOurs: known !== undefined,
-    ...(tenants === undefined ? {} : { tenants }),
-    ...(migrationRole === undefined ? {} : { migrationRole }),
-  })
+  return explained(() =>
+    adoptDatabase({
+      admin,
+      passwords,
+      entrySecret,
+      migrations: dataMigrations(),
+      rolesAreOurs: known !== undefined,
+      ...(tenants === undefined ? {} : { tenants }),
+      ...(migrationRole === undefined ? {} : { migrationRole }),
+    }),
+  )
+}
+
+/** What PostgreSQL says, as an error with a code. It may be run again after any of them. */
+async function explained<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (cause) {
+    if (
+      hasSqlState(cause, SQLSTATE.invalidPassword, SQLSTATE.invalidAuthorization, SQLSTATE.invalidCatalogName)
+    ) {
+      throw new FreeholdError('inspected_database_refused', `PostgreSQL says: ${cause.message}.`, { cause })
+    }
+    if (isConnectionError(cause))
+      throw new FreeholdError('inspected_database_unreachable', undefined, { cause })
+    if (cause instanceof Error && 'severity' in cause) {
+      throw new FreeholdError('config_invalid', `PostgreSQL says: ${cause.message}.`, { cause })
+    }
+    throw cause
+  }
 }
 
 function withPassword(url: string, password: string | undefined): DatabaseAddress {
