@@ -1,6 +1,17 @@
 import t from 'tap'
 import { statementTraits } from '../src/statements/statement-traits.ts'
 
+/** Many are names of functions of the system as well. */
+const ORDINARY_COLUMNS =
+  `id name title text body type kind date time timestamp day month year hour minute second
+  interval version length count sum min max avg rank position path host network address family point box circle area
+  height width radius format left right upper lower reverse replace value key status state json xml data bytes money
+  numeric oid int4 bool char varchar uuid user role order group password email phone city country zip url slug locale
+  currency price amount quantity discount tax total note comment description created_at updated_at deleted_at due
+  starts_at ends_at duration age size color weight rate score level tags meta settings payload token digest hash
+  source target parent children owner author tenant_id session sequence number code mode random setting language
+  every mod div exp log sign power floor ceiling round translate strip overlay query_id remember`.split(/\s+/)
+
 const reads = [
   'select "a"."id" from "items" as "a" where "a"."id" = $1',
   'select count(*) from "items"',
@@ -20,6 +31,21 @@ const reads = [
   'select "insert" from t where "delete" = 1 and "for" = 2',
   "select setting from pg_settings where name = 'DateStyle'",
   'select table_name from information_schema.tables',
+  'select "i".*, items.id, public.items.id from "items" as "i", items, public.items',
+  'select pg_catalog.pg_class.relname, c.oid from pg_catalog.pg_class, "pg_catalog"."pg_class" as c',
+  `select "a"."remember" from items as "a" where "a"."remember" is not distinct from cast("a"."b" as text)`,
+  'select a.x from items a where a.x is distinct from b order by a.y, cast(a.z as int), coalesce(a.z, 0)',
+  'select "t"."x", cast("t"."y" as text) as "y", coalesce("t"."a", "t"."b") from "t" group by 1, cast("t"."y" as text)',
+  'select extract(epoch from t.at), extract(day from cast(t.at as date)), trim(both from t.a) from t',
+  'select q.id, q.id + 1 from unnest($1::int[]) as "q"("id") join items on items.id = q.id',
+  `select "d"."d", t.x from generate_series(1, 2) as "d" cross join t`,
+  'select e.value, t.id from t cross join lateral jsonb_array_elements(t.list) as e',
+  'select e.key, e.value from t, jsonb_each_text(t.object) e',
+  'select r.a from jsonb_to_recordset($1) as "r"("a" int, "b" text)',
+  'select n.value, n.ordinality from jsonb_array_elements($1) with ordinality as n',
+  'select (a.b).name, (c).date, $1::text from t',
+  'select (t).*, array_agg(t.x)::public.kinds[] from t',
+  ...ORDINARY_COLUMNS.map((name) => `select t.${name}, "t"."${name}" from items as t order by "t"."${name}"`),
 ]
 
 const writes = [
@@ -116,6 +142,40 @@ const anything = [
   'select * from pg_settings for update',
   'update items set name = s.setting from pg_settings as s',
   `select ${'1, '.repeat(1_000_000)} 1`,
+  'select q.ts_stat from unnest(array[$1::text]) q',
+  'select (q).ts_stat from unnest(array[$1::text]) q',
+  'select (q)."ts_stat" from unnest(array[$1::text]) q',
+  'select (q) . Ts_Stat from unnest(array[$1::text]) q',
+  'select $1.ts_stat',
+  'select (array[$1])[1].ts_stat',
+  'select (x.k).pg_advisory_lock from (select 5::bigint as k) x',
+  'select 1 from items where (items.name).ts_stat is null',
+  'delete from items returning (name).ts_stat',
+  'select (q).name.ts_stat from t q',
+  'select t.a[1].ts_stat from t',
+  'select q.setseed, q."nextval", q.pg_sleep from t as q',
+  // Functions of the product's own, and of extensions.
+  'select (q).remember from unnest(array[$1::text]) q',
+  'select q.remember from unnest(array[$1::text]) q',
+  'select q.remember from t, pg_catalog.unnest(array[$1::text]) as "q"',
+  'select unnest.remember from unnest(array[$1::text])',
+  'select q.remember from unnest(array[$1::text]) as "q"("id")',
+  'select (select q.id from unnest(array[$1]) q) from unnest(array[$1]) as "q"("id")',
+  'select q.id from unnest(array[$1]) as "q"("id"), (select q.id from unnest(array[$1]) q) as y',
+  'select e.e from jsonb_array_elements($1) e',
+  'select e.value from jsonb_array_elements($1) as "e"("v")',
+  'select q.remember from t join lateral (unnest(array[$1]) as q cross join s) on true',
+  'select q.remember from rows from (unnest(array[$1])) q',
+  'select zzz.remember from cast((select $1::text as zzz) as text)',
+  'select t.is distinct from cast(5 as bigint), t',
+  'select q.remember from t join s on true, cast($1 as text) q',
+  'select q.remember from t join s on percentile_cont(0.5) within group (order by 1) > 0, cast($1 as text) q',
+  'select q.remember from t join s on s.where = t.order, coalesce($1) q',
+  'select q.remember from current_user q',
+  'select q.remember from t cross join session_user as q',
+  'merge into t using trim($1) q on q.remember when matched then delete',
+  `select ${'q'.repeat(64)}.remember from unnest(array[$1]) ${'q'.repeat(63)}`,
+  'select r.remember from unnest(array[$1]) q\u00a0r',
 ]
 
 t.test('what is surely a read', async (t) => {

@@ -1,5 +1,6 @@
 /**
- * Functions of PostgreSQL that neither write nor change the session, nor run SQL that is handed to them as text.
+ * Functions of PostgreSQL that neither write nor change the session, nor run SQL that is handed to them as text; and,
+ * of those that are called by the name of a type or a column, what columns are often named as well.
  * What is missing here is only slower: such a statement enters as a writer and its session is reset afterwards.
  */
 export const HARMLESS = words(`
@@ -43,6 +44,10 @@ export const HARMLESS = words(`
 
   gen_random_uuid uuidv4 uuidv7 uuid_extract_timestamp num_nulls num_nonnulls coalesce nullif greatest least
   current_setting
+
+  name text bpchar bytea bool int2 int4 int8 float4 float8 money oid uuid json jsonb point path box circle polygon
+  inet cidr macaddr host network netmask hostmask family broadcast masklen abbrev area center height width radius
+  diameter npoints isopen isclosed
 `)
 
 /** Words of SQL that a parenthesis may follow without anything being called, and types that take a length. */

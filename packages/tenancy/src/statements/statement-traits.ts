@@ -1,6 +1,7 @@
 import { RecentMap } from '@freehold/postgres'
+import { mayCallByColumn } from './column-notation.ts'
 import { BEFORE_PARENTHESIS, HARMLESS } from './harmless-functions.ts'
-import { TOKEN } from './token.ts'
+import { isQuotedName, isWord, nameOf, tokensOf } from './token.ts'
 
 /** What a statement may do, judged from its text before it is sent. */
 export interface StatementTraits {
@@ -25,12 +26,16 @@ const judged = new RecentMap<string, StatementTraits>(MAX_TEXTS)
 /**
  * Judges a statement. The text is judged and not the tree that it was built from, because the text is what the
  * server executes, whoever wrote it. It is `ANYTHING` unless all of this holds: it is a single SELECT, VALUES,
- * INSERT, UPDATE, DELETE or MERGE, or the EXPLAIN of one; it calls only functions known to be harmless; and it uses nothing whose reading
- * would take more than this small scanner (comments, dollar quotes, escapes, quoted function names). A statement that
- * writes must also name nothing of the system's: an UPDATE of pg_settings calls no function in its text, and sets
- * the session all the same.
+ * INSERT, UPDATE, DELETE or MERGE, or the EXPLAIN of one; it calls only functions known to be harmless, be it with
+ * parentheses or as if they were columns ({@link mayCallByColumn}); and it uses nothing whose reading would take more
+ * than this small scanner (comments, dollar quotes, escapes, quoted function names, operators by the name of their
+ * schema). A statement that writes must also name nothing of the system's: an UPDATE of pg_settings calls no function
+ * in its text, and sets the session all the same.
  *
- * What the product's own triggers, column defaults and operators do is not seen: they are part of its schema.
+ * What the product's own triggers, column defaults, views, operators, casts, domains and functions of a row do is not
+ * seen: they are part of its schema, as are functions of its own that share the name of a harmless one. Nobody adds to
+ * those through the router: its role may create nothing. The system's own operators, casts and types run nothing that
+ * is declared volatile.
  */
 export function statementTraits(text: string): StatementTraits {
   let traits = judged.get(text)
@@ -55,9 +60,8 @@ const SYSTEM_NAME = /^"?(?:pg_|information_schema)/i
 
 function judge(text: string): StatementTraits {
   if (text.length > MAX_JUDGED_LENGTH) return ANYTHING
-  const scanned = scan(text)
-  if (!scanned) return ANYTHING
-  const { tokens, namesSystem } = scanned
+  const tokens = tokensOf(text)
+  if (!tokens) return ANYTHING
   const start = tokens[0] === 'explain' ? afterExplain(tokens) : 0
   const first = tokens[start] ?? ''
   if (!READS.has(first) && !WRITES.has(first)) return ANYTHING
@@ -70,38 +74,10 @@ function judge(text: string): StatementTraits {
     // FOR also begins FOR UPDATE; a substring(... for ...) that is taken for a write costs little.
     if (WRITES.has(token) || token === 'for') reads = false
   }
+  if (mayCallByColumn(tokens)) return ANYTHING
   if (reads) return READ
-  return namesSystem ? ANYTHING : WRITE
+  return tokens.some((token) => SYSTEM_NAME.test(token)) ? ANYTHING : WRITE
 }
-
-interface Scanned {
-  /** Words in lower case, quoted identifiers and strings as their quotes. */
-  readonly tokens: readonly string[]
-  /** Whether a name, quoted or not, might be one of the system's. */
-  readonly namesSystem: boolean
-}
-
-/** @returns undefined when there is anything in the text that the scanner does not understand. */
-function scan(text: string): Scanned | undefined {
-  const tokens: string[] = []
-  let namesSystem = false
-  TOKEN.lastIndex = 0
-  while (TOKEN.lastIndex < text.length) {
-    const token = TOKEN.exec(text)?.[0]
-    if (token === undefined) return undefined
-    const first = token.charCodeAt(0)
-    namesSystem ||= SYSTEM_NAME.test(token)
-    if (first === DOUBLE_QUOTE) tokens.push('""')
-    else if (first === SINGLE_QUOTE) tokens.push("''")
-    else if (!BLANK.test(token)) tokens.push(token.toLowerCase())
-  }
-  return { tokens, namesSystem }
-}
-
-const DOUBLE_QUOTE = 34
-const SINGLE_QUOTE = 39
-const BLANK = /^\s/
-const WORD = /^[a-z_]/
 
 /** Where the statement begins that is to be explained: what stands before it names options. */
 function afterExplain(tokens: readonly string[]): number {
@@ -116,15 +92,15 @@ function mayPrecedeParenthesis(tokens: readonly string[], index: number): boolea
   const before = tokens[index - 1]
   if (before === undefined) return true
   // A quoted name before a parenthesis is a list of columns where a table, an alias or a CTE is named.
-  if (before === '""') return namesColumns(tokens, index)
-  if (!WORD.test(before)) return true
+  if (isQuotedName(before)) return namesColumns(tokens, index)
+  if (!isWord(before)) return true
   if (tokens[index - 2] === '.') return tokens[index - 3] === 'pg_catalog' && HARMLESS.has(before)
   return HARMLESS.has(before) || BEFORE_PARENTHESIS.has(before)
 }
 
 function namesColumns(tokens: readonly string[], index: number): boolean {
   let at = index - 2
-  while (tokens[at] === '.' && (tokens[at - 1] === '""' || WORD.test(tokens[at - 1] ?? ''))) at -= 2
+  while (tokens[at] === '.' && nameOf(tokens[at - 1]) !== undefined) at -= 2
   const opener = tokens[at] ?? ''
   return opener === 'into' || opener === 'with' || opener === 'recursive' || opener === 'as'
 }
