@@ -122,13 +122,13 @@ export const errorRegistry = {
   },
   foreign_tenant_id: {
     status: 403,
-    title: 'A statement writes the id of another tenant',
-    next: 'Leave the tenant column out: it is filled in. Nothing was sent to the database.',
+    title: 'A statement carries the id of another tenant',
+    next: 'Leave the tenant column out: it is filled in. Execute a compiled query with the instance that compiled it. Nothing was sent to the database.',
   },
   tenant_not_checkable: {
     status: 500,
-    title: 'A statement writes a tenant column with something that cannot be checked before it is sent',
-    next: 'Leave the tenant column out, and name the other columns of an insert: the tenant is filled in.',
+    title: 'It cannot be checked before it is sent whose rows a statement reads or writes',
+    next: 'Leave the tenant column out, and name the other columns of an insert: the tenant is filled in. Give a table its alias by .as().',
   },
   tenant_held: {
     status: 503,

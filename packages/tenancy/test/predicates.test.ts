@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type FreeholdError, tenantIdSchema } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
-import { createRouter, type DeclaredTables } from '@freehold/tenancy'
+import { copyFrom, createRouter, type DeclaredTables } from '@freehold/tenancy'
 import {
   CamelCasePlugin,
   type Compilable,
+  CompiledQuery,
   type Generated,
   type Kysely,
   type KyselyPlugin,
@@ -234,6 +235,76 @@ t.test("another tenant's id is refused before anything is sent", async (t) => {
   await refused(db.updateTable(renamed).set({ name: 'x' }), 'tenant_not_checkable')
   await refused(db.deleteFrom(renamed), 'tenant_not_checkable')
   t.doesNotThrow(() => insert.values({ tenant_id: one.toUpperCase(), id: 1, name: 'x' }).compile())
+})
+
+t.test('what is a table where one belongs', async (t) => {
+  const own = 'select * from %s where "i"."tenant_id" = $1'
+  for (const [named, from] of [
+    [sql.id<Item>('items'), '"items" as "i"'],
+    [sql.id<Item>('public', 'items'), '"public"."items" as "i"'],
+    [sql.id<Item>('predicates', 'public', 'items'), '"predicates"."public"."items" as "i"'],
+    [sql.ref<Item>('items'), '"items" as "i"'],
+    [sql.table<Item>('public.items'), '"public"."items" as "i"'],
+    [sql<Item>`${sql.ref('public')}.${sql.id('items')}`, '"public"."items" as "i"'],
+    [sql<Item>` ${sql.join([sql.id('items')])} `, ' "items"  as "i"'],
+  ] as const) {
+    const query = db.selectFrom(named.as('i')).selectAll()
+    t.equal(texts(query), own.replace('%s', from))
+    t.equal((await query.execute()).length, 300, from)
+  }
+  const named = db
+    .with('x', (eb) => eb.selectFrom('items').select('id'))
+    .selectFrom(sql.id<{ id: number }>('x').as('i'))
+    .selectAll()
+  t.equal((await named.execute()).length, 300, 'a common table expression')
+  const reference = db.selectFrom(sql<{ name: string }>`${sql.id('countries')} as c`.as('d')).selectAll()
+  t.equal(texts(reference), 'select * from "countries" as c as "d"', "what is everybody's")
+  const called = db.selectFrom(sql<{ n: number }>`${sql.id('generate_series')} (1, 3)`.as('n')).selectAll()
+  t.equal((await called.execute()).length, 3, 'a function')
+  const unknown = sql.id<{ id: number }>('secrets').as('s')
+  await t.rejects(db.selectFrom(unknown).selectAll().execute(), { code: 'table_not_declared' })
+  for (const refused of [
+    sql`${sql.table('items')} as i cross join parts`,
+    sql`${sql.table('items').as('i')} cross join parts`,
+    sql.join([sql.id('items'), sql.id('parts')]),
+    sql`${sql.id('items')} tablesample system (50)`,
+  ]) {
+    await t.rejects(db.selectFrom(refused.as('p')).selectAll().execute(), { code: 'tenant_not_checkable' })
+  }
+})
+
+t.test('a compiled query is for the tenant for whom it was compiled', async (t) => {
+  const foreign = router.forTenant(two).selectFrom('items').select('name')
+  const compiled = foreign.compile()
+  const { query, sql: text, parameters, queryId } = compiled
+  for (const kept of [compiled, { ...compiled }, { query, sql: text, parameters, queryId }, foreign]) {
+    await t.rejects(db.executeQuery(kept), { code: 'foreign_tenant_id' })
+    await t.rejects(
+      db.connection().execute((bound) => bound.executeQuery(kept)),
+      { code: 'foreign_tenant_id' },
+    )
+  }
+  const stream = () => db.getExecutor().stream(compiled, 10).next()
+  await t.rejects(stream(), { code: 'foreign_tenant_id' })
+  await t.rejects(copyFrom(db, foreign).next(), { code: 'foreign_tenant_id' })
+  await t.rejects(
+    db
+      .transaction()
+      .execute((trx) => trx.executeQuery(router.forTenant(two).selectFrom('countries').compile())),
+    { code: 'foreign_tenant_id' },
+    'whatever it reads',
+  )
+  const own = db.selectFrom('items').select('name').compile()
+  t.equal((await db.executeQuery(own)).rows.length, 300)
+  t.equal((await newRouter().forTenant(one).executeQuery(own)).rows.length, 300, 'by any router')
+  t.equal((await db.executeQuery(CompiledQuery.raw('select 1'))).rows.length, 1)
+  const plain = newRouter(null)
+  const shared = plain.forTenant(two).selectFrom('countries').selectAll().compile()
+  t.equal(
+    (await plain.forTenant(one).executeQuery(shared)).rows.length,
+    1,
+    'without predicates nobody is in it',
+  )
 })
 
 t.test('what a wrapped table still is', async (t) => {

@@ -1,3 +1,4 @@
+import { copyFrom } from '@freehold/tenancy'
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import { jsonArrayFrom } from 'kysely/helpers/postgres'
 import type { FuzzTables } from './tables.ts'
@@ -6,8 +7,13 @@ type Db = Kysely<FuzzTables>
 
 export interface Attempt {
   readonly name: string
-  /** Runs as the attacker. @returns rows, in which the victim must not be found. */
-  run(db: Db, victim: string, attacker: string): Promise<unknown>
+  /**
+   * Runs as the attacker.
+   *
+   * @param of the victim's own instance, for what somebody has kept of it.
+   * @returns rows, in which the victim must not be found.
+   */
+  run(db: Db, victim: string, attacker: string, of: Db): Promise<unknown>
 }
 
 const attempt = (name: string, run: Attempt['run']): Attempt => ({ name, run })
@@ -22,6 +28,66 @@ export const READS: readonly Attempt[] = [
   attempt('sql.table', (db) =>
     db.selectFrom(sql.table<FuzzTables['customers']>('customers').as('c')).selectAll().execute(),
   ),
+  attempt('sql.id', (db) =>
+    db.selectFrom(sql.id<FuzzTables['customers']>('customers').as('c')).selectAll().execute(),
+  ),
+  attempt('sql.id with a schema', (db) =>
+    db.selectFrom(sql.id<FuzzTables['customers']>('public', 'customers').as('c')).selectAll().execute(),
+  ),
+  attempt('sql.ref', (db) =>
+    db.selectFrom(sql.ref<FuzzTables['customers']>('customers').as('c')).selectAll().execute(),
+  ),
+  attempt('sql.ref with a schema', (db) =>
+    db.selectFrom(sql.ref<FuzzTables['customers']>('public.customers').as('c')).selectAll().execute(),
+  ),
+  attempt('a table within raw SQL that has no text', (db) =>
+    db
+      .selectFrom(sql<FuzzTables['customers']>`${sql`${sql.table('customers')}`}`.as('c'))
+      .selectAll()
+      .execute(),
+  ),
+  attempt('an alias within raw SQL', (db) =>
+    db
+      .selectFrom(sql`${sql.id('customers')} as c cross join regions`.as('r'))
+      .select(sql<string>`c.marker`.as('marker'))
+      .execute(),
+  ),
+  attempt('sql.id in a left join', (db) =>
+    db
+      .selectFrom('regions as r')
+      .leftJoin(sql.id<FuzzTables['customers']>('customers').as('c'), (join) => join.onTrue())
+      .select('c.marker')
+      .execute(),
+  ),
+  attempt('sql.ref in a full join', (db) =>
+    db
+      .selectFrom(sql.ref<FuzzTables['customers']>('customers').as('c'))
+      .fullJoin('orders as o', 'o.customer_id', 'c.id')
+      .select('c.marker')
+      .execute(),
+  ),
+  attempt('sql.id with renamed columns', (db) =>
+    db
+      .selectFrom(sql.id<{ g: string }>('customers').as<'c'>(sql`c(a, b, c, d, e, f, g)`))
+      .select('c.g')
+      .execute(),
+  ),
+  attempt('a query that was compiled for the victim', async (db, _victim, _attacker, of) => {
+    const compiled = of.selectFrom('customers').selectAll().compile()
+    return (await db.executeQuery(compiled)).rows
+  }),
+  attempt('a copy of a query that was compiled for the victim', async (db, _victim, _attacker, of) => {
+    const compiled = { ...of.selectFrom('customers').selectAll().compile() }
+    return db.transaction().execute(async (trx) => (await trx.executeQuery(compiled)).rows)
+  }),
+  attempt("the victim's query", async (db, _victim, _attacker, of) => {
+    return (await db.executeQuery(of.selectFrom('customers').selectAll())).rows
+  }),
+  attempt("a copy of what the victim's query returns", async (db, _victim, _attacker, of) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of copyFrom(db, of.selectFrom('customers').selectAll())) chunks.push(chunk)
+    return Buffer.concat(chunks).toString()
+  }),
   attempt('renamed columns', (db) =>
     db
       .selectFrom(sql.table<{ g: string }>('customers').as<'c'>(sql`c(a, b, c, d, e, f, g)`))
@@ -248,6 +314,35 @@ export const WRITES: readonly Attempt[] = [
   attempt('UPDATE of the victim', (db, victim) =>
     db.updateTable('customers as c').set({ name: 'owned' }).where('c.tenant_id', '=', victim).execute(),
   ),
+  attempt('UPDATE of sql.id', (db) =>
+    db
+      .updateTable(sql.id<FuzzTables['customers']>('customers').as('c'))
+      .set({ name: 'owned' })
+      .returning('marker')
+      .execute(),
+  ),
+  attempt('UPDATE of a column named by sql.id', (db, victim, attacker) =>
+    db
+      .updateTable('events')
+      .set(sql.id<string>('tenant_id'), victim)
+      .set({ id: 97 })
+      .where('id', '=', 1)
+      .where('tenant_id', '=', attacker)
+      .execute(),
+  ),
+  attempt('UPDATE that was compiled for the victim', (db, _victim, _attacker, of) =>
+    db.executeQuery(of.updateTable('customers').set({ name: 'owned' }).compile()),
+  ),
+  attempt('UPDATE FROM sql.id', (db) =>
+    db
+      .updateTable('orders')
+      .from(sql.id<FuzzTables['customers']>('customers').as('c'))
+      .set({ status: (eb) => eb.ref('c.marker') })
+      .where('orders.id', '=', 1)
+      .where('c.id', '=', 2)
+      .returning('c.marker')
+      .execute(),
+  ),
   attempt('UPDATE FROM', (db) =>
     db
       .updateTable('orders')
@@ -298,6 +393,17 @@ export const WRITES: readonly Attempt[] = [
   attempt('DELETE', (db) => db.deleteFrom('lines').returning('marker').execute()),
   attempt('DELETE of the victim', (db, victim) =>
     db.deleteFrom('lines').where('tenant_id', '=', victim).execute(),
+  ),
+  attempt('DELETE FROM sql.ref', (db) =>
+    db.deleteFrom(sql.ref<FuzzTables['lines']>('lines').as('l')).returning('marker').execute(),
+  ),
+  attempt('DELETE USING sql.id', (db) =>
+    db
+      .deleteFrom('events')
+      .using(sql.id<FuzzTables['orders']>('orders').as('o'))
+      .whereRef('o.id', '=', 'events.id')
+      .returning(['o.marker', 'events.marker as own'])
+      .execute(),
   ),
   attempt('DELETE USING', (db) =>
     db
@@ -518,6 +624,12 @@ export const RAW: readonly Attempt[] = [
   attempt('a raw query', (db) => sql`select * from customers`.execute(db)),
   attempt('a raw table', (db) =>
     db.selectFrom(sql<{ marker: string }>`(select marker from customers)`.as('c')).selectAll().execute(),
+  ),
+  attempt('a name after text', (db) =>
+    db
+      .selectFrom(sql<{ marker: string }>`only ${sql.table('customers')}`.as('c'))
+      .selectAll()
+      .execute(),
   ),
   attempt('a raw update', (db) => sql`update orders set status = 'owned'`.execute(db)),
 ]

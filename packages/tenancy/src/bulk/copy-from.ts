@@ -38,10 +38,10 @@ export function copyFrom<DB>(
   options: CopyFromOptions = {},
 ): AsyncGenerator<Buffer, void> {
   return withTenantConnectionWhile(db, (connection) => {
-    const compiled = query.compile(db)
-    const text = `copy (${inlineParameters(compiled.sql, compiled.parameters)}) to stdout with (${format(options)})`
-    return connection.streamInTransaction(statementTraits(compiled.sql).mode, (transaction) =>
-      transaction.copyOut(text, compiled.sql, options.signal),
+    const statement = connection.statementOf(query.compile(db))
+    const text = `copy (${inlineParameters(statement.text, statement.values)}) to stdout with (${format(options)})`
+    return connection.streamInTransaction(statementTraits(statement.text).mode, (transaction) =>
+      transaction.copyOut(text, statement.text, options.signal),
     )
   })
 }

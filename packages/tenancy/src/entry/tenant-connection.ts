@@ -7,6 +7,7 @@ import type {
   TransactionSettings,
 } from 'kysely'
 import type { QueryResult } from 'pg'
+import { assertCompiledFor } from '../predicates/compiled-for.ts'
 import { pooledUse } from '../statements/pooled-statements.ts'
 import { rememberWriter, type StatementTraits, statementTraits } from '../statements/statement-traits.ts'
 import { observed } from '../telemetry/observe-statement.ts'
@@ -111,8 +112,14 @@ export class TenantConnection implements DatabaseConnection {
     return TenantTransaction.begin(this.#entering, this.#tenantId, settings, this.#options)
   }
 
+  /** @throws FreeholdError `foreign_tenant_id` for a query that was compiled for another tenant. */
+  statementOf(query: CompiledQuery): Statement {
+    assertCompiledFor(query, this.#tenantId)
+    return { text: query.sql, values: query.parameters }
+  }
+
   async executeQuery<R>(query: CompiledQuery): Promise<KyselyResult<R>> {
-    const statement = { text: query.sql, values: query.parameters }
+    const statement = this.statementOf(query)
     const result = this.#transaction
       ? await this.#transaction.execute(statement)
       : await this.#enterAndExecute(statement)
@@ -120,7 +127,7 @@ export class TenantConnection implements DatabaseConnection {
   }
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncGenerator<KyselyResult<R>, void> {
-    const statement = { text: query.sql, values: query.parameters }
+    const statement = this.statementOf(query)
     for await (const rows of this.#enterAndStream<R>(statement, chunkSize)) yield { rows }
   }
 

@@ -21,23 +21,79 @@ export interface NamedTable {
   readonly table: TableNode
   /** How the query calls its columns; undefined where the alias renames them. */
   readonly calledBy: TableNode | undefined
+  /** Whether raw SQL follows the name in the same place, as an alias would: nobody knows what it makes of the table. */
+  readonly continued: boolean
 }
 
-/** @returns undefined for what is no table: subqueries, functions, raw SQL. */
+/**
+ * Whatever way a table is named without text: by Kysely, by `sql.table()`, and by `sql.id()` and `sql.ref()`, which
+ * are tables where a table belongs.
+ *
+ * @returns undefined for what is no table: subqueries, functions, and raw SQL that begins with text.
+ */
 export function namedTable(node: OperationNode): NamedTable | undefined {
-  if (AliasNode.is(node)) {
-    const table = onlyTable(node.node)
-    if (!table) return undefined
-    return { table, calledBy: IdentifierNode.is(node.alias) ? TableNode.create(node.alias.name) : undefined }
-  }
-  const table = onlyTable(node)
-  return table && { table, calledBy: table }
+  const item = withoutRaw(node)
+  const aliased = AliasNode.is(item)
+  const named = nameIn(aliased ? item.node : item)
+  if (!named || !aliased) return named && { ...named, calledBy: named.table }
+  return { ...named, calledBy: IdentifierNode.is(item.alias) ? TableNode.create(item.alias.name) : undefined }
 }
 
-/** The table itself, also where it was named by `sql.table()`. */
-function onlyTable(node: OperationNode): TableNode | undefined {
-  const only = withoutRaw(node)
-  return TableNode.is(only) ? only : undefined
+function nameIn(node: OperationNode): Pick<NamedTable, 'table' | 'continued'> | undefined {
+  if (TableNode.is(node)) return { table: node, continued: false }
+  const { names, texts } = new Pieces(node)
+  if (names.length === 0 || texts[0]?.trim() !== '') return undefined
+  let end = 1
+  while (end < names.length && texts[end]?.trim() === '.') end++
+  const rest = texts[end]?.trim() ?? ''
+  if (rest.startsWith('(')) return undefined
+  // Of three names the first can only be the database's own.
+  const [name = '', schema] = names.slice(0, end).reverse()
+  const table = schema === undefined ? TableNode.create(name) : TableNode.createWithSchema(schema, name)
+  return { table, continued: end < names.length || rest !== '' }
+}
+
+/** The names in a fragment, and the text before, between and after them. */
+class Pieces {
+  readonly names: string[] = []
+  /** One more than there are names. */
+  readonly texts: string[] = ['']
+
+  constructor(node: OperationNode) {
+    this.#add(node)
+  }
+
+  #add(node: OperationNode): void {
+    if (IdentifierNode.is(node)) this.#name(node.name)
+    else if (ColumnNode.is(node)) this.#name(node.column.name)
+    else if (ReferenceNode.is(node)) this.#joined(node.table, node.column)
+    else if (TableNode.is(node)) this.#joined(node.table.schema, node.table.identifier)
+    else if (AliasNode.is(node)) this.#around(['', ' as ', ''], [node.node, node.alias])
+    else if (RawNode.is(node)) this.#around(node.sqlFragments, node.parameters)
+    else this.#text('?')
+  }
+
+  #joined(first: OperationNode | undefined, second: OperationNode): void {
+    if (first) this.#around(['', '.', ''], [first, second])
+    else this.#add(second)
+  }
+
+  #around(texts: readonly string[], nodes: readonly OperationNode[]): void {
+    for (const [index, text] of texts.entries()) {
+      this.#text(text)
+      const node = nodes[index]
+      if (node) this.#add(node)
+    }
+  }
+
+  #name(name: string): void {
+    this.names.push(name)
+    this.texts.push('')
+  }
+
+  #text(text: string): void {
+    this.texts[this.names.length] += text
+  }
 }
 
 /** What stands in a raw fragment that has no text of its own, as `sql.ref()` makes it. */
@@ -51,9 +107,10 @@ export function withoutRaw(node: OperationNode): OperationNode {
   return inner
 }
 
-/** The name of a column that is named as such, or by a reference to it. */
+/** The name of a column that is named as such, by `sql.id()`, or by a reference to it. */
 export function columnName(node: OperationNode): string | undefined {
   const inner = withoutRaw(node)
+  if (IdentifierNode.is(inner)) return inner.name
   if (ColumnNode.is(inner)) return inner.column.name
   if (ReferenceNode.is(inner) && ColumnNode.is(inner.column)) return inner.column.column.name
   return undefined
@@ -101,7 +158,8 @@ export function guarded(item: OperationNode, predicate: OperationNode, guard: st
 }
 
 /** A table whose columns the query has given other names. */
-export function filtered(item: OperationNode, table: TableNode, predicate: OperationNode): OperationNode {
+export function filtered(node: OperationNode, table: TableNode, predicate: OperationNode): OperationNode {
+  const item = withoutRaw(node)
   if (!AliasNode.is(item)) return item
   const all = SelectQueryNode.cloneWithSelections(SelectQueryNode.createFrom([table]), [
     SelectionNode.createSelectAll(),

@@ -1,5 +1,6 @@
 import type { CompiledQuery, QueryId, RootOperationNode } from 'kysely'
 import { TenantQueryCompiler } from '../statements/tenant-query-compiler.ts'
+import { compiledFor } from './compiled-for.ts'
 import type { TenantPredicates } from './tenant-predicates.ts'
 
 /**
@@ -16,6 +17,7 @@ export class PredicateCompiler extends TenantQueryCompiler {
   }
 
   override compileQuery(node: RootOperationNode, queryId: QueryId): CompiledQuery {
-    return super.compileQuery(this.#predicates.transform(node), queryId)
+    const { tenantId } = this.#predicates
+    return super.compileQuery(compiledFor(this.#predicates.transform(node), tenantId), queryId)
   }
 }

@@ -16,7 +16,7 @@ import {
 } from 'kysely'
 import { alsoWhen, isBySource, on, ownOrFail, where } from './conditions.ts'
 import type { TableCatalog } from './declared-tables.ts'
-import { equalsValue, filtered, guarded, namedTable } from './nodes.ts'
+import { equalsValue, filtered, guarded, type NamedTable, namedTable } from './nodes.ts'
 import { change, isLeaf, mapChildren } from './walking.ts'
 import { WrittenValues } from './written-values.ts'
 
@@ -36,14 +36,20 @@ interface Scope {
  *   column and cannot be seen, as by an expression: `tenant_not_checkable`. ON CONFLICT DO UPDATE of another tenant's
  *   row, which takes a unique constraint without the tenant, fails with SQLSTATE 22P02.
  *
- * It sees what was built with Kysely. **It does not see tables in raw SQL**, nor what views and functions read: there
- * row security is the only wall. Nor is a predicate a barrier: the server may call a function of the same condition
+ * It sees what was built with Kysely. Where a table belongs (FROM, JOIN, USING, INTO, what is updated or deleted), a raw
+ * fragment that holds a name and no text, as `sql.table()`, `sql.id()` and `sql.ref()` make it, is that table; one that
+ * goes on with text after a tenant table's name is refused, `tenant_not_checkable`.
+ *
+ * **It does not see tables that are named in the text of raw SQL**, nor what views and functions read: there row
+ * security is the only wall. Nor is a predicate a barrier: the server may call a function of the same condition
  * with another tenant's row before it has compared the tenant, and what the function tells is told. Row security does
  * not have that gap.
  *
  * Names are those of the database: it comes after every plugin that changes names.
  */
 export class TenantPredicates {
+  /** Whose they are. */
+  readonly tenantId: string
   readonly #tables: TableCatalog
   readonly #value: ValueNode
   readonly #values: WrittenValues
@@ -51,6 +57,7 @@ export class TenantPredicates {
   #guards = 0
 
   constructor(tables: TableCatalog, tenantId: string) {
+    this.tenantId = tenantId
     this.#tables = tables
     this.#value = ValueNode.create(tenantId)
     this.#values = new WrittenValues(tables, tenantId)
@@ -228,7 +235,7 @@ export class TenantPredicates {
   #read(item: OperationNode): Read | undefined {
     const named = namedTable(item)
     if (!named || this.#isInScope(named.table)) return undefined
-    const column = this.#tables.tenantColumnOf(named.table)
+    const column = this.#columnOf(named)
     if (column === undefined) return undefined
     const predicate = equalsValue(named.calledBy ?? named.table, column, this.#value)
     return named.calledBy ? { item, predicate } : { item: filtered(item, named.table, predicate) }
@@ -237,7 +244,7 @@ export class TenantPredicates {
   /** What is written to is always a table, whatever WITH calls by its name. */
   #target(item: OperationNode): Target | undefined {
     const named = namedTable(item)
-    const column = named && this.#tables.tenantColumnOf(named.table)
+    const column = named && this.#columnOf(named)
     if (column === undefined) return undefined
     if (!named?.calledBy) {
       throw new FreeholdError('tenant_not_checkable', 'A table that is written to has an alias of raw SQL.')
@@ -247,6 +254,16 @@ export class TenantPredicates {
       column,
       predicate: equalsValue(named.calledBy, column, this.#value),
     }
+  }
+
+  /** @returns undefined for a reference table. */
+  #columnOf({ table, continued }: NamedTable): string | undefined {
+    const column = this.#tables.tenantColumnOf(table)
+    if (column === undefined || !continued) return column
+    throw new FreeholdError(
+      'tenant_not_checkable',
+      'Raw SQL follows the name of a table, where its alias belongs.',
+    )
   }
 
   #isInScope({ table: { schema, identifier } }: TableNode): boolean {
