@@ -165,9 +165,8 @@ t.test("the victim's key is nowhere to be read", async (t) => {
   await busy
   await client.end()
   const seen = [...answers, ...notices].join('\n')
-  t.match(seen, /pg_sleep/, 'the statement is seen')
-  t.notMatch(seen, ground.victimKey)
-  t.notMatch(seen, /parameter-of-the-victim/)
+  t.notOk(seen.includes(ground.victimKey))
+  t.notOk(/pg_sleep|parameter-of-the-victim/.test(seen))
 })
 
 t.test('without entry there are no rows and no writes', async (t) => {
