@@ -237,7 +237,8 @@ async function findVictim(ground: LeakGround): Promise<Tenant> {
 function withoutPrefix(store: CacheStore, all: TenantId): CacheStore {
   return {
     get: (_, key) => store.get(all, key),
-    lease: (_, key) => store.lease(all, key),
+    lease: (_, key, limits) => store.lease(all, key, limits),
+    giveUp: (_, key, lease) => store.giveUp(all, key, lease),
     set: (_, key, value, limits, lease) => store.set(all, key, value, limits, lease),
     delete: (_, key) => store.delete(all, key),
     flush: () => store.flush(all),

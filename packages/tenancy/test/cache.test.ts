@@ -48,6 +48,21 @@ const kinds: Record<string, () => CacheStore> = {
 const newCache = (store: CacheStore, options: Partial<TenantCacheOptions> = {}) =>
   createTenantCache({ router, stores: { [east]: store }, patienceMs: 20_000, ...options })
 
+function bound(store: CacheStore): CacheStore {
+  return {
+    get: (...args) => store.get(...args),
+    lease: (...args) => store.lease(...args),
+    giveUp: (...args) => store.giveUp(...args),
+    set: (...args) => store.set(...args),
+    delete: (...args) => store.delete(...args),
+    flush: (...args) => store.flush(...args),
+  }
+}
+
+async function leaseOf(store: CacheStore, tenant: TenantId, key: string, maxBytes = 1_000_000) {
+  return z.object({ lease: z.string() }).parse(await store.lease(tenant, key, { maxBytes }))
+}
+
 /** Keys that would meet if ids and keys were glued together carelessly. */
 const awkwardKeys = (other: TenantId) =>
   [
@@ -215,6 +230,57 @@ for (const [kind, newStore] of Object.entries(kinds)) {
       )
     }
 
+    t.test('a lease with which nothing is put is given up', async (t) => {
+      const store = newStore()
+      const tenant = await newTenant()
+      const entries = newCache(store).forTenant(tenant)
+      const forgetful = newCache({ ...bound(store), giveUp: async () => undefined }).forTenant(tenant)
+      const endings = [
+        async () => undefined,
+        () => Promise.reject(new Error('of the product')),
+        async () => BigInt(1),
+      ]
+      for (const [index, load] of endings.entries()) {
+        const key = `key-${index}`
+        const { lease } = await leaseOf(store, tenant, key)
+        await entries.getOrSet(key, load).catch(() => undefined)
+        t.not((await leaseOf(store, tenant, key)).lease, lease, 'there is a new one')
+        const { lease: kept } = await leaseOf(store, tenant, `kept-${index}`)
+        await forgetful.getOrSet(`kept-${index}`, load).catch(() => undefined)
+        t.equal(
+          (await leaseOf(store, tenant, `kept-${index}`)).lease,
+          kept,
+          'counter-test: nobody gives it up',
+        )
+      }
+      const { lease } = await leaseOf(store, tenant, 'of another')
+      await store.giveUp(tenant, 'of another', randomUUID())
+      await store.giveUp(await newTenant(), 'of another', lease)
+      t.equal((await leaseOf(store, tenant, 'of another')).lease, lease, 'only whoever has it can')
+      await entries.set('of another', 'value')
+      await store.giveUp(tenant, 'of another', lease)
+      t.equal(await entries.get('of another'), 'value')
+    })
+
+    t.test('leases take room, and the oldest give way', async (t) => {
+      const store = newStore()
+      for (const [maxBytes, held] of [
+        [10_000, false],
+        [1_000_000, true],
+      ] as const) {
+        const [loud, quiet] = [await newTenant(), await newTenant()]
+        const limits = { ttlMs: 60_000, maxBytes }
+        const other = await leaseOf(store, quiet, 'key')
+        const first = await leaseOf(store, loud, 'first', maxBytes)
+        for (let index = 0; index < 100; index++)
+          await leaseOf(store, loud, `${index}`.padStart(490), maxBytes)
+        const last = await leaseOf(store, loud, 'last', maxBytes)
+        t.equal(await store.set(loud, 'first', 'x', limits, first.lease), held, `of ${maxBytes} bytes`)
+        t.equal(await store.set(loud, 'last', 'x', limits, last.lease), true)
+        t.equal(await store.set(quiet, 'key', 'x', limits, other.lease), true)
+      }
+    })
+
     t.test('values are checked by the schema of whoever asks', async (t) => {
       const entries = newCache(newStore()).forTenant(await newTenant())
       const schema = z.object({ n: z.number() })
@@ -292,4 +358,46 @@ t.test('Redis keeps all of a tenant in four keys, which end with their entries',
   await cache.forTenant(one).flush()
   t.equal((await client.keys(`${prefix}*`)).length, 4)
   t.equal(await client.get('of the product'), 'kept')
+})
+
+t.test('what Redis spends on a tenant stays near its quota, whatever is asked for', async (t) => {
+  const QUOTA_BYTES = 10_000
+  const prefix = `cache-${randomUUID()}`
+  const store = redisStore(client, { prefix })
+  const spentOn = async (tenant: TenantId) => {
+    const keys = await client.keys(`${prefix}:{${tenant}}:*`)
+    const sizes = await Promise.all(keys.map((key) => client.memory('USAGE', key, 'SAMPLES', 0)))
+    return sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0)
+  }
+  /** Asks for 3,000 long keys of which none is ever loaded. */
+  const flood = async (of: CacheStore, quotaBytes: number) => {
+    const tenant = await newTenant()
+    const entries = newCache(of, { quotaBytes: { default: quotaBytes } }).forTenant(tenant)
+    for (let round = 0; round < 30; round++) {
+      const keys = Array.from({ length: 100 }, (_, index) => `${round}-${index}`.padStart(490, 'x'))
+      await Promise.all(keys.map((key) => entries.getOrSet(key, async () => undefined)))
+    }
+    return spentOn(tenant)
+  }
+  const crashing: CacheStore = { ...store, giveUp: async () => undefined }
+  t.ok((await flood(store, QUOTA_BYTES)) < 1_000, 'nothing is left of what was not found')
+  t.ok((await flood(crashing, QUOTA_BYTES)) < 5 * QUOTA_BYTES, 'nor much of what nobody gave up')
+  const unbounded = await flood(crashing, 2 ** 30)
+  t.ok(unbounded > 100 * QUOTA_BYTES, `counter-test: without a quota it grows to ${unbounded} bytes`)
+})
+
+t.test('a server that evicts one of the four keys does not make room without end', async (t) => {
+  const prefix = `cache-${randomUUID()}`
+  const store = redisStore(client, { prefix })
+  const limits = { ttlMs: 60_000, maxBytes: 10_000 }
+  for (const evicted of ['values', 'used', 'expiry', 'bytes']) {
+    const tenant = await newTenant()
+    for (let index = 0; index < 50; index++) {
+      await store.set(tenant, `${index}`, 'x'.repeat(900), limits)
+      if (index % 7 === 6) await client.del(`${prefix}:{${tenant}}:${evicted}`)
+    }
+    const count = await client.hlen(`${prefix}:{${tenant}}:values`)
+    t.ok(count > 0 && count <= 10, `${evicted}: ${count} entries`)
+    t.equal(await store.get(tenant, '49'), 'x'.repeat(900))
+  }
 })

@@ -3,7 +3,7 @@ import type { TenantId } from '@freehold/contract'
 /** How long an entry lives and how much room its tenant has. */
 export interface EntryLimits {
   readonly ttlMs: number
-  /** Bytes of all of the tenant's entries: keys, values and {@link ENTRY_OVERHEAD_BYTES} for each. */
+  /** Bytes of all of the tenant's entries and leases: keys, values and {@link ENTRY_OVERHEAD_BYTES} for each. */
   readonly maxBytes: number
 }
 
@@ -21,8 +21,14 @@ export interface CacheStore {
    * The value, or a lease to put one. A lease ends when the key is set, deleted or flushed, so that what was read
    * before a change is not kept after it. (Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013.) Those who ask
    * while a lease is out get the same one.
+   *
+   * Leases are entries like others: they take room, and what was used longest ago gives way. A lease that is gone only
+   * means that what is loaded with it is not kept.
    */
-  lease(tenantId: TenantId, key: string): Promise<Found>
+  lease(tenantId: TenantId, key: string, limits: Pick<EntryLimits, 'maxBytes'>): Promise<Found>
+
+  /** Ends a lease with which nothing will be put. */
+  giveUp(tenantId: TenantId, key: string, lease: string): Promise<void>
 
   /**
    * @param lease puts the value only if this lease still holds.

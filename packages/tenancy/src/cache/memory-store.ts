@@ -54,12 +54,16 @@ class MemoryStore implements CacheStore {
     return entry && 'value' in entry ? entry.value : undefined
   }
 
-  async lease(tenantId: TenantId, key: string): Promise<Found> {
+  async lease(tenantId: TenantId, key: string, { maxBytes }: Pick<EntryLimits, 'maxBytes'>): Promise<Found> {
     const known = this.#tenants.get(tenantId)?.entries.get(key)
     if (known) return known
     const entry = { lease: randomUUID() }
-    this.#put(tenantId, key, entry, LEASE_MS, this.#tenants.get(tenantId)?.maxBytes ?? this.#maxBytes)
+    this.#put(tenantId, key, entry, LEASE_MS, maxBytes)
     return entry
+  }
+
+  async giveUp(tenantId: TenantId, key: string, lease: string): Promise<void> {
+    if (this.#holds(tenantId, key, lease)) this.#drop(tenantId, key)
   }
 
   async set(
@@ -69,11 +73,7 @@ class MemoryStore implements CacheStore {
     { ttlMs, maxBytes }: EntryLimits,
     lease?: string,
   ): Promise<boolean> {
-    const entries = this.#tenants.get(tenantId)?.entries
-    if (lease !== undefined) {
-      const known = entries?.get(key)
-      if (!known || !('lease' in known) || known.lease !== lease) return false
-    }
+    if (lease !== undefined && !this.#holds(tenantId, key, lease)) return false
     this.#drop(tenantId, key)
     const entry = { value }
     if (bytesOf(entry, key) > maxBytes) return false
@@ -90,6 +90,11 @@ class MemoryStore implements CacheStore {
     if (!tenant) return
     this.#tenants.delete(tenantId)
     this.#bytes -= tenant.entries.calculatedSize + TENANT_OVERHEAD_BYTES
+  }
+
+  #holds(tenantId: TenantId, key: string, lease: string): boolean {
+    const known = this.#tenants.get(tenantId)?.entries.get(key)
+    return known !== undefined && 'lease' in known && known.lease === lease
   }
 
   #put(tenantId: TenantId, key: string, entry: Entry, ttlMs: number, maxBytes: number): void {

@@ -41,11 +41,15 @@ export function redisStore(
       )
     },
 
-    async lease(tenantId, key) {
+    async lease(tenantId, key, { maxBytes }) {
       const [kind, text] = z
         .tuple([z.string(), z.string()])
-        .parse(await run(LEASE, tenantId, key, randomUUID(), LEASE_MS))
+        .parse(await run(LEASE, tenantId, key, randomUUID(), LEASE_MS, maxBytes))
       return kind === 'V' ? { value: text } : { lease: text }
+    },
+
+    async giveUp(tenantId, key, lease) {
+      await run(GIVE_UP, tenantId, key, lease)
     },
 
     async set(tenantId, key, value, { ttlMs, maxBytes }, lease = '') {
@@ -67,12 +71,17 @@ interface Script {
   readonly sha: string
 }
 
-/** A value begins with V, a lease with L. Redis's clock counts, in microseconds. */
+/**
+ * A value begins with V, a lease with L. Redis's clock counts, in microseconds. A server that evicts keys by itself may
+ * have taken one of the four: the others are worth nothing then, and would be counted wrongly.
+ */
 const COMMON = `
   local values, used, expiry, bytes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
   local key = ARGV[1]
   local clock = redis.call('TIME')
   local now = clock[1] * 1000000 + clock[2]
+  local left = redis.call('EXISTS', unpack(KEYS))
+  if left > 0 and left < #KEYS then redis.call('UNLINK', unpack(KEYS)) end
   local function drop(k)
     local length = redis.call('HSTRLEN', values, k)
     if redis.call('HDEL', values, k) == 1 then
@@ -99,6 +108,16 @@ const COMMON = `
       if redis.call('PTTL', name) < ttlMs then redis.call('PEXPIRE', name, ttlMs) end
     end
   end
+  local function dropExpired()
+    for _, old in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, 100)) do drop(old) end
+  end
+  local function makeRoom(maxBytes)
+    while tonumber(redis.call('GET', bytes)) > maxBytes do
+      local oldest = redis.call('ZRANGE', used, 0, 0)[1]
+      if not oldest then break end
+      drop(oldest)
+    end
+  end
 `
 
 const GET = script(`
@@ -110,27 +129,30 @@ const GET = script(`
 
 const LEASE = script(`
   local entry = find(key)
-  if not entry then
+  if entry then
+    redis.call('ZADD', used, now, key)
+  else
+    dropExpired()
     entry = 'L' .. ARGV[2]
     put(key, entry, tonumber(ARGV[3]))
+    makeRoom(tonumber(ARGV[4]))
   end
-  redis.call('ZADD', used, now, key)
   return {string.sub(entry, 1, 1), string.sub(entry, 2)}
 `)
 
 const SET = script(`
   local value, ttlMs, maxBytes, lease = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-  for _, old in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, 100)) do drop(old) end
+  dropExpired()
   if lease ~= '' and redis.call('HGET', values, key) ~= 'L' .. lease then return 0 end
   drop(key)
   if #key + #value + ${ENTRY_OVERHEAD_BYTES} > maxBytes then return 0 end
   put(key, 'V' .. value, ttlMs)
-  while tonumber(redis.call('GET', bytes)) > maxBytes do
-    local oldest = redis.call('ZRANGE', used, 0, 0)[1]
-    if not oldest then break end
-    drop(oldest)
-  end
+  makeRoom(maxBytes)
   return 1
+`)
+
+const GIVE_UP = script(`
+  if redis.call('HGET', values, key) == 'L' .. ARGV[2] then drop(key) end
 `)
 
 const DELETE = script('drop(key)')

@@ -5,7 +5,7 @@ import { ofRegion } from '../context/of-region.ts'
 import { assertNotAnother, currentTenant, type FreeholdDatabase } from '../context/tenant-context.ts'
 import type { Tenant } from '../placement/placement.ts'
 import type { Router } from '../router.ts'
-import type { CacheStore, EntryLimits } from './cache-store.ts'
+import type { CacheStore, EntryLimits, Found } from './cache-store.ts'
 
 export interface TenantCacheOptions {
   readonly router: Pick<Router<FreeholdDatabase>, 'tenant'>
@@ -221,22 +221,39 @@ class Entries implements TenantEntries {
   ): Promise<T | undefined> {
     const home = await this.#at(key)
     const { tenantId, store } = home
-    const found = await this.#shared.ask(store.lease(tenantId, key))
-    const lease = found && 'lease' in found ? found.lease : undefined
+    const found = await this.#shared.ask(store.lease(tenantId, key, home))
     if (found && 'value' in found) {
       const value = decode(found.value, options.schema)
       if (value !== undefined) return value
     }
-    const json = await this.#shared.loadOnce(home, key, async () => {
-      const loaded = encode(await load())
-      if (loaded === undefined || !found) return loaded
-      // Over a value that does not fit there is no lease: it is replaced.
-      const limits = this.#shared.limits(home, options.ttlMs)
-      await this.#shared.ask(store.set(tenantId, key, loaded, limits, lease))
-      return loaded
-    })
+    const json = await this.#shared.loadOnce(home, key, () =>
+      this.#load(home, key, load, found, options.ttlMs),
+    )
     const value: unknown = json === undefined ? undefined : JSON.parse(json)
     return options.schema ? options.schema.parse(value) : (value as T | undefined)
+  }
+
+  /** What is loaded, which is then kept. Over a value that does not fit there is no lease: it is replaced. */
+  async #load(
+    home: Home,
+    key: string,
+    load: () => Promise<unknown>,
+    found: Found | undefined,
+    ttlMs: number | undefined,
+  ): Promise<string | undefined> {
+    const { tenantId, store } = home
+    const lease = found && 'lease' in found ? found.lease : undefined
+    let loaded: string | undefined
+    try {
+      loaded = encode(await load())
+    } finally {
+      if (loaded === undefined && lease !== undefined)
+        await this.#shared.ask(store.giveUp(tenantId, key, lease))
+    }
+    if (loaded !== undefined && found) {
+      await this.#shared.ask(store.set(tenantId, key, loaded, this.#shared.limits(home, ttlMs), lease))
+    }
+    return loaded
   }
 
   async delete(key: string): Promise<void> {
