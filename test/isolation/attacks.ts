@@ -60,6 +60,42 @@ export function handovers(): Handover[] {
   ]
 }
 
+/**
+ * Ways to call a function without parentheses: PostgreSQL reads `x.f` as `f(x)`. Against what they leave in a session
+ * there is only the router.
+ *
+ * @param victim whose lock is taken.
+ */
+export function columnCalls(victim: string): readonly string[] {
+  const runs = (text: string) => `array['${text.replaceAll("'", "''")}'::text]`
+  const settings = Object.entries({
+    client_encoding: 'LATIN1',
+    DateStyle: 'SQL, DMY',
+    TimeZone: 'Pacific/Chatham',
+    search_path: 'pg_catalog',
+    row_security: 'off',
+    statement_timeout: '54321',
+    lock_timeout: '54321',
+    extra_float_digits: '-13',
+    standard_conforming_strings: 'off',
+    default_transaction_read_only: 'on',
+  }).map(([name, value]) => `select to_tsvector(set_config('${name}', '${value}', false))`)
+  const key = `select to_tsvector(set_config('freehold.entry', current_setting('freehold.entry'), false))`
+  return [
+    ...[...settings, key].flatMap((text) => [
+      `select (q).ts_stat from unnest(${runs(text)}) q`,
+      `select q."ts_stat" from unnest(${runs(text)}) as "q"`,
+    ]),
+    `select (${runs(settings[0] ?? '')})[1].ts_stat`,
+    `select unnest . ts_stat from unnest(${runs(settings[1] ?? '')})`,
+    'select x.pg_advisory_lock from generate_series(5::bigint, 5) x',
+    `select (x.k).pg_advisory_lock from (select hashtextextended('${victim}', 5067264) as k) x`,
+    `select (k).pg_advisory_lock from (select hashtextextended('freehold-migrate-data', 0) as k) x`,
+    `select count(*) from (select (k).pg_advisory_lock from (select g::bigint as k from generate_series(1, 300) g) x
+       offset 0) y`,
+  ]
+}
+
 function becoming(attacker: string, victim: string, attackerKey: string): Attack[] {
   const guesses = ['', victim, 'guess', '%', attackerKey.slice(1), `${attackerKey} `]
   const digest = `(select string_agg(entry_digest::text, '') from freehold.resident)`

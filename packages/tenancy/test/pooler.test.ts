@@ -231,6 +231,9 @@ t.test('what a session would remember does not reach the next tenant', async (t)
       sql`insert into items (id, name) values (nextval('counter') + 100, 'x') returning remember(name)`.execute(
         db,
       ),
+    'a column of a value': () => sql`select (a.k).remember from (select 'of a'::text as k) a`.execute(db),
+    'a column of a function': () => sql`select a."remember" from unnest(array['of a']) a`.execute(db),
+    'a column of a parameter': () => sql`select ${'of a'}.remember`.execute(db),
     'a common table expression': () => sql`with a as (select remember('of a')) select * from a`.execute(db),
     'a comment in front': () =>
       sql`/* x */ -- y
