@@ -1,4 +1,4 @@
-import type { ClientBase, QueryResult } from 'pg'
+import { type ClientBase, DatabaseError, type QueryResult } from 'pg'
 import {
   isStalePlan,
   type PipelineOptions,
@@ -134,13 +134,24 @@ function entryStatement(entry: Entry): Statement {
 /** Only the entry's own refusal counts: a statement that raises the same state by itself has been executed. */
 function entryError(error: unknown, entryStep: number): unknown {
   if (!(error instanceof PipelineStepError)) return error
-  if (error.step === entryStep && hasSqlState(error.cause, SQLSTATE.notResident)) {
-    return new EntryRefusedError('not_resident', error.cause)
+  if (error.step !== entryStep) return error.cause
+  const cause = withoutParameters(error.cause)
+  if (hasSqlState(cause, SQLSTATE.notResident)) return new EntryRefusedError('not_resident', cause)
+  if (hasSqlState(cause, SQLSTATE.held)) return new EntryRefusedError('held', cause)
+  return cause
+}
+
+/**
+ * One parameter of the entry is its key. Where log_parameter_max_length_on_error is set, which every role may set for
+ * itself, the server tells parameters in the context of an error, and errors are logged.
+ */
+function withoutParameters(error: unknown): unknown {
+  if (error instanceof DatabaseError) {
+    error.where = undefined
+    error.detail = undefined
+    error.internalQuery = undefined
   }
-  if (error.step === entryStep && hasSqlState(error.cause, SQLSTATE.held)) {
-    return new EntryRefusedError('held', error.cause)
-  }
-  return error.cause
+  return error
 }
 
 function isStalePlanStep(error: unknown): boolean {

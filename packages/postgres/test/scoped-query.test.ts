@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import {
   beginScoped,
   ConnectionLostError,
@@ -334,4 +335,30 @@ t.test('says what is known when the connection breaks', async (t) => {
   await terminate(alonePid)
   await single
   t.ok(new ConnectionLostError('no', undefined) instanceof Error)
+})
+
+t.test('a refused entry does not tell its key, whatever the server tells of parameters', async (t) => {
+  const client = await connect(t)
+  await client.query('set log_parameter_max_length_on_error = -1')
+  const stranger: Entry = { ...reader, epoch: 9 }
+  const enter = client.query('select freehold.enter_reader($1, $2, $3)', [tenantId, 9, entryKey])
+  const told = await enter.catch((error: unknown) => error)
+  t.match(inspect(told, { depth: 9 }), entryKey, 'the server does')
+  for (const attempt of [
+    () => scopedQuery(client, stranger, query('select 1')),
+    () => scopedQuery(client, { ...stranger, mode: 'writer' }, query('select 1')),
+    () => beginScoped(client, stranger, 'begin'),
+  ]) {
+    const refused = await attempt().catch((error: unknown) => error)
+    t.match(refused, { name: 'EntryRefusedError', cause: { code: 'FH001', where: undefined } })
+    t.notMatch(inspect(refused, { depth: 9, showHidden: true }), entryKey)
+    await client.query('rollback')
+  }
+  await client.query(`set statement_timeout = '100ms'`)
+  const blocker = await connectClient(database.owner, 'test')
+  t.teardown(() => blocker.end())
+  await blocker.query('begin; lock table freehold.resident')
+  const failed = await scopedQuery(client, reader, query('select 1')).catch((error: unknown) => error)
+  t.match(failed, { code: '57014' }, 'an entry that fails otherwise')
+  t.notMatch(inspect(failed, { depth: 9, showHidden: true }), entryKey)
 })
