@@ -338,6 +338,11 @@ export const errorRegistry = {
     title: 'The queue cannot be reached',
     next: 'Retry after the time in Retry-After. Whether the job was taken is not known: let jobs be safe to run twice.',
   },
+  too_many_jobs: {
+    status: 429,
+    title: 'The tenant has as many jobs as it may',
+    next: 'Retry after the time in Retry-After, when some have ended; or raise `maxWaiting` for its tier. Nothing was put in.',
+  },
   region_not_served: {
     status: 500,
     title: "Nothing is set up for the tenant's region",

@@ -298,6 +298,30 @@ for (const [kindName, kind] of Object.entries(kinds)) {
       )
     })
 
+    t.test('a tenant has so many jobs and no more, by its tier', async (t) => {
+      const name = newName()
+      const queue = newQueue(name, { maxWaiting: { default: 10, pro: 30 } })
+      const [loud, quiet, paying] = [await newTenant(), await newTenant(), await newTenant({ plan: 'pro' })]
+      const fill = (tenant: TenantId, count: number) =>
+        queue
+          .forTenant(tenant)
+          .addMany(Array.from({ length: count }, (_, n) => ({ name: 'job', payload: n })))
+      const full = { code: 'too_many_jobs', details: { maximum: 10 }, retryAfterSeconds: 10 }
+      await t.rejects(fill(loud, 11), full, 'all or nothing')
+      await fill(loud, 9)
+      await t.rejects(fill(loud, 2), full)
+      await fill(loud, 1)
+      await t.rejects(fill(loud, 1), full)
+      await fill(quiet, 10)
+      await fill(paying, 30)
+      await newQueue(name).forTenant(loud).add('job', 'without the limit')
+      const { runs } = newWorker(t, name)
+      await until(() => runs.length === 51)
+      t.same(count(runs.map((run) => run.tenant)), { [loud]: 11, [quiet]: 10, [paying]: 30 })
+      await until(() => fill(loud, 10).then(Boolean, () => false))
+      await until(() => runs.length === 61)
+    })
+
     t.test('without places, as in a plain queue, it waits for all of them', async (t) => {
       const name = newName()
       const queue = newQueue(name, { shares: { default: 1_000 } })
@@ -522,6 +546,7 @@ t.test('options are checked, and no message holds a password', async (t) => {
     { name: 'With Capitals' },
     { regions: { [east]: { redisUrl: 'http://user:hidden@127.0.0.1' } } },
     { shares: { free: 0 } },
+    { maxWaiting: { free: 0 } },
   ]) {
     const all = { router, name: 'fine', regions: { [east]: { redisUrl: 'redis://127.0.0.1:1' } }, ...options }
     t.throws(() => tenantQueue(all), { code: 'config_invalid', message: /^((?!hidden).)*$/ })

@@ -114,7 +114,8 @@ class SharedCache {
     const store = ofRegion(this.#options.stores, tenant, 'cache store')
     await this.#leaveBehind(tenant, store)
     const { quotaBytes = {} } = this.#options
-    const maxBytes = quotaBytes[tenant.tier] ?? quotaBytes.default ?? DEFAULT_QUOTA_BYTES
+    const ofTier = Object.hasOwn(quotaBytes, tenant.tier) ? quotaBytes[tenant.tier] : undefined
+    const maxBytes = ofTier ?? quotaBytes.default ?? DEFAULT_QUOTA_BYTES
     return { tenantId: tenant.id, store, maxBytes }
   }
 

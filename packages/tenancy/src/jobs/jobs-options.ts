@@ -32,6 +32,7 @@ const checked = z.object({
     ]),
   ),
   shares: z.record(z.string(), z.int().min(1).max(1_000)).default({}),
+  maxWaiting: z.record(z.string(), z.int().min(1)).default({}),
 })
 
 /** @throws FreeholdError `config_invalid`; addresses hold passwords and are not repeated. */
@@ -49,8 +50,16 @@ export function shareOf(
   { shares = {} }: Pick<TenantJobsOptions, 'shares'>,
   tier: string | undefined,
 ): number {
-  const own = tier !== undefined && Object.hasOwn(shares, tier) ? shares[tier] : undefined
-  return own ?? shares.default ?? DEFAULT_SHARE
+  return ofTier(shares, tier) ?? DEFAULT_SHARE
+}
+
+/** What is set for a tier, or else as `default`. */
+export function ofTier(
+  settings: Readonly<Record<string, number>>,
+  tier: string | undefined,
+): number | undefined {
+  const own = tier !== undefined && Object.hasOwn(settings, tier) ? settings[tier] : undefined
+  return own ?? settings.default
 }
 
 /** All that stands in a queue. The tenant is put in by the router and never taken from the product's payload. */

@@ -6,6 +6,7 @@ import type { Line, Tickets } from './tickets.ts'
 const CONNECTIONS = 2
 const jobRows = z.array(z.object({ job_id: z.string() }))
 const ticketRows = z.array(z.object({ tenant_id: tenantIdSchema, job_id: z.string() }))
+const countRow = z.object({ jobs: z.int() })
 const queueRows = z.array(z.object({ queue: z.string() }))
 
 /** Tickets in a PostgreSQL database, in a schema `freehold_jobs` beside BullMQ's own. */
@@ -33,6 +34,9 @@ export function postgresTickets(address: DatabaseAddress): Tickets {
   }
 
   return {
+    async count({ queue, tenantId }) {
+      return z.tuple([countRow]).parse(await query(COUNT, [queue, tenantId]))[0].jobs
+    },
     admit: (line, jobIds) => opened('admit', line, jobIds),
     async start({ queue, tenantId, share }, jobId) {
       const rows = await query('select freehold_jobs.start($1, $2, $3, $4) as may', [
@@ -76,6 +80,12 @@ export function postgresTickets(address: DatabaseAddress): Tickets {
     },
   }
 }
+
+/** In two halves, because each index has one of them. */
+const COUNT = `
+select ((select count(*) from freehold_jobs.ticket where queue = $1 and tenant_id = $2 and open_since is null)
+  + (select count(*) from freehold_jobs.ticket where queue = $1 and tenant_id = $2 and open_since is not null))::integer as jobs
+`
 
 /** One transaction, safe to run by many processes at once and again; whatever a tenant does is in line behind a lock. */
 const SCHEMA = `

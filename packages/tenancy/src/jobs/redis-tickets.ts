@@ -19,6 +19,9 @@ export function redisTickets(client: Redis, prefix: string): Tickets {
   const registry = (pool: string) => `${prefix}:${pool}:queues`
 
   return {
+    async count(line) {
+      return z.int().parse(await run(COUNT, line))
+    },
     async admit(line, jobIds) {
       return ids.parse(await run(ADMIT, line, ...jobIds))
     },
@@ -74,6 +77,10 @@ const COMMON = `
     end
     return opened
   end
+`
+
+const COUNT = `
+  return redis.call('SCARD', open) + redis.call('LLEN', parked)
 `
 
 const ADMIT = `

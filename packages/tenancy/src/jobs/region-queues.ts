@@ -54,6 +54,12 @@ export class RegionQueues {
     return queue
   }
 
+  /** How many jobs a tenant has in its line, and running. */
+  async count(tenant: Tenant, share: number): Promise<number> {
+    const queue = queueOf(this.#jobs, tenant)
+    return this.#backend.tickets.count({ queue, tenantId: tenant.id, share })
+  }
+
   /** Puts jobs into a tenant's line; those that have a place begin to wait for a worker at once. */
   async put(tenant: Tenant, share: number, jobs: readonly NewJob[]): Promise<void> {
     const name = queueOf(this.#jobs, tenant)

@@ -1,15 +1,21 @@
 import { randomUUID } from 'node:crypto'
-import { FreeholdError, textSchema } from '@freehold/contract'
+import { FreeholdError, isFreeholdError, textSchema } from '@freehold/contract'
 import { ofRegion } from '../context/of-region.ts'
 import { assertNotAnother, currentTenant, outsideTenant } from '../context/tenant-context.ts'
+import type { Tenant } from '../placement/placement.ts'
 import { within } from '../placement/within.ts'
-import { checkJobsOptions, jobNameSchema, shareOf, type TenantJobsOptions } from './jobs-options.ts'
+import { checkJobsOptions, jobNameSchema, ofTier, shareOf, type TenantJobsOptions } from './jobs-options.ts'
 import { openBackend } from './queue-backend.ts'
 import { type NewJob, RegionQueues } from './region-queues.ts'
 
 export interface TenantQueueOptions<P = unknown> extends TenantJobsOptions<P> {
   /** Bytes of a payload as JSON; 65,536 unless set. Put large things somewhere else, and their key into the job. */
   readonly maxPayloadBytes?: number
+  /**
+   * How many jobs a tenant may have that have not ended, by tier; `default`: 100,000 unless set. Senders that put jobs
+   * in at the same moment may go over it by what they put in, and jobs that wait for another attempt are not counted.
+   */
+  readonly maxWaiting?: Readonly<Record<string, number>>
 }
 
 export interface JobOptions {
@@ -26,7 +32,7 @@ export interface JobSender<P> {
    *
    * @returns its id.
    * @throws FreeholdError `invalid_request` for a name or a payload that is not as it must be, `region_not_served`,
-   * `queue_unavailable`, and as {@link Router.tenant} does. But for `queue_unavailable` nothing was put in.
+   * `too_many_jobs`, `queue_unavailable`, and as {@link Router.tenant} does. But for `queue_unavailable` nothing was put in.
    */
   add(name: string, payload: P, options?: JobOptions): Promise<string>
   /** Puts many jobs in, in order; all are checked before the first is put in. @returns their ids. */
@@ -44,6 +50,8 @@ export interface TenantQueue<P> extends JobSender<P> {
 }
 
 const DEFAULT_MAX_PAYLOAD_BYTES = 65_536
+const DEFAULT_MAX_WAITING = 100_000
+const TOO_MANY_RETRY_SECONDS = 10
 const DEFAULT_ATTEMPTS = 3
 const DEFAULT_BACKOFF_MS = 1_000
 const MIN_BACKOFF_MS = 100
@@ -78,6 +86,18 @@ export function tenantQueue<P = unknown>(options: TenantQueueOptions<P>): Tenant
     return opened
   }
 
+  async function putWithin(queues: RegionQueues, tenant: Tenant, jobs: readonly NewJob[]): Promise<void> {
+    const share = shareOf(options, tenant.tier)
+    const maximum = ofTier(options.maxWaiting ?? {}, tenant.tier) ?? DEFAULT_MAX_WAITING
+    if (jobs.length > maximum || (await queues.count(tenant, share)) + jobs.length > maximum) {
+      throw new FreeholdError('too_many_jobs', `The tenant may have ${maximum} jobs that have not ended.`, {
+        retryAfterSeconds: TOO_MANY_RETRY_SECONDS,
+        details: { maximum },
+      })
+    }
+    await queues.put(tenant, share, jobs)
+  }
+
   async function put(tenantId: string, jobs: readonly NewJob[]): Promise<string[]> {
     const tenant = await options.router.tenant(tenantId)
     assertNotAnother(tenant.id)
@@ -88,9 +108,10 @@ export function tenantQueue<P = unknown>(options: TenantQueueOptions<P>): Tenant
     })
     try {
       // BullMQ waits for ever for a server that is away.
-      const work = outsideTenant(() => queues.put(tenant, shareOf(options, tenant.tier), jobs))
+      const work = outsideTenant(() => putWithin(queues, tenant, jobs))
       await within(PATIENCE_MS + jobs.length, work)
     } catch (cause) {
+      if (isFreeholdError(cause, 'too_many_jobs')) throw cause
       throw new FreeholdError('queue_unavailable', undefined, { cause, retryAfterSeconds: 1 })
     }
     return jobs.map((job) => job.id)

@@ -26,6 +26,9 @@ import type { TenantId } from '@freehold/contract'
  * after hours. Each step may be done twice.
  */
 export interface Tickets {
+  /** How many jobs of a tenant have a ticket: all that have not ended, but for those that wait for another attempt. */
+  count(line: Line): Promise<number>
+
   /** Puts jobs at the end of their tenant's line. @returns the jobs that get a place now, in order. */
   admit(line: Line, jobIds: readonly string[]): Promise<string[]>
 
