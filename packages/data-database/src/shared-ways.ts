@@ -16,6 +16,7 @@ export const SHARED_FUNCTIONS: readonly { readonly names: string; readonly why: 
     names: '^ts_stat$|^(query|cursor|table|schema|database)_to_xml',
     why: 'they run SQL that stands in a text',
   },
+  { names: '^setseed$', why: 'what is random to the next tenant is known to the last' },
   { names: '^pg_logical_emit_message$', why: 'one tenant fills the log that the moves of all are read from' },
 ]
 
