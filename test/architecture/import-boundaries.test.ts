@@ -20,7 +20,7 @@ const allowed: Record<string, readonly string[]> = {
   'packages/catalog': ['contract', 'postgres'],
   'packages/tenancy': ['contract', 'postgres'],
   'packages/data-database': ['contract', 'postgres'],
-  'packages/doctor': ['contract', 'postgres'],
+  'packages/doctor': ['contract', 'data-database', 'postgres'],
   'packages/engine': ['contract', 'postgres', 'catalog'],
   'apps/console': ['contract'],
   'apps/cli': ['contract', 'data-database', 'doctor', 'postgres'],

@@ -84,7 +84,11 @@ async function shell(line: string): Promise<{ stdout: string; code: number }> {
     `#!/bin/sh\nshift\nexec "${process.execPath}" --conditions=@freehold/source "${main}" "$@"\n`,
   )
   await chmod(join(bin, 'npx'), 0o755)
-  const env = { PATH: `${bin}${delimiter}${process.env.PATH}`, ADMIN_URL: formatDatabaseUrl(admin) }
+  const env = {
+    PATH: `${bin}${delimiter}${process.env.PATH}`,
+    ADMIN_URL: formatDatabaseUrl(admin),
+    DATABASE_OWNER_URL: formatDatabaseUrl(owner),
+  }
   try {
     const { stdout } = await run('sh', ['-c', line], { cwd: folder, env })
     return { stdout, code: 0 }

@@ -13,10 +13,16 @@ const prepared = await startPreparedCluster('cli-doctor')
 t.teardown(() => prepared.cluster.remove())
 await createDataDatabase(prepared.cluster, prepared.passwords, 'pool')
 const { host, port, superuser } = prepared.cluster
-const url = (database: string) => `postgres://${superuser.user}@${host}:${port}/${database}?sslmode=disable`
-const environment = { PGPASSWORD: superuser.password }
+const DOCTOR = 'product_doctor'
+const url = (database: string, user = DOCTOR) =>
+  `postgres://${user}@${host}:${port}/${database}?sslmode=disable`
+const environment = { PGPASSWORD: 'of the doctor' }
+const asSuperuser = { PGPASSWORD: superuser.password }
 const pool = ['doctor', url('pool'), '--allow', 'server-version']
 
+await withClient(prepared.cluster.address('postgres'), 'test', (client) =>
+  client.query(`create role ${DOCTOR} login password 'of the doctor' in role freehold_owner, freehold_app`),
+)
 await withClient(prepared.cluster.address('postgres'), 'test', (client) =>
   client.query(`create database leaky template pool owner freehold_owner`),
 )
@@ -77,20 +83,50 @@ t.test('findings: the exit status says so, each names its fix, and the SQL mends
   // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not reach a terminal
   t.notMatch(ended.stdout, /[\x00-\x09\x0b-\x1f]/, 'a name from the database does not command the terminal')
   const script = await tryOut([...leaky, '--fix-sql'])
-  t.match(script, { code: 1, stdout: /^begin;\n\n-- policy-always-true: public\.orders/ })
+  t.match(script, {
+    code: 1,
+    stdout: /^begin;\nset local search_path = pg_catalog, pg_temp;\n\n-- policy-always-true: public\.orders/,
+  })
   await withClient(prepared.cluster.address('leaky'), 'test', (client) => client.query(script.stdout))
   t.match(await tryOut([...leaky, '--strict']), { code: 0 })
 })
 
+t.test('a superuser reads, and tries as somebody else', async (t) => {
+  const command = ['doctor', url('pool', superuser.user), '--allow', 'server-version']
+  const refused = await tryOut(command, asSuperuser)
+  t.match(refused, {
+    code: 1,
+    stdout: /BLOCKING {2}trial-not-tried\n[\s\S]*is a superuser[\s\S]*--trial-url postgres:/,
+  })
+  t.match(await tryOut([...command, '--no-trial'], asSuperuser), { code: 0, stdout: /switched off/ })
+  process.env.CLI_TEST_TRIAL_PASSWORD = environment.PGPASSWORD
+  const as = ['--trial-url', url('pool'), '--trial-password-ref', 'env:CLI_TEST_TRIAL_PASSWORD']
+  const tried = await tryOut([...command, ...as, '--json'], asSuperuser)
+  t.match(tried, { code: 0, stderr: '' })
+  t.match(JSON.parse(tried.stdout), { connectedAs: superuser.user, tried: { as: 'freehold_app' } })
+  const elsewhere = await tryOut([...command, '--trial-url', url('leaky'), ...as.slice(2)], asSuperuser)
+  t.match(elsewhere, { code: 2, stderr: /Error config_invalid: .*--trial-url: it is not the address/ })
+})
+
 t.test('advisory findings count when they are told to', async (t) => {
-  const shop = ['doctor', url('postgres'), '--app-role', 'freehold_app', '--allow', 'server-version']
+  const shop = [
+    'doctor',
+    url('postgres', superuser.user),
+    '--app-role',
+    'freehold_app',
+    '--allow',
+    'server-version',
+  ]
   await withClient(prepared.cluster.address('postgres'), 'test', (client) =>
     client.query('create publication everything for all tables'),
   )
-  t.match(await tryOut(shop), { code: 0, stdout: /0 blocking, 1 advisory/ })
-  t.match(await tryOut([...shop, '--strict']), { code: 1 })
+  t.match(await tryOut(shop, asSuperuser), { code: 0, stdout: /0 blocking, 1 advisory/ })
+  t.match(await tryOut([...shop, '--strict'], asSuperuser), { code: 1 })
   t.match(
-    await tryOut([...shop, '--strict', '--allow', 'publication-of-all-tables=publication everything']),
+    await tryOut(
+      [...shop, '--strict', '--allow', 'publication-of-all-tables=publication everything'],
+      asSuperuser,
+    ),
     {
       code: 0,
     },
@@ -109,7 +145,7 @@ t.test('what cannot be checked: exit status 2, a code, and no secret', async (t)
     ],
     [pool, { PGPASSWORD: secret }, 'inspected_database_refused'],
     [[...pool, '--password-ref', 'env:NOT_SET_ANYWHERE'], environment, 'config_invalid'],
-    [['doctor', url('postgres')], environment, 'config_invalid'],
+    [['doctor', url('postgres', superuser.user)], asSuperuser, 'config_invalid'],
     [[...pool, '--app-role', 'nobody'], environment, 'config_invalid'],
   ] as [string[], Record<string, string>, string][]) {
     const ended = await tryOut(args, env)

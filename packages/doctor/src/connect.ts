@@ -1,12 +1,13 @@
 import { FreeholdError } from '@freehold/contract'
 import {
+  clientConfig,
   type DatabaseAddress,
   hasSqlState,
   isConnectionError,
+  liftTimeouts,
   parseDatabaseUrl,
   resolveSecret,
   SQLSTATE,
-  withClient,
 } from '@freehold/postgres'
 import pg from 'pg'
 
@@ -54,7 +55,8 @@ export async function readAddress(url: string, options: AddressOptions = {}): Pr
 }
 
 /**
- * Runs `work` with a connection of its own.
+ * Runs `work` with a connection of its own, on which no name means anything but PostgreSQL's own: whoever owns the
+ * database may have set another search_path for it, and a superuser would run what is found there.
  *
  * @throws FreeholdError `inspected_database_unreachable`, `inspected_database_refused` or `inspection_failed`.
  */
@@ -63,7 +65,16 @@ export async function withInspectedDatabase<T>(
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
   try {
-    return await withClient(address, APPLICATION, work)
+    const client = new pg.Client(clientConfig(address, APPLICATION))
+    client.on('error', () => undefined)
+    await client.connect()
+    try {
+      await client.query('set search_path = pg_catalog, pg_temp')
+      await liftTimeouts(client)
+      return await work(client)
+    } finally {
+      await client.end().catch(() => undefined)
+    }
   } catch (error) {
     throw explain(error, address)
   }

@@ -6,18 +6,20 @@ import { withInspectedDatabase } from './connect.ts'
 import type { Facts } from './facts/model.ts'
 import { readFacts } from './facts/read-facts.ts'
 import { type DoctorOptions, type DoctorSettings, parseDoctorOptions } from './options.ts'
-import { type Trial, tryToCross } from './trial/trial.ts'
+import { holdTrial } from './trial/hold-trial.ts'
+import { noTrial, type Trial } from './trial/trial.ts'
 
 /**
  * Examines whether a database keeps its tenants apart: reads its catalogs, then lets two synthetic tenants try to
- * reach each other. Nothing is changed: both happen in transactions that are rolled back.
+ * reach each other. Nothing is changed: both happen in transactions that are rolled back. Reading runs no code of the
+ * database, and the trial is held as a role that is no superuser.
  *
  * @param progress is told what is being done.
  * @throws FreeholdError `config_invalid`, `inspected_database_unreachable`, `inspected_database_refused`,
  * `inspection_failed`.
  * @example
  * ```ts
- * const address = await readAddress('postgres://postgres@127.0.0.1/shop?sslmode=disable', { environment: process.env })
+ * const address = await readAddress('postgres://shop_owner@127.0.0.1/shop?sslmode=disable', { environment: process.env })
  * const report = await diagnose(address, { appRole: 'shop_app', tenantColumn: 'account_id' })
  * if (report.summary.blocking > 0) process.exitCode = 1
  * ```
@@ -30,21 +32,15 @@ export async function diagnose(
   const settings = parseDoctorOptions(options)
   return withInspectedDatabase(address, async (client) => {
     progress('reading the catalogs')
-    await client.query(`begin isolation level repeatable read; set local search_path = pg_catalog`)
+    await client.query('begin isolation level repeatable read read only')
     const facts = await readFacts(client, address, settings)
     await client.query('rollback')
     const found = checks.flatMap((check) => runCheck(check, facts))
-    const trial = settings.trial ? await tryToCross(client, facts, progress) : NO_TRIAL
+    const trial = settings.trial
+      ? await holdTrial(client, facts, settings.trialAddress, progress)
+      : noTrial('Nothing was tried: the trial was switched off.')
     return report(facts, settings, [...found, ...trial.findings], trial)
   })
-}
-
-const NO_TRIAL: Trial = {
-  as: null,
-  tables: [],
-  attempts: 0,
-  findings: [],
-  limits: ['Nothing was tried: the trial was switched off.'],
 }
 
 function report(
@@ -88,12 +84,7 @@ function report(
 }
 
 function limitsOf(facts: Facts): string[] {
-  const unknown = [...facts.freeholdPolicies.values()].includes(null)
-  return [
-    facts.hasFreehold &&
-      facts.leftovers === null &&
-      `${facts.connectedAs} may not read freehold.resident: leftovers were not looked for.`,
-    unknown &&
-      `${facts.connectedAs} may not run freehold.protect_table(): policies were judged by their form, not compared.`,
-  ].filter((limit) => limit !== false)
+  return facts.hasFreehold && facts.leftovers === null
+    ? [`${facts.connectedAs} may not read freehold.resident: leftovers were not looked for.`]
+    : []
 }

@@ -1,5 +1,7 @@
 import type { DoctorReport } from '@freehold/contract'
 
+/** What is printed is meant so: nothing that somebody has put into another schema is found instead. */
+const BEGIN = 'begin;\nset local search_path = pg_catalog, pg_temp;'
 const NOT_TRIED = 'trial-not-tried'
 
 /**
@@ -29,7 +31,7 @@ export function fixScript(report: DoctorReport): string | undefined {
   const rest = left.map(
     ({ check, object, fix }) => `-- Not by SQL: ${check}: ${oneLine(object)}: ${oneLine(fix)}`,
   )
-  return ['begin;', ...parts, 'commit;', ...rest].join('\n\n')
+  return [BEGIN, ...parts, 'commit;', ...rest].join('\n\n')
 }
 
 /** A name may hold a line break, and what follows it must stay a comment. */

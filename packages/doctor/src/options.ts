@@ -1,4 +1,5 @@
 import { FreeholdError } from '@freehold/contract'
+import type { DatabaseAddress } from '@freehold/postgres'
 import { z } from 'zod'
 
 const name = z.string().min(1).max(63)
@@ -18,6 +19,11 @@ const optionsSchema = z.strictObject({
     .default([]),
   /** Findings that are accepted: `check` or `check=object`. */
   allow: z.array(z.string().min(1)).default([]),
+  /**
+   * As whom the trial connects: a role that owns the tables, or is a member of their owner, and is no superuser. Code
+   * of the inspected database runs as that role. The connection that reads the catalogs will do unless it is too powerful.
+   */
+  trialAddress: z.custom<DatabaseAddress>((value) => typeof value === 'object' && value !== null).optional(),
   /** False: the catalogs are read and nothing is tried. */
   trial: z.boolean().default(true),
 })

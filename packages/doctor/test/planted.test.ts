@@ -31,7 +31,7 @@ t.test(
             : { ...forShop, appRole: defect.appRole ?? 'shop_app', allow: ['server-version'] }
         await shop.run(address, defect.sql)
         try {
-          const found = await diagnose(address, options)
+          const found = await diagnose(shop.asDoctor(address), options)
           const finding = found.findings.find(
             ({ check, object }) => check === defect.check && defect.object.test(object),
           )
@@ -44,7 +44,7 @@ t.test(
           if (defect.mended === false) return t.same(finding?.sql, [])
           t.ok(script)
           await shop.run(address, script ?? '')
-          const left = await diagnose(address, options)
+          const left = await diagnose(shop.asDoctor(address), options)
           const remaining = left.findings.filter(({ check }) => check !== 'policy-trusts-setting')
           t.same(remaining, [], script ?? '')
           return

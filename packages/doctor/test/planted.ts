@@ -144,7 +144,6 @@ export const planted: readonly Planted[] = [
     object: /shop_root/,
     appRole: 'shop_root',
     undo: 'drop role shop_root',
-    also: ['trial-read', 'trial-update', 'trial-delete'],
   },
   {
     check: 'app-role-bypassrls',
@@ -342,5 +341,165 @@ export const planted: readonly Planted[] = [
     object: /managed_table \d+|applied old|resident 0000/,
     undo: `select pg_drop_replication_slot('freehold_not_of_this_database')`,
     inFreehold: true,
+  },
+  {
+    check: 'freehold-schema',
+    sql: `create or replace view freehold.entered with (security_barrier) as
+      select resident.tenant_id, resident.schema_name from freehold.resident
+      where resident.entry_digest = (select sha256(convert_to(current_setting('freehold.entry', true), 'UTF8')))
+        or tenant_id = current_setting('x.backdoor', true)`,
+    object: /^view freehold\.entered$/,
+    inFreehold: true,
+  },
+  {
+    check: 'freehold-schema',
+    sql: `create function public.convert_to(text, name) returns bytea language sql immutable as 'select pg_catalog.convert_to($1, $2)';
+      create or replace view freehold.entered with (security_barrier) as
+      select resident.tenant_id, resident.schema_name from freehold.resident
+      where resident.entry_digest = (select sha256(public.convert_to(current_setting('freehold.entry', true), 'UTF8')))`,
+    object: /^view freehold\.entered$/,
+    inFreehold: true,
+  },
+  {
+    check: 'freehold-schema',
+    sql: 'alter view freehold.entered set (security_barrier = false)',
+    object: /^view freehold\.entered$/,
+    inFreehold: true,
+  },
+  {
+    check: 'freehold-schema',
+    sql: 'alter view freehold.entered owner to postgres',
+    object: /^view freehold\.entered$/,
+    inFreehold: true,
+  },
+  {
+    check: 'freehold-schema',
+    sql: `create or replace function freehold.enter_reader(tenant text, at_epoch bigint, entry_key text) returns void
+      language sql security definer as 'select'`,
+    object: /^function freehold\.enter_reader/,
+    inFreehold: true,
+  },
+  {
+    check: 'freehold-schema',
+    sql: `create function freehold.peek() returns setof text language sql security definer set search_path = pg_catalog
+      as 'select tenant_id from freehold.resident'`,
+    object: /^function freehold\.peek/,
+    inFreehold: true,
+    also: ['definer-function', 'freehold-rights'],
+  },
+  {
+    check: 'freehold-schema',
+    sql: 'create view freehold.v as select * from customers; grant select on freehold.v to freehold_app',
+    object: /^view freehold\.v$/,
+    inFreehold: true,
+    also: ['view-not-invoker', 'freehold-rights'],
+  },
+  {
+    check: 'freehold-schema',
+    sql: `create materialized view freehold_migrations.m as select * from customers;
+      grant usage on schema freehold_migrations to freehold_app; grant select on freehold_migrations.m to freehold_app`,
+    object: /^materialized view freehold_migrations\.m$/,
+    inFreehold: true,
+    also: ['matview-readable', 'freehold-rights'],
+  },
+  {
+    check: 'freehold-schema',
+    sql: `create function public.yes() returns trigger language plpgsql as 'begin return new; end';
+      create trigger watching before insert on freehold.resident execute function public.yes()`,
+    object: /^table freehold\.resident$/,
+    inFreehold: true,
+    mended: false,
+  },
+  {
+    check: 'freehold-schema',
+    sql: 'alter table freehold.resident drop constraint entry_digest_names_one_tenant',
+    object: /^table freehold\.resident$/,
+    inFreehold: true,
+    mended: false,
+  },
+  {
+    check: 'freehold-schema',
+    sql: `create cast (freehold.table_kind as text) with inout`,
+    object: /^cast /,
+    inFreehold: true,
+  },
+  {
+    check: 'freehold-rights',
+    sql: 'grant select, insert, update on freehold.resident to freehold_app',
+    object: /^table freehold\.resident$/,
+    inFreehold: true,
+  },
+  {
+    check: 'freehold-rights',
+    sql: 'grant select (tenant_id) on freehold.resident to public',
+    object: /^table freehold\.resident$/,
+    inFreehold: true,
+  },
+  {
+    check: 'freehold-rights',
+    sql: 'grant execute on function freehold.protect_table(regclass, name) to freehold_app',
+    object: /protect_table/,
+    inFreehold: true,
+  },
+  {
+    check: 'freehold-rights',
+    sql: 'grant create on schema freehold to freehold_app',
+    object: /^schema freehold$/,
+    inFreehold: true,
+    also: ['app-role-schema-create'],
+  },
+  {
+    check: 'app-role-member',
+    sql: 'grant freehold_mover to freehold_app',
+    object: /freehold_app/,
+    undo: 'revoke freehold_mover from freehold_app',
+    inFreehold: true,
+  },
+  {
+    check: 'app-role-member',
+    sql: 'grant freehold_control to freehold_app',
+    object: /freehold_app/,
+    undo: 'revoke freehold_control from freehold_app',
+    inFreehold: true,
+  },
+  {
+    check: 'app-role-settings',
+    sql: `alter role freehold_app set log_parameter_max_length_on_error = -1; alter role freehold_app set default_transaction_read_only = on`,
+    object: /freehold_app/,
+    severity: 'blocking',
+    undo: 'alter role freehold_app reset all',
+    inFreehold: true,
+  },
+  {
+    check: 'table-rule',
+    sql: 'create rule leaking as on insert to customers do also notify leaked',
+    object: /customers/,
+    inFreehold: true,
+  },
+  {
+    check: 'table-rule',
+    sql: 'create rule leaking as on update to accounts do also notify leaked',
+    object: /accounts/,
+  },
+  {
+    check: 'shadowing-object',
+    sql: `create role shop_mallory; grant create on schema public to shop_mallory; set role shop_mallory;
+      create function public.convert_to(text, text) returns bytea language sql immutable as $$ select pg_catalog.convert_to($1, 'UTF8') $$;
+      create function public.same(uuid, text) returns boolean language sql immutable as 'select true';
+      create operator public.= (leftarg = uuid, rightarg = text, function = public.same)`,
+    object: /^function public\.convert_to/,
+  },
+  {
+    check: 'shared-functions',
+    sql: 'grant execute on function pg_terminate_backend(integer, bigint) to public',
+    object: /^pg_terminate_backend$/,
+    severity: 'blocking',
+    inFreehold: true,
+  },
+  {
+    check: 'shared-functions',
+    sql: 'grant execute on function pg_terminate_backend(integer, bigint), ts_stat(text) to public',
+    object: /^ts_stat$/,
+    severity: 'advisory',
   },
 ]

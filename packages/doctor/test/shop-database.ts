@@ -7,6 +7,8 @@ export interface Shop {
   readonly prepared: PreparedCluster
   /** A copy of the product's database, which keeps its tenants apart. */
   copy(name: string): Promise<DatabaseAddress>
+  /** A role that may do what the owners of the tables and the applications may, and nothing beyond the database. */
+  asDoctor(database: DatabaseAddress): DatabaseAddress
   /** Runs SQL as superuser. */
   run(on: DatabaseAddress, sql: string): Promise<void>
 }
@@ -85,7 +87,17 @@ export async function openShop(): Promise<Shop> {
     )
     return at(name)
   }
-  await run(at('postgres'), `create role shop_owner; create role shop_app login password 'of the shop'`)
+  await run(
+    at('postgres'),
+    `create role shop_owner; create role shop_app login password 'of the shop';
+     create role shop_doctor login password 'of the doctor';
+     grant shop_owner, shop_app, freehold_owner, freehold_app to shop_doctor`,
+  )
   await run(await create('shop', 'template1'), `set role shop_owner; ${SCHEMA}`)
-  return { prepared, copy: (name) => create(name, 'shop'), run }
+  return {
+    prepared,
+    copy: (name) => create(name, 'shop'),
+    asDoctor: (database) => ({ ...database, user: 'shop_doctor', password: 'of the doctor' }),
+    run,
+  }
 }

@@ -15,6 +15,8 @@ interface DoctorCommandOptions {
   readonly allow: readonly string[]
   readonly trial: boolean
   readonly passwordRef?: string
+  readonly trialUrl?: string
+  readonly trialPasswordRef?: string
   readonly strict?: boolean
   readonly fixSql?: boolean
   readonly json?: boolean
@@ -24,8 +26,9 @@ const PROGRESS_AFTER_MS = 1_000
 
 const HELP = `
 The address has the form postgres://user@host:5432/database?sslmode=disable; the password may also be in PGPASSWORD.
-As superuser everything is checked. As the owner of the tables the trial runs as that owner, to whom forced row security
-applies as well. As the application's role the catalogs are read, and with Freehold nothing can be tried.
+Connect as the role that runs the product's migrations and owns its tables; made a member of the application's role, it
+tries as that. As superuser the catalogs are read and nothing is tried, because trying runs code of the database: the
+trial then needs --trial-url.
 
 Nothing is changed. Exit status: 0 no findings that block; 1 findings; 2 it could not be checked.`
 
@@ -47,6 +50,8 @@ export function addDoctorCommand(
     .option('--setting <name>', 'says which tenant is entered (app.tenant_id); may be repeated', collect, [])
     .option('--allow <finding>', 'accept it: check or check=object; may be repeated', collect, [])
     .option('--no-trial', 'read the catalogs only')
+    .option('--trial-url <database>', 'as whom to try, if not as whom it reads: no superuser')
+    .option('--trial-password-ref <reference>', "where that address's password is: env:NAME or file:/path")
     .option('--password-ref <reference>', 'where the password is: env:NAME or file:/path')
     .option('--strict', 'advisory findings count as well')
     .option('--fix-sql', 'print the SQL that mends what SQL can mend')
@@ -77,6 +82,13 @@ async function examine(
     environment,
     ...(passwordRef === undefined ? {} : { passwordRef }),
   })
+  const trialAddress =
+    options.trialUrl === undefined
+      ? undefined
+      : await readAddress(options.trialUrl, {
+          environment,
+          ...(options.trialPasswordRef === undefined ? {} : { passwordRef: options.trialPasswordRef }),
+        })
   const startedAt = performance.now()
   return diagnose(
     address,
@@ -88,6 +100,7 @@ async function examine(
       settings: [...options.setting],
       allow: [...options.allow],
       trial: options.trial,
+      ...(trialAddress === undefined ? {} : { trialAddress }),
     },
     (message) => {
       const isLong = terminal.isLive || performance.now() - startedAt > PROGRESS_AFTER_MS

@@ -1,6 +1,7 @@
 import type { Check } from '../check.ts'
 import { foreignKeyCrosses } from './foreign-key-crosses.ts'
 import { freeholdLeftovers } from './freehold-leftovers.ts'
+import { freeholdRights, freeholdSchemaChanged } from './freehold-schema.ts'
 import { definerFunction, definerSearchPath, leakproofFunction } from './function-checks.ts'
 import { matviewReadable } from './matview-readable.ts'
 import { policyAlwaysTrue } from './policy-always-true.ts'
@@ -25,6 +26,7 @@ import {
   appRoleSuperuser,
 } from './role-checks.ts'
 import { serverVersion } from './server-version.ts'
+import { shadowingObject } from './shadowing-object.ts'
 import { sharedTableWritable } from './shared-table-writable.ts'
 import {
   defaultRights,
@@ -35,8 +37,10 @@ import {
   publicationOfAll,
   sequenceRights,
   settingsWritable,
+  sharedFunctions,
 } from './surrounding-checks.ts'
 import { tableRights } from './table-rights.ts'
+import { tableRule } from './table-rule.ts'
 import { tenantColumnNullable } from './tenant-column-nullable.ts'
 import { tenantNotLeading } from './tenant-not-leading.ts'
 import { undeclaredTable } from './undeclared-table.ts'
@@ -45,7 +49,8 @@ import { viewNotInvoker } from './view-not-invoker.ts'
 
 /**
  * Every check of the catalogs. Their statements are run in this order, so what one needs comes before it: ownership
- * before rights, NOT NULL before policies, foreign keys before the keys that they refer to.
+ * before rights, NOT NULL before policies, foreign keys before the keys that they refer to, and what is
+ * dropped comes last.
  */
 export const checks: readonly Check[] = [
   serverVersion,
@@ -57,6 +62,7 @@ export const checks: readonly Check[] = [
   appRoleMember,
   appRoleCreatesObjects,
   appRoleSettings,
+  freeholdRights,
   undeclaredTable,
   tenantColumnNullable,
   rlsDisabled,
@@ -71,6 +77,7 @@ export const checks: readonly Check[] = [
   policyTrustsSetting,
   sharedTableWritable,
   tableRights,
+  tableRule,
   publicTableRights,
   defaultRights,
   viewNotInvoker,
@@ -84,9 +91,12 @@ export const checks: readonly Check[] = [
   sequenceRights,
   publicationOfAll,
   largeObjects,
+  sharedFunctions,
   settingsWritable,
   foreignTables,
   foreignServers,
   eventTriggers,
   freeholdLeftovers,
+  shadowingObject,
+  freeholdSchemaChanged,
 ]

@@ -1,5 +1,5 @@
+import { quoteIdentifier, quoteLiteral } from '@freehold/postgres'
 import { type Check, tenantTables } from '../check.ts'
-import { isTenantBound } from '../expressions.ts'
 import type { Facts, Policy, Table } from '../facts/model.ts'
 import { ofTable } from '../facts/of-table.ts'
 import { protectSql } from './protect-sql.ts'
@@ -27,16 +27,42 @@ function judge(facts: Facts, table: Table, policy: Policy): string | undefined {
   if (!policy.isPermissive || policy.command !== 'all' || !policy.forPublic) {
     return `Policy ${NAME} does not apply to every command and role.`
   }
-  const expected = facts.freeholdPolicies.get(table.oid)
-  const isRight = expected
-    ? expected.using === using && expected.check === check
-    : [using, check].every((expression) => expression !== null && looksRight(expression, table))
+  const expected = expectedExpressions(facts, table)
+  const isRight = [using, check].every((expression) => expected.includes(withoutBreaks(expression ?? '')))
   return isRight
     ? undefined
     : `Policy ${NAME} is not what freehold.protect_table() makes it: ${using} / ${check}`
 }
 
-/** For a connection that may not ask freehold.protect_table(). */
-function looksRight(expression: string, table: Table): boolean {
-  return expression.includes('freehold.entered') && isTenantBound(expression, table.tenantColumn ?? '')
+const withoutBreaks = (expression: string) => expression.replaceAll(/\s+/g, ' ')
+
+/**
+ * What freehold.protect_table() makes the expressions of a table's policy, as the server prints them with nothing but
+ * pg_catalog in the search_path: an operator or function of another schema would be printed with it. Nothing is asked
+ * of the database, whose functions of that name may be anybody's.
+ */
+function expectedExpressions(facts: Facts, table: Table): string[] {
+  const column = table.columns.find(({ name }) => name === table.tenantColumn)
+  if (!column) return []
+  const shared = 'entered.schema_name IS NULL'
+  const own = `entered.schema_name = ${quoteLiteral(table.schema)}::name`
+  const wheres =
+    facts.tenantSchemas === null
+      ? [shared, own]
+      : facts.tenantSchemas.includes(table.schema)
+        ? [own]
+        : [shared]
+  // A name is printed in quotes where it has to be.
+  const isPlain = /^[a-z_][a-z0-9_]*$/.test(column.name)
+  const names = [quoteIdentifier(column.name), ...(isPlain ? [column.name] : [])]
+  return wheres.flatMap((where) =>
+    names.map((name) => {
+      const entered = `( SELECT entered.tenant_id FROM freehold.entered WHERE (${where}))`
+      if (column.type === 'text') return `(${name} = ${entered})`
+      // varchar has no comparison of its own: the server compares both as text.
+      if (column.baseType === 'character varying')
+        return `((${name})::text = ((${entered})::${column.type})::text)`
+      return `(${name} = (${entered})::${column.type})`
+    }),
+  )
 }

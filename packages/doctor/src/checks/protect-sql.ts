@@ -2,11 +2,14 @@ import { quoteIdentifier, quoteLiteral } from '@freehold/postgres'
 import type { Facts, Table } from '../facts/model.ts'
 import { ofTable, tableOf } from '../facts/of-table.ts'
 
+const PROTECT = 'function freehold.protect_table(regclass,name)'
 const DEFAULT_SETTING = 'app.tenant_id'
 
 /** What makes a table safe: Freehold's own function where there is one, row security written out elsewhere. */
 export function protectSql(facts: Facts, table: Table): string[] {
-  if (facts.hasFreehold) {
+  if (facts.freehold) {
+    // What only looks like Freehold's is not to be called, by nobody.
+    if (!facts.freehold.genuine.has(PROTECT)) return []
     const whole = (table.root === null ? undefined : tableOf(facts, table.root)) ?? table
     const column = quoteLiteral(table.tenantColumn ?? facts.tenantColumn)
     return [`select freehold.protect_table(${quoteLiteral(whole.sql)}, ${column});`]

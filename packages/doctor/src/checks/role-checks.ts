@@ -93,14 +93,17 @@ export const appRoleMember: Check = {
   severity: 'blocking',
   why: 'SET ROLE makes it that role, in any SQL that it runs, and some rights come with the membership alone.',
   fix: 'Revoke the membership.',
-  find: ({ app }) =>
+  find: ({ app, hasFreehold }) =>
     app.isSuperuser
       ? []
-      : app.memberships.map(({ role, reaches }) => ({
-          object: app.name,
-          found: `It is a member of ${role}, and so reaches ${reaches.join(', ')}.`,
-          sql: [`revoke ${quoteIdentifier(role)} from ${app.sql};`],
-        })),
+      : app.memberships
+          // The product's own groups may be harmless; where Freehold is, the role is for the router alone.
+          .filter(({ reaches }) => hasFreehold || reaches.length > 0)
+          .map(({ role, reaches }) => ({
+            object: app.name,
+            found: `It is a member of ${role}${reaches.length === 0 ? '' : `, and so reaches ${reaches.join(', ')}`}.`,
+            sql: [`revoke ${quoteIdentifier(role)} from ${app.sql};`],
+          })),
 }
 
 export const appRoleCreatesObjects: Check = {
@@ -134,12 +137,19 @@ export const appRoleSettings: Check = {
   find: (facts) => {
     const { app, database } = facts
     return app.settings
-      .filter(({ name }) => TRAPS.includes(name) || facts.tenantSettings.includes(name))
+      .filter(
+        ({ name, isForRole }) =>
+          TRAPS.includes(name) ||
+          facts.tenantSettings.includes(name) ||
+          // Freehold sets none, and the role may set its own: so may any SQL that a tenant gets to run.
+          (facts.hasFreehold && isForRole),
+      )
       .map(({ name, value, isForDatabase, isForRole }) => {
         const inDatabase = isForDatabase ? ` in database ${quoteIdentifier(database)}` : ''
         const whose = isForRole ? `role ${app.sql}${inDatabase}` : `database ${quoteIdentifier(database)}`
         return {
           object: isForRole ? app.name : `database ${database}`,
+          severity: facts.hasFreehold && isForRole ? 'blocking' : 'advisory',
           found: `${name} is set to ${value} for every session.`,
           sql: [
             `alter ${whose} reset ${name

@@ -29,23 +29,44 @@ export const publicationOfAll: Check = {
     })),
 }
 
+const isLargeObject = (name: string) => /^(lo_|loread\(|lowrite\()/.test(name)
+
 export const largeObjects: Check = {
   id: 'large-objects',
   severity: 'advisory',
   why: 'A large object belongs to a role, and all tenants are one role: each reads and removes what another has stored. PostgreSQL lets everybody use them unless told otherwise.',
   fix: 'Revoke the functions of large objects from PUBLIC; keep files in a tenant table or outside.',
   find: ({ surroundings, app, hasFreehold }) => {
-    const { largeObjectFunctions } = surroundings
-    if (app.isSuperuser || largeObjectFunctions.length === 0) return []
+    const functions = surroundings.sharedFunctions.flatMap((one) => one.functions.filter(isLargeObject))
+    if (app.isSuperuser || functions.length === 0) return []
     return [
       {
         object: 'large objects',
         severity: hasFreehold ? 'blocking' : 'advisory',
-        found: `${app.name} may use them (${largeObjectFunctions.length} functions).`,
-        sql: [`revoke execute on function ${largeObjectFunctions.join(', ')} from public, ${app.sql};`],
+        found: `${app.name} may use them (${functions.length} functions).`,
+        sql: [`revoke execute on function ${functions.join(', ')} from public, ${app.sql};`],
       },
     ]
   },
+}
+
+export const sharedFunctions: Check = {
+  id: 'shared-functions',
+  severity: 'advisory',
+  why: 'All tenants are one role to the server, which lets everybody execute them: through them one tenant reaches what is of all.',
+  fix: 'Revoke them from PUBLIC, and grant them to the roles that need them.',
+  find: ({ surroundings, app, hasFreehold }) =>
+    app.isSuperuser
+      ? []
+      : surroundings.sharedFunctions
+          .map(({ why, functions }) => ({ why, functions: functions.filter((name) => !isLargeObject(name)) }))
+          .filter(({ functions }) => functions.length > 0)
+          .map(({ why, functions }) => ({
+            object: functions.map((name) => name.replace(/\(.*/, '')).join(', '),
+            severity: hasFreehold ? 'blocking' : 'advisory',
+            found: `${app.name} may execute them: ${why}.`,
+            sql: [`revoke execute on function ${functions.join(', ')} from public, ${app.sql};`],
+          })),
 }
 
 export const settingsWritable: Check = {

@@ -1,6 +1,8 @@
 import { quoteLiteral } from '@freehold/postgres'
 import type { Check } from '../check.ts'
 
+const DECLARE = 'function freehold.declare_reference_table(regclass)'
+
 export const undeclaredTable: Check = {
   id: 'undeclared-table',
   severity: 'advisory',
@@ -17,7 +19,7 @@ export const undeclaredTable: Check = {
         found: `It has no column ${facts.tenantColumn} and is not declared as a reference table.`,
         // With Freehold such a table also stops every move.
         severity: facts.hasFreehold ? 'blocking' : 'advisory',
-        sql: facts.hasFreehold
+        sql: facts.freehold?.genuine.has(DECLARE)
           ? [`select freehold.declare_reference_table(${quoteLiteral(table.sql)});`]
           : [],
       })),

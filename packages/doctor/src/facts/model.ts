@@ -1,3 +1,5 @@
+import type { FreeholdSchema } from './freehold-schema.ts'
+
 /** What the application's role may do with a relation, by itself, through other roles or as everybody. */
 export interface Rights {
   readonly select: boolean
@@ -130,6 +132,20 @@ export interface DatabaseFunction {
   readonly executableByApp: boolean
 }
 
+/** A rule that rewrites statements on a table. */
+export interface Rule {
+  readonly table: number
+  readonly name: string
+}
+
+/** An object that is found instead of PostgreSQL's own of the same name, and whose owner nobody vouches for. */
+export interface Shadow {
+  readonly label: string
+  readonly owner: string
+  /** Null where something depends on it. */
+  readonly drop: string | null
+}
+
 export interface AppRole {
   readonly name: string
   readonly sql: string
@@ -158,7 +174,8 @@ export interface AppRole {
 export interface Surroundings {
   readonly settableSequences: readonly { readonly label: string; readonly sql: string }[]
   readonly publicationsOfAllTables: readonly string[]
-  readonly largeObjectFunctions: readonly string[]
+  /** Functions that reach from one tenant to another and that the application may execute, by what they do. */
+  readonly sharedFunctions: readonly { readonly why: string; readonly functions: readonly string[] }[]
   readonly settingsWritable: boolean
   readonly foreignTables: readonly { readonly label: string; readonly sql: string }[]
   readonly foreignServers: readonly string[]
@@ -187,7 +204,8 @@ export interface Facts {
   readonly serverVersion: string
   readonly serverVersionNumber: number
   readonly connectedAs: string
-  readonly isSuperuser: boolean
+  /** Why code of the inspected database must not run on this connection; empty where it may. */
+  readonly powers: readonly string[]
   readonly hasFreehold: boolean
   readonly tenantColumn: string
   readonly app: AppRole
@@ -200,10 +218,12 @@ export interface Facts {
   readonly functions: readonly DatabaseFunction[]
   readonly surroundings: Surroundings
   readonly leftovers: Leftovers | null
-  /** Schemas that belong to one tenant each, as far as this connection may know. */
-  readonly tenantSchemas: readonly string[]
+  /** Schemas that belong to one tenant each; null where this connection may not know. */
+  readonly tenantSchemas: readonly string[] | null
   /** Settings by which policies tell the tenants apart: `app.tenant_id`. */
   readonly tenantSettings: readonly string[]
-  /** What freehold.protect_table() would make the policy of a table say now, by table; null: not known. */
-  readonly freeholdPolicies: ReadonlyMap<number, { readonly using: string; readonly check: string } | null>
+  readonly rules: readonly Rule[]
+  readonly shadows: readonly Shadow[]
+  /** What stands in Freehold's schemas; null without them. */
+  readonly freehold: FreeholdSchema | null
 }

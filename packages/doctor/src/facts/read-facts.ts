@@ -2,12 +2,14 @@ import { FreeholdError } from '@freehold/contract'
 import type { DatabaseAddress } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import type { DoctorSettings } from '../options.ts'
-import { readFreeholdPolicies } from './freehold-policies.ts'
+import { type FreeholdSchema, mayRead, readFreeholdSchema } from './freehold-schema.ts'
 import type { Facts } from './model.ts'
 import { readCheckConstraints, readForeignKeys, readIndexes } from './read-keys.ts'
 import { readFunctions, readViews } from './read-objects.ts'
-import { readPolicies, readTenantSettings } from './read-policies.ts'
+import { readPolicies, readRules, readTenantSettings } from './read-policies.ts'
+import { readPowers } from './read-powers.ts'
 import { readAppRole } from './read-role.ts'
+import { readShadows } from './read-shadows.ts'
 import { readLeftovers, readSurroundings } from './read-surroundings.ts'
 import { readManaged, readTables } from './read-tables.ts'
 
@@ -19,7 +21,6 @@ interface Session {
   readonly version: string
   readonly number: number
   readonly user: string
-  readonly superuser: boolean
   readonly freehold: boolean
   readonly app: boolean
 }
@@ -37,11 +38,11 @@ export async function readFacts(
   const session = await readSession(client)
   const appRole = settings.appRole ?? guessAppRole(session)
   const app = await readAppRole(client, appRole)
-  const managed = await readManaged(client, session.freehold)
+  const freehold = session.freehold ? await readFreeholdSchema(client) : null
+  const managed = await readManaged(client, freehold)
   const declared = [...managed.values()].find(({ tenantColumn }) => tenantColumn !== null)?.tenantColumn
   const tenantColumn = settings.tenantColumn ?? declared ?? DEFAULT_COLUMN
   const tables = await readTables(client, settings, appRole, tenantColumn, managed)
-  const managedTables = tables.filter(({ kind }) => session.freehold && kind === 'tenant')
   return {
     host: address.host,
     port: address.port,
@@ -49,7 +50,7 @@ export async function readFacts(
     serverVersion: session.version,
     serverVersionNumber: session.number,
     connectedAs: session.user,
-    isSuperuser: session.superuser,
+    powers: await readPowers(client),
     hasFreehold: session.freehold,
     tenantColumn,
     app,
@@ -61,21 +62,20 @@ export async function readFacts(
     views: await readViews(client, appRole),
     functions: await readFunctions(client, appRole),
     surroundings: await readSurroundings(client, appRole),
-    leftovers: session.freehold ? await readLeftovers(client) : null,
-    tenantSchemas: session.freehold ? await readTenantSchemas(client) : [],
+    leftovers: freehold ? await readLeftovers(client, freehold) : null,
+    tenantSchemas: freehold ? await readTenantSchemas(client, freehold) : [],
     tenantSettings:
       settings.settings.length > 0 ? settings.settings : await readTenantSettings(client, session.number),
-    freeholdPolicies: await readFreeholdPolicies(client, managedTables),
+    rules: await readRules(client),
+    shadows: await readShadows(client, tables),
+    freehold,
   }
 }
 
-async function readTenantSchemas(client: ClientBase): Promise<string[]> {
-  const known = await client.query<{ may: boolean | null }>(
-    `select has_table_privilege(to_regclass('freehold.tenant_schema'), 'SELECT') as may`,
-  )
-  if (known.rows[0]?.may !== true) return []
+async function readTenantSchemas(client: ClientBase, freehold: FreeholdSchema): Promise<string[] | null> {
+  if (!(await mayRead(client, freehold, 'tenant_schema'))) return null
   const { rows } = await client.query<{ name: string }>(
-    'select schema_name::text as name from freehold.tenant_schema order by 1',
+    'select schema_name as name from freehold.tenant_schema order by 1',
   )
   return rows.map(({ name }) => name)
 }
@@ -84,7 +84,6 @@ async function readSession(client: ClientBase): Promise<Session> {
   const { rows } = await client.query<Session>(
     `select current_database() as database, current_setting('server_version') as version,
        current_setting('server_version_num')::int as number, current_user::text as user,
-       (select rolsuper from pg_roles where rolname = current_user) as superuser,
        to_regclass('freehold.managed_table') is not null as freehold,
        exists (select from pg_roles where rolname = $1) as app`,
     [FREEHOLD_APP],

@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg'
+import { FREEHOLD_MANIFEST } from './freehold-manifest.ts'
 import type { DatabaseFunction, View } from './model.ts'
-import { FOREIGN_SCHEMAS, notOfExtension } from './read-tables.ts'
+import { NOT_OF_POSTGRES, notOfExtension } from './read-tables.ts'
 
 /** Reads views and materialized views, and the tables that each reads, also through other views. */
 export async function readViews(client: ClientBase, appRole: string): Promise<View[]> {
@@ -28,7 +29,7 @@ export async function readViews(client: ClientBase, appRole: string): Promise<Vi
          where attribute.attrelid = class.oid and attribute.attnum > 0 order by attribute.attnum) as columns,
        array(select reads.relation from reads where reads.view = class.oid)::int8[]::text[] as reads
      from pg_class class
-     join pg_namespace namespace on namespace.oid = class.relnamespace and ${FOREIGN_SCHEMAS}
+     join pg_namespace namespace on namespace.oid = class.relnamespace and ${NOT_OF_POSTGRES}
      join pg_roles owner on owner.oid = class.relowner
      where class.relkind in ('v', 'm') and ${notOfExtension('class.oid', 'pg_class')}
      order by 1`,
@@ -37,7 +38,7 @@ export async function readViews(client: ClientBase, appRole: string): Promise<Vi
   return rows.map((row) => ({ ...row, reads: row.reads.map(Number) }))
 }
 
-/** Reads functions and procedures that somebody has made here. */
+/** Reads functions and procedures that somebody has made here. Freehold's own are compared with its migrations. */
 export async function readFunctions(client: ClientBase, appRole: string): Promise<DatabaseFunction[]> {
   const { rows } = await client.query<DatabaseFunction>(
     `select namespace.nspname || '.' || function.proname || '(' || pg_get_function_identity_arguments(function.oid)
@@ -51,11 +52,11 @@ export async function readFunctions(client: ClientBase, appRole: string): Promis
        has_function_privilege($1, function.oid, 'EXECUTE')
          and has_schema_privilege($1, namespace.oid, 'USAGE') as "executableByApp"
      from pg_proc function
-     join pg_namespace namespace on namespace.oid = function.pronamespace and ${FOREIGN_SCHEMAS}
+     join pg_namespace namespace on namespace.oid = function.pronamespace and ${NOT_OF_POSTGRES}
      join pg_roles owner on owner.oid = function.proowner
      where ${notOfExtension('function.oid', 'pg_proc')}
      order by 1`,
     [appRole],
   )
-  return rows
+  return rows.filter((row) => !(`function ${row.sql}` in FREEHOLD_MANIFEST.objects))
 }

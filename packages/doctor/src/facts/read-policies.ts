@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg'
-import type { Policy } from './model.ts'
+import type { Policy, Rule } from './model.ts'
 
 /** Reads every policy, and whether it applies to the application's role. */
 export async function readPolicies(client: ClientBase, appRole: string): Promise<Policy[]> {
@@ -16,6 +16,14 @@ export async function readPolicies(client: ClientBase, appRole: string): Promise
      from pg_policy policy
      order by policy.polrelid, policy.polname`,
     [appRole],
+  )
+  return rows
+}
+
+/** Reads the rules that are not what makes a view. */
+export async function readRules(client: ClientBase): Promise<Rule[]> {
+  const { rows } = await client.query<Rule>(
+    `select ev_class as "table", rulename as name from pg_rewrite where rulename <> '_RETURN' order by 1, 2`,
   )
   return rows
 }

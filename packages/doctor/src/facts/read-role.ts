@@ -2,7 +2,7 @@ import { FreeholdError } from '@freehold/contract'
 import { quoteIdentifier } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import type { AppRole } from './model.ts'
-import { FOREIGN_SCHEMAS } from './read-tables.ts'
+import { NOT_OF_POSTGRES } from './read-tables.ts'
 
 type Attributes = Omit<AppRole, 'name' | 'sql' | 'memberships' | 'owns' | 'createsIn' | 'settings'>
 
@@ -32,10 +32,11 @@ export async function readAppRole(client: ClientBase, name: string): Promise<App
   }
 }
 
-/** Roles that pass by row security, own what it protects, or reach the files of the server. */
+/** Roles that it is a member of, and what is reached through each: row security passed by, tables owned, the server's files. */
 async function readMemberships(client: ClientBase, name: string): Promise<AppRole['memberships']> {
   const { rows } = await client.query<{ role: string; reaches: string[] }>(
-    `select direct.rolname as role, array_agg(distinct reached.rolname || ' (' || reason || ')') as reaches
+    `select direct.rolname as role, coalesce(array_agg(distinct reached.rolname || ' (' || reason || ')')
+       filter (where reason is not null), '{}') as reaches
      from pg_auth_members membership
      join pg_roles direct on direct.oid = membership.roleid
      join pg_roles app on app.oid = membership.member and app.rolname = $1
@@ -48,10 +49,9 @@ async function readMemberships(client: ClientBase, name: string): Promise<AppRol
        when reached.rolname in ('pg_read_all_data', 'pg_write_all_data', 'pg_maintain')
          then 'has rights on every table'
        when exists (select from pg_class class join pg_namespace namespace on namespace.oid = class.relnamespace
-         where class.relowner = reached.oid and class.relkind in ('r', 'p') and ${FOREIGN_SCHEMAS})
+         where class.relowner = reached.oid and class.relkind in ('r', 'p') and ${NOT_OF_POSTGRES})
          then 'owns tables'
        end as reason) judged
-     where judged.reason is not null
      group by direct.rolname order by direct.rolname`,
     [name],
   )
@@ -65,7 +65,7 @@ async function readOwned(client: ClientBase, name: string): Promise<AppRole['own
        case class.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
          else 'table' end || ' ' || class.oid::regclass::text as sql
      from pg_class class
-     join pg_namespace namespace on namespace.oid = class.relnamespace and ${FOREIGN_SCHEMAS}
+     join pg_namespace namespace on namespace.oid = class.relnamespace and ${NOT_OF_POSTGRES}
      join pg_roles owner on owner.oid = class.relowner and owner.rolname = $1
      where class.relkind in ('r', 'p', 'v', 'm', 'S')
        -- What a column owns goes with its table.
@@ -74,7 +74,7 @@ async function readOwned(client: ClientBase, name: string): Promise<AppRole['own
      union all
      select 'schema ' || namespace.nspname, 'schema ' || quote_ident(namespace.nspname)
      from pg_namespace namespace join pg_roles owner on owner.oid = namespace.nspowner and owner.rolname = $1
-     where ${FOREIGN_SCHEMAS}
+     where ${NOT_OF_POSTGRES}
      order by 1`,
     [name],
   )
@@ -84,7 +84,7 @@ async function readOwned(client: ClientBase, name: string): Promise<AppRole['own
 async function readCreatable(client: ClientBase, name: string): Promise<string[]> {
   const { rows } = await client.query<{ schema: string }>(
     `select namespace.nspname as schema from pg_namespace namespace
-     where ${FOREIGN_SCHEMAS} and has_schema_privilege($1, namespace.oid, 'CREATE') order by 1`,
+     where ${NOT_OF_POSTGRES} and has_schema_privilege($1, namespace.oid, 'CREATE') order by 1`,
     [name],
   )
   return rows.map(({ schema }) => schema)

@@ -1,4 +1,6 @@
+import { SHARED_FUNCTIONS } from '@freehold/data-database'
 import type { ClientBase } from 'pg'
+import { type FreeholdSchema, mayRead } from './freehold-schema.ts'
 import type { Leftovers, Surroundings } from './model.ts'
 import { FOREIGN_SCHEMAS } from './read-tables.ts'
 
@@ -52,10 +54,7 @@ export async function readSurroundings(client: ClientBase, appRole: string): Pro
     publicationsOfAllTables: await names(
       `select pubname as name from pg_publication where puballtables order by 1`,
     ),
-    largeObjectFunctions: await executable(
-      `function.pronamespace = 'pg_catalog'::regnamespace
-         and (starts_with(function.proname, 'lo_') or function.proname in ('loread', 'lowrite'))`,
-    ),
+    sharedFunctions: await readShared(client, appRole),
     settingsWritable: settings.rows[0]?.writable === true,
     foreignTables: await relations('f', `has_any_column_privilege($1, class.oid, 'SELECT, INSERT, UPDATE')`),
     foreignServers: await names(
@@ -72,16 +71,29 @@ export async function readSurroundings(client: ClientBase, appRole: string): Pro
   }
 }
 
+/** Functions of PostgreSQL that the application may execute and that reach from one tenant to another. */
+async function readShared(client: ClientBase, appRole: string): Promise<Surroundings['sharedFunctions']> {
+  const shared: { why: string; functions: readonly string[] }[] = []
+  for (const { names, why } of SHARED_FUNCTIONS) {
+    const { rows } = await client.query<{ name: string }>(
+      `select oid::regprocedure::text as name from pg_proc
+       where pronamespace = 'pg_catalog'::regnamespace and proname ~ $2 and has_function_privilege($1, oid, 'EXECUTE')
+       order by 1`,
+      [appRole, names],
+    )
+    if (rows.length > 0) shared.push({ why, functions: rows.map(({ name }) => name) })
+  }
+  return shared
+}
+
 const STALE_HOURS = 24
 const EXPIRED_HOURS = 1
 
 /** Reads what ended work has left in the schema `freehold`; null where this connection may not look. */
-export async function readLeftovers(client: ClientBase): Promise<Leftovers | null> {
-  const { rows } = await client.query<{ may: boolean }>(
-    `select has_table_privilege('freehold.resident', 'SELECT') and has_table_privilege('freehold.applied', 'SELECT')
-       as may`,
-  )
-  if (rows[0]?.may !== true) return null
+export async function readLeftovers(client: ClientBase, freehold: FreeholdSchema): Promise<Leftovers | null> {
+  for (const table of ['managed_table', 'resident', 'applied']) {
+    if (!(await mayRead(client, freehold, table))) return null
+  }
   const vanished = await client.query<{ oid: number }>(
     `select relation::oid as oid from freehold.managed_table
      where not exists (select from pg_class where pg_class.oid = managed_table.relation) order by 1`,

@@ -1,6 +1,7 @@
 import { quoteTable } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import type { DoctorSettings } from '../options.ts'
+import { type FreeholdSchema, mayRead } from './freehold-schema.ts'
 import type { Column, Rights, Table, TableKind } from './model.ts'
 
 interface Managed {
@@ -8,11 +9,15 @@ interface Managed {
   readonly tenantColumn: string | null
 }
 
-/** What freehold.managed_table declares, by table. Empty without the schema `freehold`. */
-export async function readManaged(client: ClientBase, hasFreehold: boolean): Promise<Map<number, Managed>> {
-  if (!hasFreehold) return new Map()
+/** What freehold.managed_table declares, by table. Empty without the schema `freehold`, or one that is not Freehold's. */
+export async function readManaged(
+  client: ClientBase,
+  freehold: FreeholdSchema | null,
+): Promise<Map<number, Managed>> {
+  if (!freehold || !(await mayRead(client, freehold, 'managed_table'))) return new Map()
+  // No cast to text: whoever owns a type may have made one.
   const { rows } = await client.query<{ oid: number; kind: Managed['kind']; column: string | null }>(
-    `select relation::oid as oid, kind::text, tenant_column::text as column from freehold.managed_table`,
+    `select relation::oid as oid, kind, tenant_column as column from freehold.managed_table`,
   )
   return new Map(rows.map((row) => [row.oid, { kind: row.kind, tenantColumn: row.column }]))
 }
@@ -32,7 +37,10 @@ interface TableRow {
   readonly insert_triggers: boolean
 }
 
-/** Schemas that are no product's. Those of extensions hold objects that belong to the extension. */
+/** Schemas that anybody but PostgreSQL itself has put something into. */
+export const NOT_OF_POSTGRES = `namespace.nspname !~ '^pg_' and namespace.nspname <> 'information_schema'`
+
+/** Schemas of products. Those of extensions hold objects that belong to the extension. */
 export const FOREIGN_SCHEMAS = `namespace.nspname !~ '^pg_' and namespace.nspname not in
   ('information_schema', 'freehold', 'freehold_migrations')`
 

@@ -7,7 +7,9 @@ import { referring, type Seeded } from './seed.ts'
 import { insertSql } from './seed-row.ts'
 import type { SyntheticTenant } from './synthetic-tenants.ts'
 
-const DIVISION_BY_ZERO = '22012'
+const DIVISION_BY_ZERO = ['22012']
+/** Keys are asked after row security, so what they refuse it has let through. */
+const REFUSED_BY_A_KEY = ['23503', '23505']
 const FIRST_WITH_MERGE = 150_000
 
 /** Something that a tenant tries on what is another's. All of it touches rows of the two synthetic tenants only. */
@@ -20,8 +22,8 @@ export interface Attempt {
   readonly as: SyntheticTenant | null
   readonly sql: string
   readonly values: readonly (string | null)[]
-  /** The SQLSTATE by which it shows that it has seen what it should not. */
-  readonly toldBy?: string
+  /** SQLSTATEs by which it shows that it has got at what it should not. */
+  readonly toldBy?: readonly string[]
   /** Foreign keys are checked, so that is what is tried. */
   readonly withForeignKeys?: boolean
 }
@@ -99,19 +101,25 @@ function crossing(
             [other.id],
           ),
         ]),
-    one(
-      'trial-delete',
-      "another's row was deleted.",
-      `delete from ${table.sql} where ${tenant} = $1::${type}`,
-      [other.id],
-    ),
+    {
+      ...one(
+        'trial-delete',
+        "another's row was deleted.",
+        `delete from ${table.sql} where ${tenant} = $1::${type}`,
+        [other.id],
+      ),
+      toldBy: REFUSED_BY_A_KEY,
+    },
     one('trial-insert', 'a row was inserted as if it were of another.', ...anew(facts, table, theirs)),
-    one(
-      'trial-reassign',
-      'a row of its own was given to another.',
-      `update ${table.sql} set ${tenant} = $1::${type} where ${tenant} = $2::${type}`,
-      [other.id, me.id],
-    ),
+    {
+      ...one(
+        'trial-reassign',
+        'a row of its own was given to another.',
+        `update ${table.sql} set ${tenant} = $1::${type} where ${tenant} = $2::${type}`,
+        [other.id, me.id],
+      ),
+      toldBy: REFUSED_BY_A_KEY,
+    },
     ...upserts(facts, table, theirs).map((sql) =>
       one('trial-upsert', "another's row was overwritten by INSERT ... ON CONFLICT.", ...sql),
     ),

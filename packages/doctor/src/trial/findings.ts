@@ -15,14 +15,18 @@ export function succeeded(attempt: Attempt): DoctorFinding {
 }
 
 /** Something that was not proven. */
-export function notTried(object: string, reason: string): DoctorFinding {
+export function notTried(
+  object: string,
+  reason: string,
+  fix = 'Remove the reason, or accept it knowingly: --allow trial-not-tried=<object>.',
+): DoctorFinding {
   return {
     check: 'trial-not-tried',
     severity: 'blocking',
     object,
     found: `Not tried: ${reason}.`,
     why: 'What was not tried is not proven.',
-    fix: 'Remove the reason, or accept it knowingly: --allow trial-not-tried=<object>.',
+    fix,
     sql: [],
   }
 }

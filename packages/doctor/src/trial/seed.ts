@@ -1,8 +1,8 @@
-import type { ClientBase } from 'pg'
+import pg, { type ClientBase } from 'pg'
 import type { Facts, ForeignKey, Table } from '../facts/model.ts'
 import { keysOf, seedingOrder } from './order.ts'
 import { allAsText, type Made, type Row, seedRow } from './seed-row.ts'
-import { enter, type SyntheticTenant, type TenantPair } from './synthetic-tenants.ts'
+import { enter, moveIn, moveOut, type SyntheticTenant, type TenantPair } from './synthetic-tenants.ts'
 
 /** A tenant table in which each of two tenants has a row. */
 export interface Seeded {
@@ -37,7 +37,9 @@ export async function seedTables(
     rows.set(table.oid, own)
     for (const tenant of pair) {
       await enter(client, facts, tenant)
-      const made = await rowFor(client, facts, table, tenant, rows)
+      const made = await atHome(client, facts, table, tenant, () =>
+        rowFor(client, facts, table, tenant, rows),
+      )
       if (made.row === null) {
         if (table.tenantColumn !== null) failures.push({ table, reason: made.reason })
         break
@@ -49,6 +51,28 @@ export async function seedTables(
   }
   await enter(client, facts, null)
   return { seeded, failures }
+}
+
+/** In the schema of one tenant nobody can make a row who does not live there. */
+async function atHome(
+  client: ClientBase,
+  facts: Facts,
+  table: Table,
+  tenant: SyntheticTenant,
+  make: () => Promise<Made>,
+): Promise<Made> {
+  if (!facts.tenantSchemas?.includes(table.schema)) return make()
+  await client.query('savepoint freehold_home')
+  try {
+    await moveIn(client, tenant, table.schema)
+  } catch (error) {
+    await client.query('rollback to savepoint freehold_home')
+    if (!(error instanceof pg.DatabaseError)) throw error
+    return { row: null, reason: `nobody could be made to live in its schema: ${error.message}` }
+  }
+  const made = await make()
+  await moveOut(client, tenant)
+  return made
 }
 
 /** Tenant tables, and whatever they refer to. */

@@ -59,6 +59,17 @@ export async function admit(client: ClientBase, pair: TenantPair): Promise<void>
   }
 }
 
+/** Lets a tenant live in the schema of another, whose residency waits for the end of the transaction. */
+export async function moveIn(client: ClientBase, { id }: SyntheticTenant, schema: string): Promise<void> {
+  await client.query('delete from freehold.resident where schema_name = $1', [schema])
+  await client.query('update freehold.resident set schema_name = $1 where tenant_id = $2', [schema, id])
+}
+
+/** Lets a tenant live in the shared tables again. */
+export async function moveOut(client: ClientBase, { id }: SyntheticTenant): Promise<void> {
+  await client.query('update freehold.resident set schema_name = null where tenant_id = $1', [id])
+}
+
 /** Enters as a tenant until the transaction, or the savepoint, ends; as nobody without one. */
 export async function enter(client: ClientBase, facts: Facts, tenant: SyntheticTenant | null): Promise<void> {
   if (facts.hasFreehold) {
