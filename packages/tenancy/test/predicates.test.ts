@@ -284,9 +284,12 @@ t.test('a compiled query is for the tenant for whom it was compiled', async (t) 
       { code: 'foreign_tenant_id' },
     )
   }
-  const stream = () => db.getExecutor().stream(compiled, 10).next()
-  await t.rejects(stream(), { code: 'foreign_tenant_id' })
-  await t.rejects(copyFrom(db, foreign).next(), { code: 'foreign_tenant_id' })
+  for (const chunks of [db.getExecutor().stream(compiled, 10), copyFrom(db, foreign)]) {
+    const read = async () => {
+      for await (const chunk of chunks) t.fail(`${chunk} was read`)
+    }
+    await t.rejects(read(), { code: 'foreign_tenant_id' })
+  }
   await t.rejects(
     db
       .transaction()
