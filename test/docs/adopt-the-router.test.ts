@@ -74,7 +74,7 @@ function command(start: string): string {
   return found
 }
 
-/** Runs a command line of the guide, where `npx freehold` is this repository's. */
+/** Runs a command line of the guide, where `npx @freehold/cli` is this repository's. */
 async function shell(line: string): Promise<{ stdout: string; code: number }> {
   const bin = join(folder, 'bin')
   await mkdir(bin, { recursive: true })
@@ -101,7 +101,7 @@ async function shell(line: string): Promise<{ stdout: string; code: number }> {
 }
 
 t.test('1. adopting the database touches no table, and may be repeated', async (t) => {
-  const adopt = command('npx freehold adopt')
+  const adopt = command('npx @freehold/cli adopt')
   const before = await tablesOf()
   const first = await shell(adopt)
   t.match(first, { code: 0, stdout: /tenants let in now: 3, already in: 0/ })
@@ -169,7 +169,7 @@ t.test('2 and 3. the product sees its own rows only, once its tables are protect
 
 t.test('4. the doctor finds nothing', async (t) => {
   // The newest PostgreSQL on npm is not the newest there is, and the doctor says so.
-  const found = await shell(`${command('npx freehold doctor')} --allow server-version --strict`)
+  const found = await shell(`${command('npx @freehold/cli doctor')} --allow server-version --strict`)
   t.equal(found.code, 0, found.stdout)
 })
 
