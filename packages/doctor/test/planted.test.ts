@@ -14,7 +14,7 @@ await createDataDatabase(cluster, passwords, 'pool')
 
 const forShop = { referenceTables: ['countries'] }
 
-/** Some sixty databases, each examined twice, also on a busy machine. */
+/** Some ninety databases, each examined twice, also on a busy machine. */
 const TIMEOUT_MS = 280_000
 t.setTimeout(TIMEOUT_MS)
 

@@ -437,6 +437,12 @@ export const planted: readonly Planted[] = [
   },
   {
     check: 'freehold-rights',
+    sql: 'create view residents as select * from freehold.resident; grant update on residents to freehold_app',
+    object: /^view public\.residents$/,
+    inFreehold: true,
+  },
+  {
+    check: 'freehold-rights',
     sql: 'grant execute on function freehold.protect_table(regclass, name) to freehold_app',
     object: /protect_table/,
     inFreehold: true,

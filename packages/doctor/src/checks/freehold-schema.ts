@@ -55,12 +55,22 @@ export const freeholdRights: Check = {
   severity: 'blocking',
   why: 'Whoever may read or write freehold.resident gives itself the entry key of any tenant, and the rest of the schema is no less the guard.',
   fix: 'Revoke it: Freehold grants its own roles what they need, and nobody else anything.',
-  find: ({ freehold }) =>
-    (freehold?.grants ?? [])
+  find: ({ freehold, views, app }) => [
+    ...(freehold?.grants ?? [])
       .filter(({ key }) => !FREEHOLD_MANIFEST.grants.includes(key))
       .map(({ key, label, revoke }) => ({
         object: label,
         found: `There is a right too many: ${key}.`,
         sql: [revoke],
       })),
+    ...views
+      // Those of Freehold itself are compared with its migrations.
+      .filter((view) => !(`view ${view.sql}` in FREEHOLD_MANIFEST.objects))
+      .filter((view) => freehold && view.readableByApp && !view.isInvoker && view.readsOfFreehold.length > 0)
+      .map((view) => ({
+        object: `view ${view.label}`,
+        found: `${app.name} may use it, and through it ${view.readsOfFreehold.join(', ')} of the schema freehold as ${view.owner}.`,
+        sql: [`revoke all on ${view.sql} from public, ${app.sql};`],
+      })),
+  ],
 }

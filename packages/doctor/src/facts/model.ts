@@ -114,8 +114,10 @@ export interface View {
   readonly ownerBypassesRls: boolean
   readonly readableByApp: boolean
   readonly columns: readonly string[]
-  /** Tables that it reads, also through other views. */
+  /** Tables that it reads, also through other views, but not through freehold.entered. */
   readonly reads: readonly number[]
+  /** Those of them that are Freehold's own and not for product code. */
+  readonly readsOfFreehold: readonly string[]
 }
 
 export interface DatabaseFunction {

@@ -14,7 +14,7 @@ export async function readViews(client: ClientBase, appRole: string): Promise<Vi
        union
        select reads.view, dependency.refobjid
        from reads
-       join pg_rewrite rule on rule.ev_class = reads.relation
+       join pg_rewrite rule on rule.ev_class = reads.relation and reads.relation <> coalesce(to_regclass('freehold.entered'), 0)
        join pg_depend dependency on dependency.classid = 'pg_rewrite'::regclass and dependency.objid = rule.oid
          and dependency.refclassid = 'pg_class'::regclass and dependency.refobjid <> rule.ev_class
      )
@@ -27,7 +27,11 @@ export async function readViews(client: ClientBase, appRole: string): Promise<Vi
          or has_table_privilege($1, class.oid, 'DELETE') as "readableByApp",
        array(select attribute.attname::text from pg_attribute attribute
          where attribute.attrelid = class.oid and attribute.attnum > 0 order by attribute.attnum) as columns,
-       array(select reads.relation from reads where reads.view = class.oid)::int8[]::text[] as reads
+       array(select reads.relation from reads where reads.view = class.oid)::int8[]::text[] as reads,
+       array(select guarded.relname::text from reads join pg_class guarded on guarded.oid = reads.relation
+         join pg_namespace ours on ours.oid = guarded.relnamespace
+         where reads.view = class.oid and ours.nspname = 'freehold' and guarded.relkind = 'r'
+           and guarded.relname <> 'managed_table' order by 1) as "readsOfFreehold"
      from pg_class class
      join pg_namespace namespace on namespace.oid = class.relnamespace and ${NOT_OF_POSTGRES}
      join pg_roles owner on owner.oid = class.relowner
