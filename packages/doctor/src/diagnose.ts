@@ -5,6 +5,7 @@ import { checks } from './checks/index.ts'
 import { withInspectedDatabase } from './connect.ts'
 import type { Facts } from './facts/model.ts'
 import { readFacts } from './facts/read-facts.ts'
+import { assertMeant } from './meant.ts'
 import { type DoctorOptions, type DoctorSettings, parseDoctorOptions } from './options.ts'
 import { holdTrial } from './trial/hold-trial.ts'
 import { noTrial, type Trial } from './trial/trial.ts'
@@ -35,6 +36,7 @@ export async function diagnose(
     await client.query('begin isolation level repeatable read read only')
     const facts = await readFacts(client, address, settings)
     await client.query('rollback')
+    assertMeant(settings, facts)
     const found = checks.flatMap((check) => runCheck(check, facts))
     const trial = settings.trial
       ? await holdTrial(client, facts, settings.trialAddress, progress)

@@ -143,6 +143,16 @@ t.test('other tenant columns and schemas', async (t) => {
   t.same(report.tried.tables, ['crm.leads'])
 })
 
+t.test('a name that names nothing is refused, and not taken for a clean database', async (t) => {
+  for (const wrong of [
+    { schemas: ['pubilc'] },
+    { referenceTables: ['contries'] },
+    { allow: ['server-verison'] },
+  ]) {
+    await t.rejects(diagnose(doctor('shop'), { ...forShop, ...wrong }), { code: 'config_invalid' })
+  }
+})
+
 t.test('a tenant in a schema of its own', async (t) => {
   const database = await createItemsDatabase(shop.prepared, 'bridge')
   await createOwnSchema(database, 'acme')

@@ -19,8 +19,10 @@ export const undeclaredTable: Check = {
         found: `It has no column ${facts.tenantColumn} and is not declared as a reference table.`,
         // With Freehold such a table also stops every move.
         severity: facts.hasFreehold ? 'blocking' : 'advisory',
-        sql: facts.freehold?.genuine.has(DECLARE)
-          ? [`select freehold.declare_reference_table(${quoteLiteral(table.sql)});`]
-          : [],
+        // Declaring it lets every tenant read it: only where that is so already.
+        sql:
+          facts.freehold?.genuine.has(DECLARE) && table.rights.select
+            ? [`select freehold.declare_reference_table(${quoteLiteral(table.sql)});`]
+            : [],
       })),
 }
