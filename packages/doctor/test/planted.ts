@@ -123,7 +123,7 @@ export const planted: readonly Planted[] = [
   },
   {
     check: 'undeclared-table',
-    sql: 'create table logs (id int primary key)',
+    sql: 'create table logs (id int primary key); grant select on logs to freehold_app',
     object: /logs/,
     severity: 'blocking',
     inFreehold: true,
