@@ -167,8 +167,8 @@ t.test('measures the pause of one tenant’s writes, and that its reads had none
   const proxy = await startMeddlingProxy(api.baseUrl, hold)
   t.teardown(() => proxy.close())
   // Few of the requests write, so that some clients are left to read.
-  const clients = [paused, other].map((tenant) => ({ ...tenant, clients: 12 }))
-  const load = startLoad({ baseUrl: proxy.baseUrl, tenants: clients, seed: 1, writeShare: 0.1 })
+  const clients = [paused, other].map((tenant) => ({ ...tenant, clients: 40 }))
+  const load = startLoad({ baseUrl: proxy.baseUrl, tenants: clients, seed: 1, writeShare: 0.05 })
   await sleep(700)
   const from = Date.now()
   opened = sleep(HELD_MS)
