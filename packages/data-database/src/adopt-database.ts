@@ -54,6 +54,8 @@ const APPLICATION_NAME = 'freehold-adopt'
 export async function adoptDatabase(adoption: Adoption): Promise<AdoptionReport> {
   return withClient(adoption.admin, APPLICATION_NAME, async (client) => {
     const ids = adoption.tenants === undefined ? [] : await readTenantIds(client, adoption.tenants)
+    // From here on what is named without a schema is PostgreSQL's own, whatever the database's search path leads to.
+    await client.query('set search_path = pg_catalog, pg_temp')
     await refuseOtherSecret(client, adoption.entrySecret)
     const migrationRole = adoption.migrationRole ?? (await databaseOwner(client))
     const sharedWaysClosed = await inTransaction(client, () => prepareRoles(client, adoption, migrationRole))

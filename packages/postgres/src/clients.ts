@@ -35,7 +35,8 @@ export async function liftTimeouts(client: pg.ClientBase): Promise<void> {
   await client.query(
     `set statement_timeout = 0; set lock_timeout = 0; set idle_session_timeout = 0;
      set idle_in_transaction_session_timeout = 0;
-     select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout' and setting <> '0'`,
+     select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings
+     where name operator(pg_catalog.=) 'transaction_timeout' and setting operator(pg_catalog.<>) '0'`,
   )
 }
 
