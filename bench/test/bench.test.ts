@@ -99,7 +99,10 @@ t.test('wrong answers do not pass for speed', async (t) => {
     await operation(name, system, ground.rows)()
     await t.rejects(operation(name, lying, ground.rows)(), `${name} is checked`)
   }
-  t.same(await ground.writes('items_plain'), { inserted: 1, updated: 2 }, 'what was written is counted')
+  const { inserted, updated } = await ground.writes('items_plain')
+  t.equal(inserted, 1, 'what was written is counted')
+  // By rows, and the two updates choose theirs by chance.
+  t.ok(updated === 1 || updated === 2, `${updated}`)
   await ground.reset('items_plain')
   t.same(await ground.writes('items_plain'), { inserted: 0, updated: 0 }, 'and taken out again')
 })
