@@ -5,6 +5,7 @@ import { createRouter } from '@freehold/tenancy'
 import { freehold } from '@freehold/tenancy/fastify'
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import { pino } from 'pino'
 import type { ProductApiConfig } from './config.ts'
 import type { ProductDatabase } from './database/types.ts'
 import { answerError } from './error-handler.ts'
@@ -36,7 +37,12 @@ export async function buildProductApi(config: ProductApiConfig): Promise<Fastify
   const router = createRouter({ source, entrySecret: config.FREEHOLD_ENTRY_SECRET })
 
   const app = Fastify({
-    logger: { level: config.LOG_LEVEL, serializers: { req: describeRequest } },
+    // Written at once: what waits to be written when nobody reads it any more, pino would try for ever, and never end.
+    logger: {
+      level: config.LOG_LEVEL,
+      serializers: { req: describeRequest },
+      stream: pino.destination({ sync: true }),
+    },
     logController: new LogController({ disableRequestLogging: true }),
   })
   app.addHook('onClose', async () => {

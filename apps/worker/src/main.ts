@@ -8,7 +8,8 @@ const STOP_DEADLINE_MS = 20_000
 
 try {
   const config = readConfig(process.env)
-  const logger = pino({ name: 'freehold-worker', level: config.LOG_LEVEL })
+  // Written at once: what waits to be written when nobody reads it any more, pino would try for ever, and never end.
+  const logger = pino({ name: 'freehold-worker', level: config.LOG_LEVEL }, pino.destination({ sync: true }))
   const worker = startWorker(config, logger)
   const stop = async (signal: NodeJS.Signals) => {
     logger.info({ signal }, 'worker stopping')
