@@ -29,7 +29,7 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
       create: null,
     },
     'table freehold.resident': {
-      digest: '5b9d21b7c380209e500ccbc93437c365',
+      digest: 'd9b525e75698ebc581ca5ee17e05aaaa',
       create: null,
     },
     'view freehold.tenant_column_types': {
