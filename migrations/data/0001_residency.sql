@@ -98,16 +98,13 @@ comment on function freehold.session_holds_lock(text) is
 create function freehold.enter_reader(tenant text, at_epoch bigint, entry_key text) returns void
   language plpgsql volatile security definer
 as $$
-declare
-  settings pg_catalog.text;
 begin
-  select pg_catalog.set_config('freehold.entry', entry_key, true) operator(pg_catalog.||)
-         pg_catalog.set_config('transaction_read_only', 'on', true) operator(pg_catalog.||)
-         case when resident.schema_name is not null then
-           pg_catalog.set_config('search_path',
-             pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)
-         end
-  into settings
+  perform pg_catalog.set_config('freehold.entry', entry_key, true),
+    pg_catalog.set_config('transaction_read_only', 'on', true),
+    case when resident.schema_name is not null then
+      pg_catalog.set_config('search_path',
+        pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)
+    end
   from freehold.resident
   where resident.tenant_id operator(pg_catalog.=) tenant
     and resident.epoch operator(pg_catalog.=) at_epoch
@@ -125,8 +122,6 @@ comment on function freehold.enter_reader(text, bigint, text) is
 create function freehold.enter_writer(tenant text, at_epoch bigint, entry_key text) returns void
   language plpgsql volatile security definer
 as $$
-declare
-  settings pg_catalog.text;
 begin
   if pg_catalog.current_setting('transaction_isolation') operator(pg_catalog.=) any
       (array['repeatable read', 'serializable'])
@@ -141,12 +136,11 @@ begin
   if not pg_catalog.pg_try_advisory_xact_lock_shared(freehold.lock_key(tenant)) then
     raise exception using errcode = 'FH002', message = 'the tenant is being switched to another placement';
   end if;
-  select pg_catalog.set_config('freehold.entry', entry_key, true) operator(pg_catalog.||)
-         case when resident.schema_name is not null then
-           pg_catalog.set_config('search_path',
-             pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)
-         end
-  into settings
+  perform pg_catalog.set_config('freehold.entry', entry_key, true),
+    case when resident.schema_name is not null then
+      pg_catalog.set_config('search_path',
+        pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)
+    end
   from freehold.resident
   where resident.tenant_id operator(pg_catalog.=) tenant
     and resident.epoch operator(pg_catalog.=) at_epoch

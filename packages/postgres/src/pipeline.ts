@@ -1,5 +1,6 @@
 import pg, { type ClientBase, type Connection, type FieldDef, type QueryResult, type Submittable } from 'pg'
 import { prepareValue } from 'pg/lib/utils.js'
+import { atEndOfTurn } from './end-of-turn.ts'
 import { MessageWriter, type WireValue } from './message-writer.ts'
 import { type PreparedStatements, preparedStatements, statementName } from './prepared-statements.ts'
 import { Columns, QueryRows } from './query-rows.ts'
@@ -85,7 +86,8 @@ class Pipeline implements Submittable {
   readonly #reject: (error: Error) => void
   /** Statements that are done. */
   #completed = 0
-  #submitted = false
+  #sent = false
+  #over = false
   #error: Error | undefined
 
   constructor(
@@ -113,9 +115,14 @@ class Pipeline implements Submittable {
         error instanceof Error ? error : new Error('A parameter cannot be sent.', { cause: error })
       return this.#error
     }
-    this.#submitted = connection.stream.writable
-    if (this.#submitted) connection.stream.write(messages)
+    atEndOfTurn(() => this.#send(connection, messages))
     return null
+  }
+
+  /** Who has been told meanwhile that the connection is lost was told that nothing was sent. */
+  #send({ stream }: Connection, messages: Buffer): void {
+    this.#sent = stream.writable && !this.#over
+    if (this.#sent) stream.write(messages)
   }
 
   #write(): Buffer {
@@ -180,9 +187,10 @@ class Pipeline implements Submittable {
   }
 
   handleError(error: Error, connection: Connection): void {
+    this.#over = true
     if (error === this.#error) this.#reject(error)
     else if (error instanceof pg.DatabaseError) this.#settleWhenReady(error, connection)
-    else this.#reject(new ConnectionLostError(this.#submitted ? 'unknown' : 'no', error))
+    else this.#reject(new ConnectionLostError(this.#sent ? 'unknown' : 'no', error))
   }
 
   /** The client lets go of a query at its first error; the answer to our Sync comes, or the connection ends. */
@@ -195,7 +203,8 @@ class Pipeline implements Submittable {
     }
     const ended = () => {
       connection.removeListener('readyForQuery', ready)
-      this.#reject(new ConnectionLostError(this.#endsUnfinished(error) ? 'no' : 'unknown', error))
+      const executed = this.#sent && !this.#endsUnfinished(error) ? 'unknown' : 'no'
+      this.#reject(new ConnectionLostError(executed, error))
     }
     connection.once('readyForQuery', ready)
     connection.once('end', ended)

@@ -317,6 +317,15 @@ t.test('says what is known when the connection breaks', async (t) => {
     'never sent',
   )
 
+  const early = await connect(t)
+  const beforeTheTurnEnds = scopedQuery(early, writer, query('select 1'))
+  early.connection.stream.destroy()
+  await t.rejects(
+    beforeTheTurnEnds,
+    { name: 'ConnectionLostError', executed: 'no' },
+    'broken before it was sent, which is when the turn of the event loop ends',
+  )
+
   const cut = await connect(t)
   const cutting = t.rejects(
     scopedQuery(cut, writer, query('select pg_sleep(0.3)')),
