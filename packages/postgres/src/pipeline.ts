@@ -1,6 +1,6 @@
 import pg, { type ClientBase, type Connection, type FieldDef, type QueryResult, type Submittable } from 'pg'
 import { prepareValue } from 'pg/lib/utils.js'
-import { atEndOfTurn } from './end-of-turn.ts'
+import { sendCoalesced } from './coalesced-sends.ts'
 import { MessageWriter, type WireValue } from './message-writer.ts'
 import { type PreparedStatements, preparedStatements, statementName } from './prepared-statements.ts'
 import { Columns, QueryRows } from './query-rows.ts'
@@ -115,7 +115,7 @@ class Pipeline implements Submittable {
         error instanceof Error ? error : new Error('A parameter cannot be sent.', { cause: error })
       return this.#error
     }
-    atEndOfTurn(() => this.#send(connection, messages))
+    sendCoalesced(() => this.#send(connection, messages))
     return null
   }
 
