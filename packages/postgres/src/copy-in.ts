@@ -1,9 +1,12 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import pg, { type ClientBase, type Connection, type Submittable } from 'pg'
 import { ConnectionLostError } from './pipeline.ts'
 
 const COPY_DATA = 0x64
 const COPY_DONE = Buffer.from([0x63, 0, 0, 0, 4])
 const HEADER_BYTES = 5
+/** A server that takes everything at once would never let the event loop see its complaint, or anything else. */
+const BYTES_PER_TURN = 262_144
 
 /**
  * Sends the data of a `COPY ... FROM STDIN`, no faster than the server takes them. The promise settles when the
@@ -77,13 +80,17 @@ class CopyIn implements Submittable {
   }
 
   async #send(connection: CopyConnection): Promise<void> {
-    for (;;) {
+    for (let written = 0; ; ) {
       this.#signal?.throwIfAborted()
       const next = await Promise.race([this.#source.next(), this.#stopped.promise])
       this.#signal?.throwIfAborted()
       if (this.#settled || next === undefined) return
       if (next.done) break
       if (!writeChunk(connection, next.value)) await this.#drained(connection)
+      written += HEADER_BYTES + next.value.length
+      if (written < BYTES_PER_TURN) continue
+      written = 0
+      await nextTurn()
     }
     this.#sourceIsDone = true
     connection.stream.write(COPY_DONE)

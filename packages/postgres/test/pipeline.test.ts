@@ -240,6 +240,14 @@ t.test('copies that go wrong leave the connection usable', async (t) => {
     copyIn(client, 'copy box from stdin', endless(), AbortSignal.abort(new Error('at once'))),
     /at once|22P04/,
   )
+  const idle = async function* () {
+    for (;;) yield Buffer.alloc(0)
+  }
+  await t.rejects(
+    copyIn(client, 'copy box from stdin', idle(), AbortSignal.timeout(100)),
+    { name: 'TimeoutError' },
+    'a source that is never done leaves room for everything else',
+  )
   t.equal((await client.query('select from box')).rowCount, 3)
   const read = async (text: string) => {
     const chunks = []
