@@ -36,11 +36,22 @@ const PREREQUISITES: readonly Prerequisite[] = [
     // Without a font of its own a browser shows, and measures, no text.
     packages: ['chromium', 'fonts-liberation'],
   },
+  {
+    name: 'SPIN (spin)',
+    places: () => onPath('spin'),
+    packages: ['spin'],
+  },
+  {
+    name: 'a C compiler (gcc)',
+    places: () => onPath('gcc'),
+    // SPIN writes a program in C. The compiler only recommends the headers.
+    packages: ['gcc', 'libc6-dev'],
+  },
 ]
 
 /**
- * Makes sure that Redis, PgBouncer and Chromium are there, and installs them when it may: with apt, as root (or, in CI,
- * through sudo).
+ * Makes sure that Redis, PgBouncer, Chromium, SPIN and a C compiler are there, and installs them when it may: with apt,
+ * as root (or, in CI, through sudo).
  *
  * @returns what is still missing, as sentences that say what to do.
  */
