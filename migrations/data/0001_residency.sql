@@ -31,6 +31,8 @@ create table freehold.resident (
   state freehold.residency_state not null,
   fence_token uuid,
   fence_expires_at timestamptz,
+  claimed_by uuid,
+  claim_token bigint,
   constraint one_residency_per_schema unique nulls not distinct (tenant_id, schema_name),
   constraint schema_has_one_tenant unique (schema_name),
   constraint schema_is_declared foreign key (schema_name) references freehold.tenant_schema (schema_name),
@@ -39,7 +41,8 @@ create table freehold.resident (
   constraint entry_digest_names_one_tenant unique (entry_digest),
   constraint fence_has_a_token_and_an_expiry
     check ((state in ('fenced', 'sealed')) = (fence_token is not null)
-       and (state = 'fenced') = (fence_expires_at is not null))
+       and (state = 'fenced') = (fence_expires_at is not null)),
+  constraint claim_has_a_token check ((claimed_by is null) = (claim_token is null))
 )
 -- A few rows a page. Every statement looks its tenant up twice, at the entry and for row security; where some hundred
 -- tenants fit into a handful of pages, the planner would read them all rather than use an index. It costs 1.5 kB a
@@ -57,6 +60,10 @@ comment on column freehold.resident.entry_digest is
 comment on column freehold.resident.fence_token is 'The cutover attempt that fenced or sealed the tenant.';
 comment on column freehold.resident.fence_expires_at is
   'By this server''s clock; from then on a fenced tenant counts as active.';
+comment on column freehold.resident.claimed_by is 'The move that switches the tenant away from here.';
+comment on column freehold.resident.claim_token is
+  'The newest lease of that move under which a worker has come to switch. Only that worker can fence the tenant: one that '
+  'was slow cannot begin an attempt after its successor has found that there was none.';
 grant select, insert, update, delete on freehold.resident to freehold_mover;
 
 -- security_barrier: without it a function in the caller's query could be evaluated before the digest is

@@ -477,6 +477,11 @@ const dataViolations: Violation[] = [
     "update freehold.resident set fence_token = gen_random_uuid() where tenant_id = 'a'",
   ],
   [
+    'claim_has_a_token',
+    'a claim under no lease',
+    "update freehold.resident set claimed_by = gen_random_uuid() where tenant_id = 'a'",
+  ],
+  [
     'fencing_token_is_positive',
     'a stream that no lease owns',
     "update freehold.applied set fencing_token = 0 where stream = 'move_1'",

@@ -35,6 +35,9 @@ const BARRIERS = [
   'finalize.batch_purged',
 ]
 
+/** So long that a worker does not notice by itself that its lease is gone. */
+const UNNOTICED_LEASE_MS = 600_000
+
 const ground: MovingGround = await prepareMovingGround()
 t.teardown(() => ground.remove())
 
@@ -44,26 +47,15 @@ for (const barrier of BARRIERS) {
     const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant, 2)
     const move = await ground.startMove(tenant)
 
-    const reached = Promise.withResolvers<void>()
-    const release = Promise.withResolvers<void>()
-    let waiting = true
-    // So long a lease that it does not notice by itself that the lease is gone.
-    const slow = ground.engine({
-      leaseMs: 600_000,
-      barrier: async (name) => {
-        if (name !== barrier || !waiting) return
-        waiting = false
-        reached.resolve()
-        await release.promise
-      },
-    })
+    const halt = haltAt(barrier)
+    const slow = ground.engine({ leaseMs: UNNOTICED_LEASE_MS, barrier: halt.barrier })
     const slowRun = slow.nudge(move.id)
-    await reached.promise
+    await halt.reached
     await expireLease(move.id)
     const successor = ground.engine()
     successor.start()
     const ended = await ground.ended(move.id)
-    release.resolve()
+    halt.goOn()
     await slowRun
     await sleep(50)
     await successor.stop()
@@ -90,6 +82,53 @@ for (const barrier of BARRIERS) {
   })
 }
 
+t.test('a worker cannot fence when its attempt was found not to have begun, and was cancelled', async (t) => {
+  const tenant = await ground.tenant('late-fence', 300)
+  const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant, 2)
+  const move = await ground.startMove(tenant)
+  const intended = haltAt('cutover.intended')
+  const slow = ground.engine({ leaseMs: UNNOTICED_LEASE_MS, barrier: intended.barrier })
+  const slowRun = slow.nudge(move.id)
+  await intended.reached
+  await expireLease(move.id)
+  const calledOff = haltAt('ready.entered')
+  const successor = ground.engine({ barrier: calledOff.barrier })
+  successor.start()
+  await calledOff.reached
+  await ground.catalog.operations.requestCancel(move.id)
+  intended.goOn()
+  await slowRun
+  calledOff.goOn()
+  const ended = await ground.ended(move.id)
+  await successor.stop()
+  await slow.stop()
+  const report = await writer.stop()
+
+  t.equal(ended.phase, 'aborted', 'the cancel that was accepted is kept')
+  t.same(report.failures, [], 'no write failed')
+  t.same(await report.differences(asSuperuser(ground.us.cluster, 'pool')), [], 'nothing lost or doubled')
+  t.equal(await residencyAt(ground.us, 'pool', ended), 'active', 'the tenant is where it was')
+  t.equal((await ground.catalog.placements.home(tenant.id)).epoch, 1, 'and the catalog says so')
+  t.same(await ground.catalog.ledger.unreleased(), [], 'nothing is left behind')
+})
+
+/** A barrier that stops a worker the first time it comes by. */
+function haltAt(barrier: string) {
+  const reached = Promise.withResolvers<void>()
+  const release = Promise.withResolvers<void>()
+  let waiting = true
+  return {
+    reached: reached.promise,
+    goOn: () => release.resolve(),
+    barrier: async (name: string) => {
+      if (name !== barrier || !waiting) return
+      waiting = false
+      reached.resolve()
+      await release.promise
+    },
+  }
+}
+
 async function expireLease(id: string): Promise<void> {
   await withClient(asSuperuser(ground.us.cluster, 'freehold_catalog'), 'test', (client) =>
     client.query(
@@ -100,17 +139,19 @@ async function expireLease(id: string): Promise<void> {
 }
 
 async function residency(move: MoveDetail): Promise<{ source: unknown; target: unknown }> {
-  const state = (address: ReturnType<typeof asSuperuser>) =>
-    withClient(address, 'test', async (client) => {
-      const found = await client.query('select state from freehold.resident where tenant_id = $1', [
-        move.tenant.id,
-      ])
-      return found.rows[0]?.state
-    })
   return {
-    source: await state(asSuperuser(ground.us.cluster, 'pool')),
-    target: await state(asSuperuser(ground.eu.cluster, move.to.database)),
+    source: await residencyAt(ground.us, 'pool', move),
+    target: await residencyAt(ground.eu, move.to.database, move),
   }
+}
+
+function residencyAt({ cluster }: MovingGround['us'], database: string, move: MoveDetail): Promise<unknown> {
+  return withClient(asSuperuser(cluster, database), 'test', async (client) => {
+    const found = await client.query('select state from freehold.resident where tenant_id = $1', [
+      move.tenant.id,
+    ])
+    return found.rows[0]?.state
+  })
 }
 
 async function leftovers(move: MoveDetail): Promise<unknown[]> {

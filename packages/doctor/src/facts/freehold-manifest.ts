@@ -29,7 +29,7 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
       create: null,
     },
     'table freehold.resident': {
-      digest: 'd9b525e75698ebc581ca5ee17e05aaaa',
+      digest: '85d4f94514f449fc0c9875d66105baa3',
       create: null,
     },
     'view freehold.tenant_column_types': {

@@ -1,6 +1,8 @@
 // The tenant's mark in a data database, and every change of it that a move makes. Each is a compare-and-set that
 // may be run twice; what guards each stands in docs/protocol.md.
 
+import type { Lease } from '@freehold/catalog'
+import { FreeholdError } from '@freehold/contract'
 import { entryDigest } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { z } from 'zod'
@@ -44,21 +46,38 @@ async function putResident(
     `insert into freehold.resident (tenant_id, epoch, entry_digest, state) values ($1, $2, $3, $4)
      on conflict on constraint one_residency_per_schema do update
        set epoch = excluded.epoch, entry_digest = excluded.entry_digest, state = excluded.state,
-           fence_token = null, fence_expires_at = null
+           fence_token = null, fence_expires_at = null, claimed_by = null, claim_token = null
        where resident.epoch < excluded.epoch`,
     [scope.tenantId, scope.epoch, entryDigest(scope.entryKey), state],
   )
 }
 
 /**
+ * Makes the switch this worker's. From here on no worker with an older lease of the move can fence the tenant, so what
+ * is found here afterwards stays so until this worker changes it.
+ *
+ * @throws FreeholdError `lease_lost` when a newer lease has claimed it.
+ */
+export async function claimSwitch(client: ClientBase, scope: ResidentScope, lease: Lease): Promise<void> {
+  const claimed = await client.query(
+    `update freehold.resident set claimed_by = $3, claim_token = $4
+     where tenant_id = $1 and epoch = $2 and (claimed_by is distinct from $3 or claim_token <= $4)`,
+    [scope.tenantId, scope.epoch, lease.id, lease.token],
+  )
+  if (claimed.rowCount === 1) return
+  throw new FreeholdError('lease_lost', 'Another worker has taken over the switch of the tenant.')
+}
+
+/**
  * Refuses new writers for `expiryMs` by this server's clock; reads go on. An expired fence of an earlier attempt is
  * replaced, a live one is not.
  *
- * @returns whether the tenant is fenced with this token now.
+ * @returns whether the tenant is fenced with this token now; not, when another lease has claimed the switch.
  */
 export async function fence(
   client: ClientBase,
   scope: ResidentScope,
+  lease: Lease,
   token: string,
   expiryMs: number,
 ): Promise<boolean> {
@@ -66,8 +85,9 @@ export async function fence(
     `update freehold.resident
      set state = 'fenced', fence_token = $3, fence_expires_at = clock_timestamp() + make_interval(secs => $4 / 1000.0)
      where tenant_id = $1 and epoch = $2
+       and claimed_by = $5 and claim_token = $6
        and (state = 'active' or (state = 'fenced' and (fence_token = $3 or fence_expires_at <= clock_timestamp())))`,
-    [scope.tenantId, scope.epoch, token, expiryMs],
+    [scope.tenantId, scope.epoch, token, expiryMs, lease.id, lease.token],
   )
   return result.rowCount === 1
 }

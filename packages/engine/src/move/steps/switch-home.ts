@@ -6,6 +6,7 @@ import { isEqual, verificationFailed } from '../../database/checksum.ts'
 import type { TenantScope } from '../../database/entered.ts'
 import {
   activate,
+  claimSwitch,
   fence,
   freeze,
   type Resident,
@@ -41,6 +42,7 @@ type SwitchOutcome =
 export async function switchHome(move: Move): Promise<SwitchOutcome> {
   const attempt = await openSwitch(move)
   try {
+    await claimSwitch(attempt.source.client, attempt.source.scope, move.lease)
     if (await settleEarlierAttempt(attempt)) {
       await completeSwitch(attempt)
       return 'switched'
@@ -63,7 +65,8 @@ async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
   await move.barrier('cutover.intended')
 
   const started = performance.now()
-  if (!(await fence(source.client, source.scope, token, settings.fenceExpiryMs))) return withdraw(move)
+  if (!(await fence(source.client, source.scope, move.lease, token, settings.fenceExpiryMs)))
+    return withdraw(move)
   try {
     await move.barrier('cutover.fenced')
     if (!(await drainWriters(attempt))) return await liftFence(attempt, token)
@@ -133,8 +136,8 @@ async function drainStream(attempt: Switch, deadline: number): Promise<void> {
 }
 
 /**
- * Finds out what became of the attempt that the catalog has recorded, and makes sure that it cannot go on: without
- * its fence, a slow worker's seal fails, and without its lock, writers do not wait for it.
+ * Finds out what became of the attempt that the catalog has recorded, and makes sure that it cannot go on: without the
+ * claim, a slow worker cannot fence; without its fence, its seal fails; and without its lock, writers do not wait for it.
  *
  * @returns whether the source is sealed.
  */
