@@ -129,7 +129,11 @@ export async function setResident(
 }
 
 /** The route to a tenant that lives in a database. */
-export function routeTo(database: TestDatabase, tenantId: TenantId, changes: Partial<Route> = {}): Route {
+export function routeTo(
+  database: Pick<TestDatabase, 'id' | 'app'>,
+  tenantId: TenantId,
+  changes: Partial<Route> = {},
+): Route {
   return {
     tenantId,
     slug: slugSchema.parse(`t-${tenantId.slice(0, 8).toLowerCase().replaceAll('_', '-')}`),

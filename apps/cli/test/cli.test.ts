@@ -20,6 +20,7 @@ import { buildTestControlApi, signJwt } from '../../../test/kit/control-api.ts'
 import { prepareMovingGround } from '../../../test/kit/moving-ground.ts'
 import { runProgram } from '../src/program.ts'
 import type { Terminal } from '../src/terminal.ts'
+import { type Ended, runHere } from './run-here.ts'
 
 const main = new URL('../src/main.ts', import.meta.url).pathname
 const ground = await prepareMovingGround()
@@ -36,12 +37,6 @@ t.teardown(async () => {
 
 const environment = { FREEHOLD_URL: url, FREEHOLD_TOKEN: api.token() }
 
-interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
 /** The real command, as a process. */
 async function freehold(args: string[], env: Record<string, string> = environment): Promise<Ended> {
   const child = start(args, env)
@@ -50,24 +45,7 @@ async function freehold(args: string[], env: Record<string, string> = environmen
   return { code, stdout: await stdout, stderr: await stderr }
 }
 
-/** The same in this process, for what is tried in many ways; only `main.ts` is left out. */
-async function tryOut(args: readonly string[], env: Record<string, string> = environment): Promise<Ended> {
-  let [stdout, stderr] = ['', '']
-  const terminal: Terminal = {
-    print(line) {
-      stdout += `${line}\n`
-    },
-    remark(line) {
-      stderr += `${line}\n`
-    },
-    isLive: false,
-    columns: 80,
-    draw: () => undefined,
-    style: (_format, text) => text,
-    confirm: async () => true,
-  }
-  return { code: await runProgram(args, terminal, env), stdout, stderr }
-}
+const tryOut = (args: readonly string[], env: Record<string, string> = environment) => runHere(args, env)
 
 const start = (args: string[], env: Record<string, string> = environment) =>
   spawn(process.execPath, ['--conditions=@freehold/source', main, ...args], {

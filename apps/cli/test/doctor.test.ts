@@ -5,8 +5,8 @@ import { withClient } from '@freehold/postgres'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { createDataDatabase } from '../../../test/kit/databases.ts'
-import { runProgram } from '../src/program.ts'
 import type { Terminal } from '../src/terminal.ts'
+import { runHere } from './run-here.ts'
 
 const main = new URL('../src/main.ts', import.meta.url).pathname
 const prepared = await startPreparedCluster('cli-doctor')
@@ -32,34 +32,11 @@ await withClient(prepared.cluster.address('leaky'), 'test', (client) =>
 )
 const leaky = ['doctor', url('leaky'), '--allow', 'server-version']
 
-interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-async function tryOut(
+const tryOut = (
   args: readonly string[],
   env: Record<string, string> = environment,
   changes: Partial<Terminal> = {},
-): Promise<Ended> {
-  let [stdout, stderr] = ['', '']
-  const terminal: Terminal = {
-    print(line) {
-      stdout += `${line}\n`
-    },
-    remark(line) {
-      stderr += `${line}\n`
-    },
-    isLive: false,
-    columns: 80,
-    draw: () => undefined,
-    style: (_format, text) => text,
-    confirm: async () => true,
-    ...changes,
-  }
-  return { code: await runProgram(args, terminal, env), stdout, stderr }
-}
+) => runHere(args, env, changes)
 
 t.test('a database that keeps its tenants apart', async (t) => {
   const ended = await tryOut(pool)

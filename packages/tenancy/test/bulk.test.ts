@@ -1,7 +1,7 @@
 import { PassThrough, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { TenantId } from '@freehold/contract'
+import { epochSchema, type TenantId } from '@freehold/contract'
 import { connectClient, withClient } from '@freehold/postgres'
 import { type CopyProgress, copyFrom, copyInto, createRouter, type Router } from '@freehold/tenancy'
 import { CamelCasePlugin, type Generated, type Kysely, sql } from 'kysely'
@@ -489,7 +489,7 @@ t.test('is held for a cutover before the first row, and finds the new home', asy
   t.equal(taken, 0)
   await setResident(pool, tenantId, 'moved')
   await setResident(silo, tenantId, 'active', 2)
-  source.place(silo, tenantId, { epoch: 2 as never })
+  source.place(silo, tenantId, { epoch: epochSchema.parse(2) })
   t.match(await loading, { rows: 100 })
   t.equal(taken, 100, 'each row was taken once')
   t.equal(await count(db), 100)

@@ -1,9 +1,9 @@
-import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { createHmac, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fastifyJwt from '@fastify/jwt'
-import { problemSchema, type TenantId } from '@freehold/contract'
+import { dataDatabaseIdSchema, problemSchema, type TenantId } from '@freehold/contract'
 import { createRouter } from '@freehold/tenancy'
 import {
   freehold,
@@ -86,7 +86,7 @@ async function startProvider(t: Test, ...first: SigningKey[]) {
 
 const source = new ControlledSource()
 const tenant: TenantId = newTenantId()
-source.routes.set(tenant, routeTo({ app: nowhere, id: newTenantId() } as never, tenant))
+source.routes.set(tenant, routeTo({ app: nowhere, id: dataDatabaseIdSchema.parse(randomUUID()) }, tenant))
 const router = createRouter({ source, entrySecret: testEntrySecret })
 t.teardown(() => router.close())
 

@@ -72,11 +72,14 @@ t.teardown(async () => {
   await prepared.cluster.remove()
 })
 
-function newRouter(options: Partial<RouterOptions> = {}): Router<Database> {
+const newRouter = (options: Partial<RouterOptions> = {}): Router<Database> =>
+  untoldRouter({ pooler: 'transaction', ...options })
+
+/** A router that is not told that there is a pooler. */
+function untoldRouter(options: Partial<RouterOptions>): Router<Database> {
   const router = createRouter<Database>({
     source,
     entrySecret: testEntrySecret,
-    pooler: 'transaction',
     maxConnectionsPerDatabase: 8,
     maxConnectionsPerTenant: 8,
     ...options,
@@ -420,11 +423,7 @@ async function foundByTheNext(
 }
 
 t.test('a router that is not told of the pooler is not let in by it', async (t) => {
-  const untold = newRouter({
-    pooler: undefined as never,
-    preparedStatements: false,
-    poolerAddress: wide.through,
-  })
+  const untold = untoldRouter({ preparedStatements: false, poolerAddress: wide.through })
   const db = untold.forTenant(await newTenant())
   await t.rejects(ids(db), { code: 'database_unavailable' })
 })
@@ -432,7 +431,7 @@ t.test('a router that is not told of the pooler is not let in by it', async (t) 
 t.test('whoever is next in line finds nothing', async (t) => {
   t.match(await foundByTheNext(router.forTenant(await newTenant())), { secret: '', locks: 0 })
   // A router that is not told of the pooler cleans up when the session is somebody else's.
-  const careless = newRouter({ pooler: undefined as never, preparedStatements: false })
+  const careless = untoldRouter({ preparedStatements: false })
   const db = careless.forTenant(await newTenant())
   let found: unknown
   // How long it takes the pooler to know who is next depends on the machine.
