@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers'
+
 /** With fewer than that in a turn of the event loop, waiting for its end costs more than it saves. */
 const MANY = 5
 
