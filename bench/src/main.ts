@@ -1,10 +1,12 @@
-// `npm run bench -- router|cache [options]`: Freehold beside its baseline and its peers; see bench/README.md.
+// `npm run bench -- router|cache|move|pause [options]`: Freehold beside its baseline and its peers; see bench/README.md.
 import { BadArguments } from './bad-arguments.ts'
 
 const USAGE = `Usage: npm run bench -- router [--json] [--quick] [--case point-read,page,insert,transaction]
                                 [--connections 1,16,64] [--delay 0,1] [--seconds 3]
                                 [--system plain,freehold,freehold+predicates,set-config,drizzle,prisma,usebetterdev]
-       npm run bench -- cache [--json] [--quick]`
+       npm run bench -- cache [--json] [--quick]
+       npm run bench -- move [--json] [--quick] [--rows 200000] [--rounds 5]
+       npm run bench -- pause [--json] [--quick] [--moves 50] [--rows 5000]`
 
 const [name, ...args] = process.argv.slice(2)
 const interrupted = new AbortController()
@@ -28,6 +30,12 @@ async function run(): Promise<void> {
   } else if (name === 'cache') {
     const { runCacheBench } = await import('./cache/run.ts')
     await runCacheBench(args)
+  } else if (name === 'move') {
+    const { runMoveBench } = await import('./move/run.ts')
+    await runMoveBench(args, interrupted.signal)
+  } else if (name === 'pause') {
+    const { runPauseBench } = await import('./pause/run.ts')
+    await runPauseBench(args, interrupted.signal)
   } else {
     throw new BadArguments(name === undefined ? 'What is to be measured?' : `There is no benchmark ${name}.`)
   }

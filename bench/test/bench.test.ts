@@ -3,6 +3,8 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { z } from 'zod'
+import { histogram } from '../src/pause/histogram.ts'
+import { type Cutover, summarize as summarizePauses } from '../src/pause/summary.ts'
 import { caseNames, operation } from '../src/router/cases.ts'
 import { prepareGround } from '../src/router/ground.ts'
 import { systems } from '../src/systems/index.ts'
@@ -125,6 +127,107 @@ t.test('the cache', async (t) => {
   t.equal(budgets.length, 2, 'time and memory')
 })
 
+const copiesSchema = z.array(
+  z.object({ seconds: z.number().positive(), copySeconds: z.number().positive(), rows: z.int() }),
+)
+
+t.test('a move beside psql', async (t) => {
+  const rows = 500
+  const { status, output, complaints } = await bench('move', '--quick', '--json', '--rows', `${rows}`)
+  t.equal(status, 0, `succeeds: ${complaints}`)
+  const summary = z
+    .object({
+      copyRatio: z.number().positive(),
+      copyRatio2: z.number().positive(),
+      copyRatioPool: z.null(),
+      verifyRatio: z.number().positive(),
+      moveSeconds: z.number().positive(),
+      switchedSeconds: z.number().positive(),
+      rowsPerSecond: z.number().positive(),
+      writesPerSecond: z.number().positive(),
+      psql: copiesSchema,
+      one: copiesSchema,
+      two: copiesSchema,
+      budgets: budgetsSchema,
+    })
+    .parse(lastLine(output))
+  for (const name of ['psql', 'one', 'two'] as const) {
+    t.same(
+      summary[name].map((copy) => copy.rows),
+      [rows],
+      `${name}: all rows were copied`,
+    )
+  }
+  t.ok(summary.switchedSeconds < summary.moveSeconds, 'the source is purged after the switch')
+  t.equal(summary.budgets.length, 4, 'both copies, the verification and the whole move')
+})
+
+const distributionSchema = z
+  .object({ p50: z.number().positive(), p99: z.number().positive(), max: z.number().positive() })
+  .refine(({ p50, p99, max }) => p50 <= p99 && p99 <= max, 'quantiles in order')
+
+t.test('the pause of a cutover', async (t) => {
+  const { status, output, complaints } = await bench('pause', '--quick', '--json')
+  t.equal(status, 0, `succeeds: ${complaints}`)
+  const summary = z
+    .object({
+      moves: z.int(),
+      pauses: z.array(z.number().positive()),
+      pauseMs: distributionSchema,
+      readPauseMs: distributionSchema,
+      engineMs: distributionSchema,
+      stepsMs: z.record(z.string(), z.number().nonnegative()),
+      failed: z.int(),
+      lost: z.int(),
+      samples: z.array(z.string()),
+      neighbours: z.object({ ratio: z.number().positive() }),
+      writesPerSecond: z.number().positive(),
+      budgets: budgetsSchema,
+    })
+    .parse(lastLine(output))
+  t.equal(summary.moves, 2, 'every move was measured')
+  t.equal(summary.pauses.length, summary.moves, 'each has its pause')
+  t.equal(summary.failed, 0, `no request failed: ${summary.samples}`)
+  t.equal(summary.lost, 0, `no write is lost: ${summary.samples}`)
+  t.equal(summary.budgets.length, 7, 'pauses, failures, losses, neighbours and the load itself')
+})
+
+t.test('what clients saw of a move', async (t) => {
+  const cutover = (writePauseMs: number, changes: Partial<Cutover> = {}): Cutover => ({
+    writePauseMs,
+    readPauseMs: 2,
+    quietWritePauseMs: 3,
+    quietReadPauseMs: 2,
+    engineMs: 8,
+    stepsMs: { fence: 1 },
+    attempts: 1,
+    writesPerSecond: 550,
+    failures: [],
+    differences: [],
+    ...changes,
+  })
+  const neighbours = { before: [1, 1, 2], during: [1, 1, 2], failures: [], differences: [] }
+  const missed = (cutovers: readonly Cutover[]) =>
+    summarizePauses({ cutovers, neighbours })
+      .budgets.filter((budget) => !budget.met)
+      .map(({ name }) => name)
+
+  t.same(missed([cutover(9), cutover(14)]), [], 'within every budget')
+  t.same(
+    missed([cutover(9), cutover(10), cutover(120)]),
+    ['write pause, p99, in ms', 'write pause, longest, in ms'],
+    'one long pause counts',
+  )
+  t.same(missed([cutover(9, { failures: ['500'] })]), ['failed requests'], 'so does one failure')
+  t.same(missed([cutover(9, { differences: ['gone'] })]), ['lost writes'], 'and one lost write')
+  t.same(
+    missed([cutover(9), cutover(9, { writesPerSecond: 400 })]),
+    ['writes a second to the moving tenant'],
+    'a load that was too small does not pass for a short pause',
+  )
+  t.match(histogram([1, 12, 13]), /0 to 5 ms +#{20} +1\n.*5 to 10 ms +0\n.*10 to 15 ms +#{40} 2$/, 'drawn')
+})
+
 t.test('what it does not understand', async (t) => {
   for (const args of [
     [],
@@ -132,6 +235,8 @@ t.test('what it does not understand', async (t) => {
     ['router', '--case', 'delete'],
     ['router', '--connections', '0'],
     ['cache', '--rows'],
+    ['move', '--rounds', '0'],
+    ['pause', '--moves', 'many'],
   ]) {
     const { status, complaints } = await bench(...args)
     t.equal(status, 2, `refused: ${args.join(' ')}`)

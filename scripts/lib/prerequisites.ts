@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { runProgram } from './run-program.ts'
 
-/** A program that tests start and npm does not bring. */
+/** A program that tests and benchmarks start and npm does not bring. */
 interface Prerequisite {
   readonly name: string
   readonly places: () => readonly string[]
@@ -16,7 +16,14 @@ interface Prerequisite {
 const onPath = (program: string) =>
   (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, program))
 
+const PSQL: Prerequisite = {
+  name: 'psql',
+  places: () => onPath('psql'),
+  packages: ['postgresql-client'],
+}
+
 const PREREQUISITES: readonly Prerequisite[] = [
+  PSQL,
   {
     name: 'Redis (redis-server)',
     places: () => onPath('redis-server'),
@@ -50,8 +57,8 @@ const PREREQUISITES: readonly Prerequisite[] = [
 ]
 
 /**
- * Makes sure that Redis, PgBouncer, Chromium, SPIN and a C compiler are there, and installs them when it may: with apt,
- * as root (or, in CI, through sudo).
+ * Makes sure that psql, Redis, PgBouncer, Chromium, SPIN and a C compiler are there, and installs them when it may: with
+ * apt, as root (or, in CI, through sudo).
  *
  * @returns what is still missing, as sentences that say what to do.
  */
@@ -62,9 +69,16 @@ export async function ensurePrerequisites(print: (line: string) => void): Promis
     print(`Installing ${missing.map((one) => one.name).join(' and ')} ...`)
     await install(apt, missing, print)
   }
-  return (await findMissing()).map(
-    (one) => `${one.name} is missing. Install it (Debian: apt-get install ${one.packages.join(' ')}).`,
-  )
+  return (await findMissing()).map(howToInstall)
+}
+
+/** @returns what to do about psql in a sentence, when it is missing. */
+export async function missingPsql(): Promise<string | undefined> {
+  return (await isAnyExecutable(PSQL.places())) ? undefined : howToInstall(PSQL)
+}
+
+function howToInstall({ name, packages }: Prerequisite): string {
+  return `${name} is missing. Install it (Debian: apt-get install ${packages.join(' ')}).`
 }
 
 async function findMissing(): Promise<Prerequisite[]> {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createRouteSource } from '@freehold/catalog'
 import type { Tenant } from '@freehold/contract'
 import { type DatabaseAddress, withClient } from '@freehold/postgres'
@@ -20,11 +21,26 @@ export interface WriterReport {
   differences(home: DatabaseAddress): Promise<string[]>
 }
 
+/** How a benchmark has a tenant written, and what it hears of it. */
+export interface WriterPace {
+  /** Over all clients, evenly spread; without it every client writes as fast as it is answered. */
+  readonly writesPerSecond?: number
+  /** Called at every acknowledgement with the time at which the write was sent, as `performance.now()` tells it. */
+  readonly acknowledged?: (sentAt: number) => void
+}
+
 /**
- * Writes to one tenant through a router of its own, as fast as the answers come, from several clients at once, and
- * remembers every acknowledged write: inserts, updates, deletes, and transactions of several statements.
+ * Writes to one tenant through a router of its own, as fast as the answers come or at a given pace, from several
+ * clients at once, and remembers every acknowledged write: inserts, updates, deletes, and transactions of several
+ * statements.
  */
-export function startTenantWriter(reader: DatabaseAddress, tenant: Tenant, clients = 4) {
+export function startTenantWriter(
+  reader: DatabaseAddress,
+  tenant: Tenant,
+  clients = 4,
+  pace: WriterPace = {},
+) {
+  const intervalMs = pace.writesPerSecond === undefined ? 0 : (1_000 * clients) / pace.writesPerSecond
   const source = createRouteSource({ address: reader, applicationName: 'test-writer' })
   const router: Router<Tables> = createRouter<Tables>({
     source,
@@ -41,9 +57,12 @@ export function startTenantWriter(reader: DatabaseAddress, tenant: Tenant, clien
   let stopping = false
 
   const write = async (
+    turn: () => Promise<void>,
     expected: readonly (readonly [string, string | null])[],
     work: () => Promise<unknown>,
   ) => {
+    await turn()
+    const sentAt = performance.now()
     try {
       await work()
       for (const [id, name] of expected) ledger.set(id, name)
@@ -51,6 +70,7 @@ export function startTenantWriter(reader: DatabaseAddress, tenant: Tenant, clien
       longestPauseMs = Math.max(longestPauseMs, now - lastAcknowledged)
       lastAcknowledged = now
       acknowledged++
+      pace.acknowledged?.(sentAt)
     } catch (error) {
       failures.push(String(error))
     }
@@ -58,11 +78,12 @@ export function startTenantWriter(reader: DatabaseAddress, tenant: Tenant, clien
   const insert = (id: string, name: string) => ({ id, name, email: `${id}@writer.test` })
 
   const client = async (number: number) => {
+    const turn = turns(intervalMs, (number / clients) * intervalMs)
     for (let round = 0; !stopping; round++) {
       const [id, twin] = [randomUUID(), randomUUID()]
       const name = `writer ${number} round ${round}`
-      await write([[id, name]], () => db.insertInto('customers').values(insert(id, name)).execute())
-      await write([[id, `${name} again`]], () =>
+      await write(turn, [[id, name]], () => db.insertInto('customers').values(insert(id, name)).execute())
+      await write(turn, [[id, `${name} again`]], () =>
         db
           .updateTable('customers')
           .set({ name: `${name} again` })
@@ -70,6 +91,7 @@ export function startTenantWriter(reader: DatabaseAddress, tenant: Tenant, clien
           .execute(),
       )
       await write(
+        turn,
         [
           [id, null],
           [twin, name],
@@ -97,6 +119,16 @@ export function startTenantWriter(reader: DatabaseAddress, tenant: Tenant, clien
         differences: (home) => compare(home, tenant, ledger),
       }
     },
+  }
+}
+
+/** @returns waits until the next turn, at most one per interval; a turn that nobody could take in time is skipped. */
+export function turns(intervalMs: number, phaseMs: number): () => Promise<void> {
+  let due = performance.now() + phaseMs
+  return async () => {
+    const wait = due - performance.now()
+    if (wait > 0) await sleep(wait)
+    due = Math.max(due + intervalMs, performance.now() - intervalMs)
   }
 }
 

@@ -1,4 +1,4 @@
-import { median } from '../router/statistics.ts'
+import { median } from '../statistics.ts'
 
 const ROUNDS = 9
 const BATCHES_PER_ROUND = 200

@@ -1,11 +1,11 @@
 import type { DatabaseAddress } from '@freehold/postgres'
+import { ascending, median, quantile } from '../statistics.ts'
 import { systems } from '../systems/index.ts'
 import type { System, SystemName } from '../systems/system.ts'
 import { type CaseName, operation, writesOf } from './cases.ts'
 import type { Ground } from './ground.ts'
 import type { Row } from './result.ts'
 import { runSlice, type Slice } from './slice.ts'
-import { ascending, median, quantile } from './statistics.ts'
 
 /** What is compared, and for how long. */
 export interface Comparison {

@@ -1,0 +1,69 @@
+import type { Tenant } from '@freehold/contract'
+import { type DatabaseAddress, quoteIdentifier, withClient } from '@freehold/postgres'
+import { bareTables } from '../../../packages/engine/src/database/structure.ts'
+import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
+import type { MovingGround } from '../../../test/kit/moving-ground.ts'
+import { secondsBetween } from '../moving/timed-move.ts'
+import { openPsql } from './psql.ts'
+import { type TenantTable, tenantTables } from './tenant-tables.ts'
+
+export interface PsqlCopy {
+  /** Copying and building. */
+  readonly seconds: number
+  readonly copySeconds: number
+  /** What of the copying goes into starting the programs: the same commands without a row. */
+  readonly startSeconds: number
+  readonly rows: number
+}
+
+/**
+ * The baseline: `psql COPY | psql COPY` in binary, one table after the other, into bare tables of a new database, with
+ * the keys, foreign keys and indexes built afterwards. Making the database and its tables is not counted.
+ *
+ * @throws Error when psql fails.
+ */
+export async function psqlCopy(ground: MovingGround, tenant: Tenant, signal: AbortSignal): Promise<PsqlCopy> {
+  const { us, eu } = ground
+  const name = 'psql_copy'
+  await createDataDatabase(eu.cluster, eu.passwords, name)
+  const source = asSuperuser(us.cluster, 'pool')
+  const target = asSuperuser(eu.cluster, name)
+  const psql = await openPsql(signal)
+  try {
+    const restore = await withClient(eu.as('freehold_owner', name), 'bench', bareTables)
+    const tables = await tenantTables(source)
+    const copyWhere = async (condition: string) => {
+      const started = performance.now()
+      for (const { table, columns } of tables) {
+        await psql.pipe(
+          [source, `copy (select ${columns} from ${table} where ${condition}) to stdout (format binary)`],
+          [target, `copy ${table} (${columns}) from stdin (format binary)`],
+        )
+      }
+      return secondsBetween(started, performance.now())
+    }
+    const startSeconds = await copyWhere('false')
+    const copySeconds = await copyWhere(`tenant_id = '${tenant.id}'`)
+    const copied = performance.now()
+    await psql.run(target, ["set maintenance_work_mem = '256MB'", ...restore])
+    const buildSeconds = secondsBetween(copied, performance.now())
+    return {
+      seconds: copySeconds + buildSeconds,
+      copySeconds,
+      startSeconds,
+      rows: await countRows(target, tables),
+    }
+  } finally {
+    await withClient(asSuperuser(eu.cluster, 'postgres'), 'bench', (client) =>
+      client.query(`drop database ${quoteIdentifier(name)} with (force)`),
+    )
+  }
+}
+
+function countRows(target: DatabaseAddress, tables: readonly TenantTable[]): Promise<number> {
+  return withClient(target, 'bench', async (client) => {
+    const counts = tables.map(({ table }) => `(select count(*) from ${table})`).join(' + ')
+    const { rows } = await client.query<{ rows: string }>(`select ${counts} as rows`)
+    return Number(rows[0]?.rows)
+  })
+}

@@ -1,0 +1,87 @@
+import { type JudgedBudget, judge, rounded } from '../moving/budget.ts'
+import { median } from '../statistics.ts'
+import type { EngineCopy } from './engine-copy.ts'
+import type { PsqlCopy } from './psql-copy.ts'
+import type { WholeMove } from './whole-move.ts'
+
+/** Everything that was measured, round by round. */
+export interface MoveMeasurements {
+  readonly psql: readonly PsqlCopy[]
+  readonly one: readonly EngineCopy[]
+  readonly two: readonly EngineCopy[]
+  readonly moves: readonly WholeMove[]
+}
+
+/** What a benchmark of moves prints with `--json`. Ratios are medians over the rounds. */
+export interface MoveSummary extends MoveMeasurements {
+  readonly rows: number
+  readonly bytes: number
+  /** Speed of the engine's backfill with one stream as a ratio of the baseline's. */
+  readonly copyRatio: number
+  readonly copyRatio2: number
+  /** Null: the engine cannot move into a pool. */
+  readonly copyRatioPool: null
+  /** Time of the verification as a ratio of the time of the copy with one stream before it. */
+  readonly verifyRatio: number
+  /** The same with two streams. */
+  readonly verifyRatio2: number
+  readonly moveSeconds: number
+  readonly switchedSeconds: number
+  /** Of the backfill with one stream. */
+  readonly rowsPerSecond: number
+  readonly writesPerSecond: number
+  readonly failed: number
+  readonly lost: number
+  readonly phases: Readonly<Record<string, number>>
+  readonly budgets: readonly JudgedBudget[]
+}
+
+/** @throws Error when a write failed or was lost: nobody is fast by being wrong. */
+export function summarize(measured: MoveMeasurements): MoveSummary {
+  const { psql, one, two, moves } = measured
+  const first = one[0]
+  if (first === undefined) throw new Error('nothing was measured')
+  const speed = (engine: readonly EngineCopy[]) =>
+    median(engine.map(({ seconds }, round) => (psql[round]?.seconds ?? Number.NaN) / seconds))
+  const verify = (engine: readonly EngineCopy[]) =>
+    median(engine.map(({ seconds, verifySeconds }) => verifySeconds / seconds))
+  const [copyRatio, copyRatio2, verifyRatio] = [speed(one), speed(two), verify(one)]
+  const moveSeconds = median(moves.map(({ seconds }) => seconds))
+  const failed = sum(moves.map((move) => move.failed))
+  const lost = sum(moves.map((move) => move.lost))
+  if (failed + lost > 0) throw new Error(`${failed} requests failed and ${lost} writes were lost`)
+  return {
+    rows: first.rows,
+    bytes: first.bytes,
+    copyRatio: rounded(copyRatio),
+    copyRatio2: rounded(copyRatio2),
+    copyRatioPool: null,
+    verifyRatio: rounded(verifyRatio),
+    verifyRatio2: rounded(verify(two)),
+    moveSeconds: rounded(moveSeconds),
+    switchedSeconds: rounded(median(moves.map((move) => move.switchedSeconds))),
+    rowsPerSecond: Math.round(first.rows / median(one.map(({ seconds }) => seconds))),
+    writesPerSecond: Math.round(Math.min(...moves.map((move) => move.writesPerSecond))),
+    failed,
+    lost,
+    phases: phaseMedians(moves),
+    budgets: judge([
+      { name: 'backfill, one stream, against psql', measured: copyRatio, atLeast: 0.9 },
+      { name: 'backfill, two streams, against psql', measured: copyRatio2, atLeast: 1.4 },
+      { name: 'verification, of the time of the copy', measured: verifyRatio, atMost: 0.25 },
+      { name: 'the whole move under writes, in seconds', measured: moveSeconds, atMost: 2.5 },
+    ]),
+    ...measured,
+  }
+}
+
+function phaseMedians(moves: readonly WholeMove[]): Record<string, number> {
+  const names = Object.keys(moves[0]?.phases ?? {})
+  return Object.fromEntries(
+    names.map((name) => [name, rounded(median(moves.map(({ phases }) => phases[name] ?? Number.NaN)))]),
+  )
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
+}

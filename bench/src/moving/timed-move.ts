@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { MoveDetail, Tenant } from '@freehold/contract'
+import type { MoveSettings } from '@freehold/engine'
+import type { MovingGround } from '../../../test/kit/moving-ground.ts'
+import { now } from '../../../test/load/measure/recorder.ts'
+
+/** A move that has ended, and when what happened, in milliseconds since 1970. */
+export interface TimedMove {
+  readonly move: MoveDetail
+  readonly startedAt: number
+  /** When the first durable write of this name was done: `verify.entered`, `backfill.copied`. @throws when it was not. */
+  first(name: string): number
+  /** When the last of this name was done. @throws when there was none. */
+  last(name: string): number
+}
+
+const GIVEN_BACK_MS = 50
+
+/** Plans a move to a silo in `eu`, runs it with an engine of its own in this process, and waits for its end. */
+export async function timeMove(
+  ground: MovingGround,
+  tenant: Tenant,
+  settings: Partial<MoveSettings>,
+  signal: AbortSignal,
+): Promise<TimedMove> {
+  signal.throwIfAborted()
+  const barriers: { readonly name: string; readonly at: number }[] = []
+  const engine = ground.engine({
+    settings,
+    barrier: async (name) => {
+      barriers.push({ name, at: now() })
+    },
+  })
+  const stop = () => void engine.stop()
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    const startedAt = now()
+    const { id } = await ground.startMove(tenant)
+    await engine.nudge(id)
+    let move = await ground.catalog.moves.detail(id)
+    while (move.finishedAt === null) {
+      // Given back, it waits a little before it goes on.
+      await sleep(GIVEN_BACK_MS, undefined, { signal })
+      await engine.nudge(id)
+      move = await ground.catalog.moves.detail(id)
+    }
+    const at = (name: string, found: { readonly at: number } | undefined) => {
+      if (found === undefined)
+        throw new Error(`the move ended as ${move.phase} without ${name}: ${describe(move)}`)
+      return found.at
+    }
+    return {
+      move,
+      startedAt,
+      first: (name) =>
+        at(
+          name,
+          barriers.find((barrier) => barrier.name === name),
+        ),
+      last: (name) =>
+        at(
+          name,
+          barriers.findLast((barrier) => barrier.name === name),
+        ),
+    }
+  } finally {
+    signal.removeEventListener('abort', stop)
+    await engine.stop()
+  }
+}
+
+/** Seconds between two instants. */
+export function secondsBetween(from: number, to: number): number {
+  return (to - from) / 1_000
+}
+
+function describe(move: MoveDetail): string {
+  return move.events.map(({ message }) => message).join(' ')
+}

@@ -1,0 +1,95 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Tenant } from '@freehold/contract'
+import { asSuperuser } from '../../../test/kit/databases.ts'
+import type { MovingGround } from '../../../test/kit/moving-ground.ts'
+import type { Interval } from '../../../test/load/index.ts'
+import { now } from '../../../test/load/measure/recorder.ts'
+import { type TimedMove, timeMove } from '../moving/timed-move.ts'
+import type { Traffic } from '../traffic/traffic.ts'
+import type { Cutover } from './summary.ts'
+
+/** Sent a little more often than the budget says: a pause takes its share. */
+const WRITES_PER_SECOND = 560
+const READS_PER_SECOND = 200
+const WARM_UP_MS = 500
+const AFTERWARDS_MS = 200
+
+export interface MeasuredCutover {
+  readonly cutover: Cutover
+  /** While the tenant had traffic and nothing was moved. */
+  readonly before: Interval
+  readonly during: Interval
+}
+
+/** Moves a tenant under its traffic, and holds what was acknowledged against its new home. */
+export async function measureCutover(
+  ground: MovingGround,
+  traffic: Traffic,
+  tenant: Tenant,
+  beforeMs: number,
+  signal: AbortSignal,
+): Promise<MeasuredCutover> {
+  await traffic.begin({
+    tenant,
+    catalog: ground.us.as('freehold_reader', 'freehold_catalog'),
+    writesPerSecond: WRITES_PER_SECOND,
+    readsPerSecond: READS_PER_SECOND,
+  })
+  await sleep(WARM_UP_MS, undefined, { signal })
+  const before = { from: now(), to: now() + beforeMs }
+  await sleep(beforeMs, undefined, { signal })
+  const timed = await timeMove(ground, tenant, {}, signal)
+  const { move, startedAt, first, last } = timed
+  const during = { from: startedAt, to: last('completed.entered') }
+  await sleep(AFTERWARDS_MS, undefined, { signal })
+
+  const window = { from: first('cutover.entered'), to: last('finalize.entered') }
+  const middle = (before.from + before.to) / 2
+  const quiet = { from: middle, to: middle + (window.to - window.from) }
+  const activatedAt = last('cutover.activated')
+  const [pause, quietPause, firstWriteAt, writesPerSecond, home] = await Promise.all([
+    traffic.pause(tenant.id, window),
+    traffic.pause(tenant.id, quiet),
+    traffic.firstWriteFrom(tenant.id, activatedAt),
+    traffic.writesPerSecond(tenant.id, during),
+    ground.catalog.placements.home(tenant.id),
+  ])
+  const report = await traffic.end(tenant.id, asSuperuser(ground.eu.cluster, home.database))
+  const cutover = {
+    writePauseMs: pause.writeMs,
+    readPauseMs: pause.readMs,
+    quietWritePauseMs: quietPause.writeMs,
+    quietReadPauseMs: quietPause.readMs,
+    engineMs: move.progress.writePauseMs ?? 0,
+    stepsMs: { ...engineSteps(timed), 'first write there': firstWriteAt - activatedAt },
+    attempts: move.progress.cutoverAttempts,
+    writesPerSecond,
+    failures: report.failures,
+    differences: report.differences,
+  }
+  return { cutover, before, during }
+}
+
+/** The durable writes of a switch, in order, by what was done when each was. */
+const STEPS = {
+  fence: 'fenced',
+  drain: 'drained',
+  seal: 'sealed',
+  freeze: 'frozen',
+  home: 'home_switched',
+  retire: 'retired',
+  activate: 'activated',
+} as const
+
+/** What the steps of the attempt that succeeded took, ms. */
+function engineSteps({ last }: TimedMove): Record<string, number> {
+  let before = last('cutover.intended')
+  return Object.fromEntries(
+    Object.entries(STEPS).map(([step, done]) => {
+      const at = last(`cutover.${done}`)
+      const took = at - before
+      before = at
+      return [step, took]
+    }),
+  )
+}
