@@ -9,6 +9,7 @@ import {
 } from '@freehold/postgres'
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import { asTenant, type TenantScope } from '../database/entered.ts'
+import { useExactText } from '../database/exact-text.ts'
 import type { TableShape } from '../database/tables.ts'
 import { holdTarget, TARGET_WRITERS, type TargetClaim } from '../database/target-claim.ts'
 
@@ -37,6 +38,7 @@ export async function copyTable(copy: TableCopy): Promise<{ rows: number; bytes:
     withClient(copy.target, TARGET_WRITERS.copy, (target) =>
       inTransaction(target, async () => {
         await holdTarget(target, copy.claim)
+        if (format === 'text') await Promise.all([useExactText(source), useExactText(target)])
         return asTenant(
           source,
           copy.source,

@@ -20,7 +20,11 @@ const CONSTRAINTS = `
     format('alter table %s drop constraint %I', conrelid::regclass, conname) as remove,
     format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
     || coalesce(format('; comment on constraint %I on %s is %L', conname, conrelid::regclass,
-         obj_description(oid, 'pg_constraint')), '') as restore
+         obj_description(oid, 'pg_constraint')), '')
+    -- The definition of a key leaves out how its index is stored.
+    || coalesce((select format('; alter index %s set (%s)', index.oid::regclass, array_to_string(index.reloptions, ', '))
+         from pg_class index
+         where index.oid = conindid and contype in ('p', 'u', 'x') and index.reloptions is not null), '') as restore
   from pg_constraint
   where conrelid in (${RELATIONS}) and contype in ('p', 'u', 'x', 'f') and conparentid = 0
   order by contype = 'f', conrelid::regclass::text, conname`

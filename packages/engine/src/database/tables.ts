@@ -3,7 +3,7 @@ import type { TableName } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { z } from 'zod'
 
-interface Column {
+export interface Column {
   readonly name: string
   /** The type as written in SQL, with its schema where that is needed. */
   readonly type: string
@@ -14,13 +14,17 @@ interface Column {
   readonly portable: boolean
   /** Whether the binary format of COPY holds nothing that differs between databases. */
   readonly binary: boolean
+  /** GENERATED ALWAYS AS IDENTITY: an update may not name a value for it. */
+  readonly alwaysIdentity: boolean
 }
 
-/** A tenant table as the mover needs to know it. Generated columns are left out: the target computes them. */
+/** A tenant table as the mover needs to know it. */
 export interface TableShape {
   readonly table: TableName
   readonly tenantColumn: string
   readonly columns: readonly Column[]
+  /** Columns that the target computes: compared, and not carried over. */
+  readonly generated: readonly Column[]
   readonly primaryKey: readonly { readonly name: string; readonly type: string }[]
 }
 
@@ -40,7 +44,14 @@ const rowSchema = z.object({
   replica_triggers: z.array(z.string()),
   hidden_sequences: z.array(z.string()),
   columns: z.array(
-    z.object({ name: z.string(), type: z.string(), portable: z.boolean(), binary: z.boolean() }),
+    z.object({
+      name: z.string(),
+      type: z.string(),
+      portable: z.boolean(),
+      binary: z.boolean(),
+      alwaysIdentity: z.boolean(),
+      generated: z.boolean(),
+    }),
   ),
   primary_key: z.array(z.object({ name: z.string(), type: z.string() })),
 })
@@ -85,13 +96,18 @@ const TABLES_SQL = `
           'bool'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype, 'text'::regtype,
           'varchar'::regtype, 'bytea'::regtype, 'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype),
         -- Types made by users have object ids of their own in every database, and arrays and composites of them
-        -- carry those in their binary form; an enum carries its label.
-        'binary', attribute.atttypid < 16384 or type.typtype = 'e'
+        -- carry those in their binary form; an enum carries its label. So do names of objects (regclass); and a few
+        -- types have no binary form.
+        'binary', (attribute.atttypid < 16384 or type.typtype = 'e') and type.typsend <> 0 and type.typreceive <> 0
+          and coalesce(element.typname, type.typname) !~ '^reg',
+        'alwaysIdentity', attribute.attidentity = 'a',
+        'generated', attribute.attgenerated <> ''
       ) order by attribute.attnum), '[]')
      from pg_attribute attribute
      join pg_type type on type.oid = attribute.atttypid
+     left join pg_type element on element.oid = type.typelem and type.typcategory = 'A'
      where attribute.attrelid = class.oid and attribute.attnum > 0
-       and not attribute.attisdropped and attribute.attgenerated = '') as columns,
+       and not attribute.attisdropped) as columns,
     (select coalesce(jsonb_agg(jsonb_build_object(
         'name', attribute.attname, 'type', format_type(attribute.atttypid, attribute.atttypmod)
       ) order by key.position), '[]')
@@ -168,7 +184,8 @@ export async function readTables(client: ClientBase): Promise<TableShape[]> {
   return tenantTables.map((row) => ({
     table: { schema: row.schema, name: row.name },
     tenantColumn: row.tenant_column ?? '',
-    columns: row.columns,
+    columns: row.columns.filter((column) => !column.generated),
+    generated: row.columns.filter((column) => column.generated),
     primaryKey: row.primary_key,
   }))
 }

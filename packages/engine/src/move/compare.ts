@@ -1,13 +1,8 @@
 import { quoteLiteral } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
-import {
-  type Checksum,
-  type Comparison,
-  rowsChecksum,
-  tableChecksum,
-  useCanonicalText,
-} from '../database/checksum.ts'
+import { type Checksum, type Comparison, rowsChecksum, tableChecksum } from '../database/checksum.ts'
 import { asTenant, type TenantScope } from '../database/entered.ts'
+import { useExactText } from '../database/exact-text.ts'
 import type { TableShape } from '../database/tables.ts'
 import type { ChangedRows } from '../stream/applier.ts'
 
@@ -48,7 +43,7 @@ function inOneSnapshot<T>({ client, scope, snapshot }: ComparedSide, work: () =>
     client,
     scope,
     async () => {
-      await useCanonicalText(client)
+      await useExactText(client)
       return work()
     },
     `begin isolation level repeatable read read only${adopt}`,

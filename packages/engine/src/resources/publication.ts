@@ -3,8 +3,8 @@ import type { ClientBase } from 'pg'
 import type { TableShape } from '../database/tables.ts'
 
 /**
- * Publishes one tenant's rows of the tenant tables; safe to run twice. TRUNCATE is left out, because no row filter
- * applies to it: another tenant's would be carried over. A partitioned table is published as itself, so that
+ * Publishes one tenant's rows of the tenant tables; safe to run twice. TRUNCATE, to which no row filter
+ * applies, is published so that the move can end at it. A partitioned table is published as itself, so that
  * source and target may be partitioned differently.
  *
  * @param owner connected as the owner of the tables.
@@ -22,7 +22,7 @@ export async function createPublication(
   await dropPublication(owner, name)
   await owner.query(
     `create publication ${quoteIdentifier(name)} for table ${filtered.join(', ')}
-     with (publish = 'insert, update, delete', publish_via_partition_root = true)`,
+     with (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)`,
   )
 }
 

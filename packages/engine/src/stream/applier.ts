@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import { clientConfig, formatLsn, type Lsn, liftTimeouts, parseLsn } from '@freehold/postgres'
+import { FreeholdError } from '@freehold/contract'
+import { clientConfig, formatLsn, type Lsn, liftTimeouts, parseLsn, quoteTable } from '@freehold/postgres'
 import pg from 'pg'
 import type { TenantScope } from '../database/entered.ts'
+import { useExactText } from '../database/exact-text.ts'
 import { type TableShape, tableKey } from '../database/tables.ts'
 import { targetTaken } from '../database/target-claim.ts'
 import { ChangeWriter, type Key } from './change-writer.ts'
-import type { RowChange, StreamMessage } from './pgoutput.ts'
+import type { Relation, RowChange, StreamMessage } from './pgoutput.ts'
 import { ReplicationStream, type StreamSource } from './replication-stream.ts'
 
 /** Changes that one transaction at the target carries at most, so that progress is durable often. */
@@ -88,6 +90,7 @@ export class Applier {
     try {
       await target.connect()
       await liftTimeouts(target)
+      await useExactText(target)
       // Triggers and foreign keys have had their effect at the source; firing them again would change rows twice.
       await target.query("set session_replication_role = 'replica'")
       applier.#position = await readAppliedPosition(target, options.stream)
@@ -191,6 +194,11 @@ export class Applier {
 
   async #onMessage(message: StreamMessage): Promise<void> {
     switch (message.kind) {
+      case 'relation':
+        this.#writer.requireKnown(message.relation)
+        return
+      case 'truncate':
+        throw truncated(message.relations)
       case 'begin':
         this.#open = { commitLsn: message.commitLsn, endLsn: message.commitLsn, changes: [], markers: [] }
         return
@@ -304,7 +312,7 @@ export class Applier {
   #remember(changes: readonly RowChange[]): void {
     for (const change of changes) {
       const { shape, keys } = this.#writer.touchedKeys(change)
-      const name = tableKey(shape.table)
+      const name = quoteTable(shape.table)
       const entry = this.#changed.get(name) ?? { shape, keys: new Map<string, Key>() }
       this.#changed.set(name, entry)
       const before = entry.keys.size
@@ -321,6 +329,12 @@ async function readAppliedPosition(target: pg.ClientBase, stream: string): Promi
   ])
   const row = result.rows[0]
   return row === undefined ? 0n : parseLsn(row.lsn)
+}
+
+/** It empties the table for every tenant, and no row filter applies to it: not something to carry over unasked. */
+function truncated(relations: readonly Relation[]): FreeholdError {
+  const tables = relations.map((relation) => tableKey(relation.table)).join(', ')
+  return new FreeholdError('change_stream_failed', `${tables} was truncated at the source during the move.`)
 }
 
 function divergence(change: RowChange | undefined): Error {

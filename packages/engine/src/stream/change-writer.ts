@@ -1,3 +1,4 @@
+import { FreeholdError } from '@freehold/contract'
 import { quoteIdentifier, quoteTable } from '@freehold/postgres'
 import type { QueryConfig } from 'pg'
 import { type TableShape, tableKey } from '../database/tables.ts'
@@ -15,7 +16,7 @@ export class ChangeWriter {
   readonly #statementNames = new Map<string, string>()
 
   constructor(tables: readonly TableShape[]) {
-    this.#shapes = new Map(tables.map((shape) => [tableKey(shape.table), shape]))
+    this.#shapes = new Map(tables.map((shape) => [quoteTable(shape.table), shape]))
   }
 
   /** The statement that carries the change over; it must touch exactly one row. */
@@ -31,24 +32,30 @@ export class ChangeWriter {
           columns.map((column) => column.value),
         )
       }
-      case 'update': {
-        const columns = present(change.relation, change.row)
-        const set = columns
-          .map((column, index) => `${quoteIdentifier(column.name)} = $${index + 1}`)
-          .join(', ')
-        return this.#prepared(
-          `update ${quoteTable(table)} set ${set} where ${keyCondition(primaryKey, columns.length)}`,
-          [
-            ...columns.map((column) => column.value),
-            ...this.#key(change.relation, change.oldRow ?? change.row),
-          ],
-        )
-      }
+      case 'update':
+        return this.#update(change)
       case 'delete':
         return this.#prepared(`delete from ${quoteTable(table)} where ${keyCondition(primaryKey, 0)}`, [
           ...this.#key(change.relation, change.oldRow),
         ])
     }
+  }
+
+  /**
+   * Checks that the source's table has the columns that it had when the move read them. Partitions describe themselves
+   * beside the partitioned table in whose name their rows come; they are passed over.
+   *
+   * @throws FreeholdError `schema_mismatch` when it has not.
+   */
+  requireKnown(relation: Relation): void {
+    const names = (columns: readonly { readonly name: string }[]) =>
+      JSON.stringify(columns.map(({ name }) => name).sort())
+    const shape = this.#shapes.get(quoteTable(relation.table))
+    if (shape === undefined || names(shape.columns) === names(relation.columns)) return
+    throw new FreeholdError(
+      'schema_mismatch',
+      `The columns of ${tableKey(relation.table)} were changed at the source during the move.`,
+    )
   }
 
   /** The keys of the rows that the change touches: two when it changes the key itself. */
@@ -65,10 +72,49 @@ export class ChangeWriter {
     return { shape, keys: rows.map((row) => this.#key(change.relation, row)) }
   }
 
+  #update(change: RowChange & { kind: 'update' }): QueryConfig {
+    const { table, primaryKey, columns: all } = this.#shape(change.relation)
+    const key = this.#key(change.relation, change.oldRow ?? change.row)
+    const always = new Set(all.filter((column) => column.alwaysIdentity).map(({ name }) => name))
+    const keyNames = new Set(primaryKey.map(({ name }) => name))
+    const columns = present(change.relation, change.row)
+    // Part of a key that has not changed, an identity has not changed; otherwise nobody says whether it has.
+    const settable = columns.filter(({ name }) => !always.has(name))
+    const identityKept = change.oldRow === undefined && [...always].every((name) => keyNames.has(name))
+    if (settable.length < columns.length && !identityKept) return this.#replace(change, key)
+    const set = settable.map(({ name }, index) => `${quoteIdentifier(name)} = $${index + 1}`).join(', ')
+    return this.#prepared(
+      `update ${quoteTable(table)} set ${set} where ${keyCondition(primaryKey, settable.length)}`,
+      [...settable.map((column) => column.value), ...key],
+    )
+  }
+
+  /** An identity that is GENERATED ALWAYS can be inserted as it is and not updated: the row is put in anew. */
+  #replace(change: RowChange & { kind: 'update' }, key: Key): QueryConfig {
+    const shape = this.#shape(change.relation)
+    const given = present(change.relation, change.row)
+    const places = new Map(given.map(({ name }, index) => [name, `$${index + 1}`]))
+    const values = shape.columns.map(({ name, type }) => {
+      const place = places.get(name)
+      return place === undefined ? `former.${quoteIdentifier(name)}` : `${place}::${type}`
+    })
+    return this.#prepared(
+      `with former as (
+         delete from ${quoteTable(shape.table)} where ${keyCondition(shape.primaryKey, given.length)} returning *
+       )
+       insert into ${quoteTable(shape.table)} (${shape.columns.map(({ name }) => quoteIdentifier(name)).join(', ')})
+       overriding system value select ${values.join(', ')} from former`,
+      [...given.map(({ value }) => value), ...key],
+    )
+  }
+
   #shape(relation: Relation): TableShape {
-    const shape = this.#shapes.get(tableKey(relation.table))
+    const shape = this.#shapes.get(quoteTable(relation.table))
     if (shape === undefined) {
-      throw new Error(`the change stream names ${tableKey(relation.table)}, which is not a table of the move`)
+      throw new FreeholdError(
+        'schema_mismatch',
+        `The change stream names ${tableKey(relation.table)}, which was no table of the tenant when the move began.`,
+      )
     }
     return shape
   }

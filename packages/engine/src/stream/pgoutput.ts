@@ -29,13 +29,16 @@ export type StreamMessage =
   | { readonly kind: 'begin'; readonly commitLsn: Lsn }
   | { readonly kind: 'commit'; readonly commitLsn: Lsn; readonly endLsn: Lsn }
   | { readonly kind: 'marker'; readonly prefix: string; readonly content: string }
+  /** The columns of a table, before its first change and again after they have changed. */
+  | { readonly kind: 'relation'; readonly relation: Relation }
+  | { readonly kind: 'truncate'; readonly relations: readonly Relation[] }
   | RowChange
 
 /** Decodes one message after the other; it remembers the relations that the stream has described. */
 export class PgoutputDecoder {
   readonly #relations = new Map<number, Relation>()
 
-  /** @returns the message, or undefined for one that carries no change (relation, type, origin). */
+  /** @returns the message, or undefined for one that carries no change (type, origin). */
   decode(payload: Buffer): StreamMessage | undefined {
     const reader = new Reader(payload)
     const tag = reader.char()
@@ -53,8 +56,9 @@ export class PgoutputDecoder {
       }
       case 'R': {
         const oid = reader.int32()
-        this.#relations.set(oid, readRelation(reader))
-        return undefined
+        const relation = readRelation(reader)
+        this.#relations.set(oid, relation)
+        return { kind: 'relation', relation }
       }
       case 'I': {
         const relation = this.#relation(reader.int32())
@@ -72,6 +76,14 @@ export class PgoutputDecoder {
         const relation = this.#relation(reader.int32())
         reader.skip(1)
         return { kind: 'delete', relation, oldRow: readRow(reader) }
+      }
+      case 'T': {
+        const count = reader.int32()
+        reader.skip(1)
+        return {
+          kind: 'truncate',
+          relations: Array.from({ length: count }, () => this.#relation(reader.int32())),
+        }
       }
       case 'Y':
       case 'O':

@@ -8,6 +8,7 @@ import {
   quoteIdentifier,
 } from '@freehold/postgres'
 import pg from 'pg'
+import { useExactText } from '../database/exact-text.ts'
 
 /**
  * Opens a connection in logical replication mode. It takes replication commands and plain SQL without
@@ -26,6 +27,7 @@ export async function connectReplication(
   client.on('error', () => undefined)
   await client.connect()
   await liftTimeouts(client)
+  await useExactText(client)
   return client
 }
 
