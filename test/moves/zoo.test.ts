@@ -55,10 +55,7 @@ async function moveStirred(t: Test, tenant: Tenant, region: string, first: numbe
   t.same(phases, ['done', 'done', 'done', 'done'])
   const target = asSuperuser(cluster(region), ended.to.database)
   const arrived = await exactContent(target, tenant.id)
-  t.ok(
-    (fenced.animals?.length ?? 0) > 40 && Object.keys(fenced).length > 15,
-    'there is something to compare',
-  )
+  t.ok((fenced.animals?.length ?? 0) > 40 && Object.keys(fenced).length > 15, 'there is something to compare')
   t.same(digests(arrived), digests(fenced))
   for (const table of Object.keys(fenced)) t.same(arrived[table], fenced[table], table)
   t.same(await exactStructure(target), structure, 'the tables are what they were')

@@ -1,5 +1,5 @@
 import { FreeholdError, type ProblemIssue } from '@freehold/contract'
-import type { TableName } from '@freehold/postgres'
+import { quoteTable, type TableName } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { z } from 'zod'
 
@@ -214,10 +214,10 @@ function refuse(
  * @throws FreeholdError `schema_mismatch`, naming the tables that differ.
  */
 export function requireSameTables(source: readonly TableShape[], target: readonly TableShape[]): void {
-  const signatures = new Map(target.map((shape) => [tableKey(shape.table), signature(shape)]))
-  const differing = source.filter((shape) => signatures.get(tableKey(shape.table)) !== signature(shape))
+  const signatures = new Map(target.map((shape) => [quoteTable(shape.table), signature(shape)]))
+  const differing = source.filter((shape) => signatures.get(quoteTable(shape.table)) !== signature(shape))
   const missing = target.filter(
-    (shape) => !source.some((other) => tableKey(other.table) === tableKey(shape.table)),
+    (shape) => !source.some((other) => quoteTable(other.table) === quoteTable(shape.table)),
   )
   if (differing.length + missing.length === 0) return
   const names = [...differing, ...missing].map((shape) => tableKey(shape.table))

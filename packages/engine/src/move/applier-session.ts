@@ -4,6 +4,7 @@ import { readTables, type TableShape } from '../database/tables.ts'
 import { claimTarget, type TargetClaim } from '../database/target-claim.ts'
 import { Applier, type ApplierOptions } from '../stream/applier.ts'
 import { type Move, targetScope } from './move.ts'
+import { requireSameSchema } from './same-schema.ts'
 
 /** This worker's right to write to the target. */
 export function targetClaim(move: Move): TargetClaim {
@@ -25,13 +26,15 @@ export async function runningApplier(move: Move): Promise<Applier> {
   if (move.session.applier !== undefined) return move.session.applier
   const { slot } = move.state
   if (slot === null) throw new FreeholdError('change_stream_failed', 'The move has no replication slot.')
+  const tables = await moveTables(move)
+  await requireSameSchema(move, tables)
   const target = await targetScope(move)
   await withClient(target.mover, 'freehold-claim', (mover) => claimTarget(mover, targetClaim(move)))
   const applier = await startApplier({
     source: { address: move.source.mover, slot, publication: slot },
     target,
     ...targetClaim(move),
-    tables: await moveTables(move),
+    tables,
   })
   move.session.applier = applier
   return applier

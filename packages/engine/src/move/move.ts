@@ -66,6 +66,8 @@ interface MoveSession {
   applier?: Applier
   /** The applier that has remembered every changed key since the verification. */
   verifiedBy?: Applier
+  /** What the source's tables were when the verification began. */
+  verifiedSchema?: string
 }
 
 export interface OpenMove {

@@ -15,6 +15,7 @@ import {
   seal,
   unfence,
 } from '../../database/resident.ts'
+import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
 import { alignSequences } from '../../database/sequences.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
 import { compareRows } from '../compare.ts'
@@ -70,7 +71,8 @@ async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
   try {
     await move.barrier('cutover.fenced')
     if (!(await drainWriters(attempt))) return await liftFence(attempt, token)
-    await drainStream(attempt, started + settings.fenceExpiryMs)
+    if (!(await drainStream(attempt, started + settings.fenceExpiryMs)))
+      return await liftFence(attempt, token)
     await move.barrier('cutover.drained')
     if (!(await seal(attempt.lockHolder, source.scope, token))) return await liftFence(attempt, token)
   } catch (error) {
@@ -122,17 +124,27 @@ async function drainWriters({ move, lockHolder }: Switch): Promise<boolean> {
   }
 }
 
-/** Nothing is written at the source any more: brings the target to the same point, and compares. */
-async function drainStream(attempt: Switch, deadline: number): Promise<void> {
+/**
+ * Nothing is written at the source any more: brings the target to the same point, and compares.
+ *
+ * @returns false when the tables at the source are not what they were when they were verified: to be verified again.
+ */
+async function drainStream(attempt: Switch, deadline: number): Promise<boolean> {
   const { move, source, target } = attempt
   const applier = await runningApplier(move)
-  await Promise.all([
+  const [schema] = await Promise.all([
+    schemaFingerprint(attempt.lockHolder),
     applier.drain(source.client, Math.max(1, Math.floor(deadline - performance.now()))),
     alignSequences(attempt.lockHolder, target.client, await moveTables(move)),
   ])
+  if (schema !== move.session.verifiedSchema) {
+    delete move.session.verifiedBy
+    return false
+  }
   const comparisons = await compareRows(source, target, applier.changedRows() ?? [])
   const different = comparisons.find((comparison) => !isEqual(comparison))
   if (different !== undefined) throw verificationFailed(different)
+  return true
 }
 
 /**
@@ -162,7 +174,9 @@ async function liftFence({ move, source }: Switch, token: string): Promise<'not_
 /** The fence is lifted, so nothing was switched and nothing will be by this attempt. */
 async function notSwitchedBecause({ move }: Switch, error: unknown): Promise<SwitchOutcome> {
   await withdraw(move)
-  if (isFreeholdError(error, 'verification_failed')) return { event: 'given_up', error }
+  if (isFreeholdError(error, 'verification_failed', 'schema_mismatch', 'change_stream_failed')) {
+    return { event: 'given_up', error }
+  }
   if (error instanceof DOMException && error.name === 'TimeoutError') return 'not_switched'
   throw error
 }

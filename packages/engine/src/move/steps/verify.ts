@@ -2,11 +2,14 @@ import { FreeholdError } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import type pg from 'pg'
 import { type Comparison, isEqual, verificationFailed } from '../../database/checksum.ts'
+import { requireNobodyElse } from '../../database/foreign-rows.ts'
+import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
 import type { Applier } from '../../stream/applier.ts'
 import { connectReplication, createSlot } from '../../stream/replication-client.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
 import { compareTables } from '../compare.ts'
 import { type Move, saveState, sourceScope, targetScope } from '../move.ts'
+import { requireSameSchema } from '../same-schema.ts'
 
 const MAX_VERIFICATIONS = 10
 const CATCH_UP_TIMEOUT_MS = 600_000
@@ -21,6 +24,8 @@ export async function verify(move: Move): Promise<'verified'> {
   const started = performance.now()
   const applier = await runningApplier(move)
   const comparisons = await withClient(move.source.mover, 'freehold-verify', async (source) => {
+    move.session.verifiedSchema = await schemaFingerprint(source)
+    await requireSameSchema(move, await moveTables(move))
     await applier.drain(source, CATCH_UP_TIMEOUT_MS)
     move.signal.throwIfAborted()
     return compareAtOnePoint(move, applier, source)
@@ -64,13 +69,17 @@ async function compareAtOnePoint(move: Move, applier: Applier, source: pg.Client
       signal: move.signal,
     })
     await applier.advanceTo(point.consistentPoint, source)
-    return await withClient(scope.mover, 'freehold-verify', (target) =>
+    const comparisons = await withClient(scope.mover, 'freehold-verify', (target) =>
       compareTables(
         { client: source, scope: sourceScope(move), snapshot: point.snapshot },
         { client: target, scope },
         tables,
       ),
     )
+    await withClient(move.target.owner, 'freehold-verify', (owner) =>
+      requireNobodyElse(owner, tables, move.operation.tenantId),
+    )
+    return comparisons
   } finally {
     applier.resume()
     await replication.end().catch(() => undefined)

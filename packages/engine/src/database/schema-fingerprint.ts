@@ -1,0 +1,34 @@
+import type { ClientBase } from 'pg'
+
+const FINGERPRINT = `
+  with tables as (
+    select class.oid, class.relname, class.relkind, class.relfilenode, namespace.nspname,
+      (select inhparent from pg_inherits where inhrelid = class.oid and class.relispartition) as parent
+    from pg_class class
+    join pg_namespace namespace on namespace.oid = class.relnamespace
+    where class.relkind in ('r', 'p')
+      and namespace.nspname not in ('pg_catalog', 'information_schema', 'freehold', 'freehold_migrations')
+      and namespace.nspname !~ '^pg_(toast|temp)'
+      and not exists (select from freehold.tenant_schema own where own.schema_name = namespace.nspname)
+      and not exists (select from freehold.managed_table
+        where managed_table.relation = class.oid and managed_table.kind = 'reference')
+  ),
+  lines as (
+    select format('%s %I.%I %s %s %s', oid, nspname, relname, relkind, relfilenode, parent) as line from tables
+    union all
+    select format('%s %s %I %s %s %s', attrelid, attnum, attname, atttypid, atttypmod, attgenerated)
+    from pg_attribute join tables on tables.oid = attrelid where attnum > 0 and not attisdropped
+    union all
+    select format('%s %s %I', relation::oid, kind, tenant_column) from freehold.managed_table where kind = 'tenant'
+  )
+  select md5(string_agg(line, ' ' order by line collate "C")) as fingerprint from lines`
+
+/**
+ * A digest of what the tables of a database are: their columns, their partitions, and the files that hold their rows. It
+ * differs once a table has come, gone, changed its columns or been truncated. It also differs after a table was
+ * rewritten as it was (VACUUM FULL, CLUSTER), so a difference is a reason to look again and not yet an error.
+ */
+export async function schemaFingerprint(client: ClientBase): Promise<string> {
+  const result = await client.query<{ fingerprint: string | null }>(FINGERPRINT)
+  return result.rows[0]?.fingerprint ?? ''
+}
