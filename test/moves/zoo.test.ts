@@ -9,6 +9,7 @@ import { fillZoo, stirZoo } from './zoo-rows.ts'
 /** Every type and every kind of table arrives byte for byte, by the copy and by the stream. */
 const ground: ZooGround = await prepareZooGround()
 t.teardown(() => ground.remove())
+t.setTimeout(240_000)
 
 // Settings that change how values look as text, different at the two ends.
 for (const [on, settings] of [
