@@ -53,6 +53,7 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
       dataDatabaseId: placement.dataDatabaseId,
       epoch: placement.epoch,
     }),
+    schema: placement.schema,
     mover: await moverAddress(await catalog.topology.cluster(placement.cluster), placement.database),
   }
   const { cluster, tables } = await firstWithRoom(candidates, async (candidate) => {

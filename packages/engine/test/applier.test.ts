@@ -4,7 +4,7 @@ import { connectClient, deriveEntryKey, entryDigest, withClient } from '@freehol
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
-import { readTables } from '../src/database/tables.ts'
+import { pairTables, readTables } from '../src/database/tables.ts'
 import { claimTarget } from '../src/database/target-claim.ts'
 import { createPublication } from '../src/resources/publication.ts'
 import { Applier } from '../src/stream/applier.ts'
@@ -27,7 +27,7 @@ for (const database of ['source', 'target']) {
     ),
   )
 }
-const tables = await withClient(source, 'test', readTables)
+const tables = await withClient(source, 'test', (client) => readTables(client))
 await withClient(on.as('freehold_owner', 'source'), 'test', (owner) =>
   createPublication(owner, 'changes', tables, tenantId),
 )
@@ -53,9 +53,9 @@ async function start(fencingToken: number): Promise<Applier> {
   await withClient(target, 'test', (mover) => claimTarget(mover, claim))
   return Applier.start({
     source: { address: source, slot: 'changes', publication: 'changes' },
-    target: { tenantId, epoch: 1, entryKey, mover: target },
+    target: { tenantId, epoch: 1, entryKey, schema: 'public', mover: target },
     ...claim,
-    tables,
+    tables: pairTables(tables, tables),
   })
 }
 

@@ -10,11 +10,11 @@ import {
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import { asTenant, type TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
-import type { TableShape } from '../database/tables.ts'
+import type { TablePair } from '../database/tables.ts'
 import { holdTarget, TARGET_WRITERS, type TargetClaim } from '../database/target-claim.ts'
 
 export interface TableCopy {
-  readonly shape: TableShape
+  readonly tables: TablePair
   readonly source: TenantScope
   /** Exported by the slot's creation: the copy holds exactly what the change stream does not. */
   readonly snapshot: string
@@ -31,9 +31,9 @@ export interface TableCopy {
  * @returns the rows copied, and the bytes that travelled.
  */
 export async function copyTable(copy: TableCopy): Promise<{ rows: number; bytes: number }> {
-  const { shape } = copy
-  const columns = shape.columns.map((column) => quoteIdentifier(column.name)).join(', ')
-  const format = shape.columns.every((column) => column.binary) ? 'binary' : 'text'
+  const { source: from, target: to } = copy.tables
+  const columns = from.columns.map((column) => quoteIdentifier(column.name)).join(', ')
+  const format = from.columns.every((column) => column.binary) ? 'binary' : 'text'
   return withClient(copy.source.mover, TARGET_WRITERS.copy, (source) =>
     withClient(copy.target, TARGET_WRITERS.copy, (target) =>
       inTransaction(target, async () => {
@@ -44,10 +44,10 @@ export async function copyTable(copy: TableCopy): Promise<{ rows: number; bytes:
           copy.source,
           async () => {
             const rows = source.query(
-              copyTo(`copy (select ${columns} from ${quoteTable(shape.table)}) to stdout (format ${format})`),
+              copyTo(`copy (select ${columns} from ${quoteTable(from.table)}) to stdout (format ${format})`),
             )
             const sink = target.query(
-              copyFrom(`copy ${quoteTable(shape.table)} (${columns}) from stdin (format ${format})`),
+              copyFrom(`copy ${quoteTable(to.table)} (${columns}) from stdin (format ${format})`),
             )
             let bytes = 0
             rows.on('data', (chunk: Buffer) => {

@@ -2,7 +2,7 @@ import { FreeholdError } from '@freehold/contract'
 import { quoteIdentifier, quoteTable } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import type { Key } from '../stream/change-writer.ts'
-import { type Column, type TableShape, tableKey } from './tables.ts'
+import type { Column, TablePair, TableShape } from './tables.ts'
 
 /** What is compared of a set of rows: how many there are, and a 64-bit sum over all their values. */
 export interface Checksum {
@@ -80,7 +80,7 @@ const SENT: Readonly<Record<string, string>> = {
 
 /** Both sides' checksum of one table. */
 export interface Comparison {
-  readonly shape: TableShape
+  readonly tables: TablePair
   readonly source: Checksum
   readonly target: Checksum
 }
@@ -90,8 +90,8 @@ export function isEqual({ source, target }: Comparison): boolean {
 }
 
 /** The error for a table whose two sides differ. */
-export function verificationFailed({ shape, source, target }: Comparison): FreeholdError {
-  const table = tableKey(shape.table)
+export function verificationFailed({ tables, source, target }: Comparison): FreeholdError {
+  const table = tables.source.key
   const what =
     source.rows === target.rows
       ? `${source.rows} rows on both sides, with different contents`

@@ -6,6 +6,8 @@ export interface TenantScope {
   readonly tenantId: string
   readonly epoch: number
   readonly entryKey: string
+  /** Where its tables are: `public` for the shared tables and a silo's, or a schema of its own. */
+  readonly schema: string
   /** As freehold_mover. */
   readonly mover: DatabaseAddress
 }
@@ -17,6 +19,16 @@ export interface TenantScope {
  */
 async function enterAsMover(client: ClientBase, scope: TenantScope): Promise<void> {
   await client.query("select set_config('freehold.entry', $1, true)", [scope.entryKey])
+  await useSchema(client, scope.schema)
+}
+
+/**
+ * Has the open transaction find the names of a tenant's own schema bare, as the product's tables and types are named
+ * there. In the shared tables the database's own search path stands.
+ */
+export async function useSchema(client: ClientBase, schema: string): Promise<void> {
+  if (schema === 'public') return
+  await client.query("select set_config('search_path', quote_ident($1) || ', public', true)", [schema])
 }
 
 /** Runs `work` in a transaction entered as the tenant. */

@@ -1,7 +1,7 @@
 import { quoteTable } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { asTenant, type TenantScope } from './entered.ts'
-import { type TableShape, tableKey } from './tables.ts'
+import type { TableShape } from './tables.ts'
 
 export interface TableEstimate {
   readonly table: string
@@ -28,7 +28,7 @@ export async function estimateTables(
       )
       const rows = Number(result.rows[0]?.rows ?? 0)
       estimates.push({
-        table: tableKey(shape.table),
+        table: shape.key,
         rowsEstimated: rows,
         bytesEstimated: Math.round(rows * Number(result.rows[0]?.row_bytes ?? 0)),
       })

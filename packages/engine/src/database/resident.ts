@@ -16,13 +16,21 @@ const residentSchema = z.object({
 export type Resident = z.infer<typeof residentSchema>
 
 /** Who a tenant is in one data database, without the address: enough for a connection that is already there. */
-export type ResidentScope = Pick<TenantScope, 'tenantId' | 'epoch' | 'entryKey'>
+export type ResidentScope = Pick<TenantScope, 'tenantId' | 'epoch' | 'entryKey'> &
+  Partial<Pick<TenantScope, 'schema'>>
 
-/** @returns the tenant's mark, or undefined when it has none here. */
-export async function readResident(client: ClientBase, tenantId: string): Promise<Resident | undefined> {
+/**
+ * @returns the tenant's mark of this epoch, or undefined when it has none here. There is one at most: a mark is known by
+ * its entry key, which the tenant, the database and the epoch make. Of other epochs there may be others, in another
+ * schema.
+ */
+export async function readResident(
+  client: ClientBase,
+  { tenantId, epoch }: Pick<ResidentScope, 'tenantId' | 'epoch'>,
+): Promise<Resident | undefined> {
   const result = await client.query(
-    'select epoch, state, fence_token from freehold.resident where tenant_id = $1',
-    [tenantId],
+    'select epoch, state, fence_token from freehold.resident where tenant_id = $1 and epoch = $2',
+    [tenantId, epoch],
   )
   return result.rows[0] === undefined ? undefined : residentSchema.parse(result.rows[0])
 }
@@ -43,12 +51,13 @@ async function putResident(
   state: 'active' | 'standby',
 ): Promise<void> {
   await client.query(
-    `insert into freehold.resident (tenant_id, epoch, entry_digest, state) values ($1, $2, $3, $4)
+    `insert into freehold.resident (tenant_id, epoch, entry_digest, state, schema_name)
+     values ($1, $2, $3, $4, nullif($5, 'public'))
      on conflict on constraint one_residency_per_schema do update
        set epoch = excluded.epoch, entry_digest = excluded.entry_digest, state = excluded.state,
            fence_token = null, fence_expires_at = null, claimed_by = null, claim_token = null
        where resident.epoch < excluded.epoch`,
-    [scope.tenantId, scope.epoch, entryDigest(scope.entryKey), state],
+    [scope.tenantId, scope.epoch, entryDigest(scope.entryKey), state, scope.schema ?? 'public'],
   )
 }
 

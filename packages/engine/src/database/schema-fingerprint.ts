@@ -9,7 +9,10 @@ const FINGERPRINT = `
     where class.relkind in ('r', 'p')
       and namespace.nspname not in ('pg_catalog', 'information_schema', 'freehold', 'freehold_migrations')
       and namespace.nspname !~ '^pg_(toast|temp)'
-      and not exists (select from freehold.tenant_schema own where own.schema_name = namespace.nspname)
+      and case when $1 = 'public'
+        then not exists (select from freehold.tenant_schema own where own.schema_name = namespace.nspname)
+        else namespace.nspname = $1
+      end
       and not exists (select from freehold.managed_table
         where managed_table.relation = class.oid and managed_table.kind = 'reference')
   ),
@@ -19,16 +22,17 @@ const FINGERPRINT = `
     select format('%s %s %I %s %s %s', attrelid, attnum, attname, atttypid, atttypmod, attgenerated)
     from pg_attribute join tables on tables.oid = attrelid where attnum > 0 and not attisdropped
     union all
-    select format('%s %s %I', relation::oid, kind, tenant_column) from freehold.managed_table where kind = 'tenant'
+    select format('%s %s %I', tables.oid, kind, tenant_column) from freehold.managed_table
+    join tables on tables.oid = relation where kind = 'tenant'
   )
   select md5(string_agg(line, ' ' order by line collate "C")) as fingerprint from lines`
 
 /**
- * A digest of what the tables of a database are: their columns, their partitions, and the files that hold their rows. It
+ * A digest of what the tables in a tenant's own schema, or the shared ones, are: their columns, their partitions, and the files that hold their rows. It
  * differs once a table has come, gone, changed its columns or been truncated. It also differs after a table was
  * rewritten as it was (VACUUM FULL, CLUSTER), so a difference is a reason to look again and not yet an error.
  */
-export async function schemaFingerprint(client: ClientBase): Promise<string> {
-  const result = await client.query<{ fingerprint: string | null }>(FINGERPRINT)
+export async function schemaFingerprint(client: ClientBase, schema: string): Promise<string> {
+  const result = await client.query<{ fingerprint: string | null }>(FINGERPRINT, [schema])
   return result.rows[0]?.fingerprint ?? ''
 }

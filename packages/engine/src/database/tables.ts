@@ -1,7 +1,8 @@
 import { FreeholdError, type ProblemIssue } from '@freehold/contract'
-import { quoteTable, type TableName } from '@freehold/postgres'
+import { inTransaction, quoteIdentifier, type TableName } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { z } from 'zod'
+import { useSchema } from './entered.ts'
 
 export interface Column {
   readonly name: string
@@ -20,6 +21,8 @@ export interface Column {
 
 /** A tenant table as the mover needs to know it. */
 export interface TableShape {
+  /** What the table is called at both ends of a move: its bare name in the tenant's schema there, see {@link tableKey}. */
+  readonly key: string
   readonly table: TableName
   readonly tenantColumn: string
   readonly columns: readonly Column[]
@@ -28,9 +31,22 @@ export interface TableShape {
   readonly primaryKey: readonly { readonly name: string; readonly type: string }[]
 }
 
-/** One name for a table, for maps and messages. */
-export function tableKey(table: TableName): string {
-  return table.schema === 'public' ? table.name : `${table.schema}.${table.name}`
+/** A table of the tenant as it is at each end of a move: the same columns, and perhaps another schema. */
+export interface TablePair {
+  readonly source: TableShape
+  readonly target: TableShape
+}
+
+/**
+ * One name for a table, for maps and messages: bare in the schema where the tenant's tables are. No two tables have the
+ * same: a part with a dot in it is quoted.
+ */
+export function tableKey(table: TableName, home = 'public'): string {
+  return table.schema === home ? keyPart(table.name) : `${keyPart(table.schema)}.${keyPart(table.name)}`
+}
+
+function keyPart(name: string): string {
+  return /[."]/.test(name) ? quoteIdentifier(name) : name
 }
 
 const rowSchema = z.object({
@@ -58,7 +74,7 @@ const rowSchema = z.object({
 type TableRow = z.infer<typeof rowSchema>
 
 /**
- * Every table of the database that is not Freehold's own. Partitions are left out: their partitioned table stands
+ * Every table that is not Freehold's own: of a tenant's own schema, or all that are in nobody's. Partitions are left out: their partitioned table stands
  * for them. Types whose text and bytes are the same for equal values everywhere count as portable.
  */
 const TABLES_SQL = `
@@ -123,20 +139,26 @@ const TABLES_SQL = `
   where class.relkind in ('r', 'p') and not class.relispartition
     and namespace.nspname not in ('pg_catalog', 'information_schema', 'freehold', 'freehold_migrations')
     and namespace.nspname !~ '^pg_(toast|temp)'
-    and not exists (select from freehold.tenant_schema own where own.schema_name = namespace.nspname)
+    and case when $1 = 'public'
+      then not exists (select from freehold.tenant_schema own where own.schema_name = namespace.nspname)
+      else namespace.nspname = $1
+    end
   order by 1, 2`
 
 /**
- * Reads the tenant tables of a database.
+ * Reads the tenant tables of a database: those in a tenant's own schema, or the shared ones.
  *
- * @param client entered as nobody: only catalogs are read.
+ * @param client entered as nobody, in no transaction: only catalogs are read.
+ * @param schema where the tenant's tables are; `public` for the shared ones and for a silo's.
  * @throws FreeholdError `table_without_tenant_column`, `table_without_primary_key`, `table_with_replica_trigger` or
  * `table_not_protected`,
  * naming every such table, when a table could not be moved without losing or exposing rows.
  */
-export async function readTables(client: ClientBase): Promise<TableShape[]> {
-  const result = await client.query(TABLES_SQL)
-  const rows = z.array(rowSchema).parse(result.rows)
+export async function readTables(client: ClientBase, schema = 'public'): Promise<TableShape[]> {
+  const rows = await inTransaction(client, async () => {
+    await useSchema(client, schema)
+    return z.array(rowSchema).parse((await client.query(TABLES_SQL, [schema])).rows)
+  })
   refuse(
     'table_without_tenant_column',
     rows.filter((row) => row.kind === null),
@@ -182,6 +204,7 @@ export async function readTables(client: ClientBase): Promise<TableShape[]> {
     (row) => `${row.name} draws from ${row.hidden_sequences.join(', ')}, which the mover may not align`,
   )
   return tenantTables.map((row) => ({
+    key: tableKey(row, schema),
     table: { schema: row.schema, name: row.name },
     tenantColumn: row.tenant_column ?? '',
     columns: row.columns.filter((column) => !column.generated),
@@ -208,20 +231,23 @@ function refuse(
 }
 
 /**
- * Checks that every table can be copied as it is: same names, same columns of the same types, same primary keys.
- * The order of the columns does not matter.
+ * Finds each table's counterpart, and checks that every table can be copied as it is: same names, same columns of the
+ * same types, same primary keys. The order of the columns does not matter, nor in which schema the tenant's tables are.
  *
  * @throws FreeholdError `schema_mismatch`, naming the tables that differ.
  */
-export function requireSameTables(source: readonly TableShape[], target: readonly TableShape[]): void {
-  const signatures = new Map(target.map((shape) => [quoteTable(shape.table), signature(shape)]))
-  const differing = source.filter((shape) => signatures.get(quoteTable(shape.table)) !== signature(shape))
-  const missing = target.filter(
-    (shape) => !source.some((other) => quoteTable(other.table) === quoteTable(shape.table)),
-  )
-  if (differing.length + missing.length === 0) return
-  const names = [...differing, ...missing].map((shape) => tableKey(shape.table))
-  throw new FreeholdError('schema_mismatch', `Source and target differ in: ${names.join(', ')}.`)
+export function pairTables(source: readonly TableShape[], target: readonly TableShape[]): TablePair[] {
+  const counterparts = new Map(target.map((shape) => [shape.key, shape]))
+  const pairs = source.flatMap((shape) => {
+    const counterpart = counterparts.get(shape.key)
+    return counterpart !== undefined && signature(counterpart) === signature(shape)
+      ? [{ source: shape, target: counterpart }]
+      : []
+  })
+  const paired = new Set(pairs.map((pair) => pair.source.key))
+  const names = new Set([...source, ...target].map((shape) => shape.key).filter((key) => !paired.has(key)))
+  if (names.size === 0) return pairs
+  throw new FreeholdError('schema_mismatch', `Source and target differ in: ${[...names].join(', ')}.`)
 }
 
 function signature(shape: TableShape): string {

@@ -1,9 +1,9 @@
 import { FreeholdError } from '@freehold/contract'
 import { hasSqlState, retry, SQLSTATE, withClient } from '@freehold/postgres'
-import { readTables, type TableShape } from '../database/tables.ts'
+import { pairTables, readTables, type TablePair } from '../database/tables.ts'
 import { claimTarget, type TargetClaim } from '../database/target-claim.ts'
 import { Applier, type ApplierOptions } from '../stream/applier.ts'
-import { type Move, targetScope } from './move.ts'
+import { type Move, type Side, targetScope } from './move.ts'
 import { requireSameSchema } from './same-schema.ts'
 
 /** This worker's right to write to the target. */
@@ -11,9 +11,17 @@ export function targetClaim(move: Move): TargetClaim {
   return { stream: move.names.stream, fencingToken: move.lease.token }
 }
 
-/** The tenant tables at the source, read once by each worker. */
-export async function moveTables(move: Move): Promise<readonly TableShape[]> {
-  move.session.tables ??= await withClient(move.source.mover, 'freehold-tables', readTables)
+/**
+ * The tenant's tables at both ends, read once by each worker.
+ *
+ * @throws FreeholdError `schema_mismatch` when the two ends differ, and what `readTables` throws.
+ */
+export async function moveTables(move: Move): Promise<readonly TablePair[]> {
+  if (move.session.tables === undefined) {
+    const read = (side: Side) =>
+      withClient(side.mover, 'freehold-tables', (client) => readTables(client, side.schema))
+    move.session.tables = pairTables(await read(move.source), await read(move.target))
+  }
   return move.session.tables
 }
 

@@ -3,7 +3,7 @@ import type { ClientBase } from 'pg'
 import { type Checksum, type Comparison, rowsChecksum, tableChecksum } from '../database/checksum.ts'
 import { asTenant, type TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
-import type { TableShape } from '../database/tables.ts'
+import type { TablePair } from '../database/tables.ts'
 import type { ChangedRows } from '../stream/applier.ts'
 
 /** A connection to one side, and the tenant there. */
@@ -18,11 +18,11 @@ export interface ComparedSide {
 export async function compareTables(
   source: ComparedSide,
   target: ComparedSide,
-  tables: readonly TableShape[],
+  tables: readonly TablePair[],
 ): Promise<Comparison[]> {
-  const compute = (side: ComparedSide) =>
-    inOneSnapshot(side, () => inOrder(tables, (shape) => tableChecksum(side.client, shape)))
-  return zip(tables, await Promise.all([compute(source), compute(target)]))
+  const compute = (side: ComparedSide, end: keyof TablePair) =>
+    inOneSnapshot(side, () => inOrder(tables, (pair) => tableChecksum(side.client, pair[end])))
+  return zip(tables, await Promise.all([compute(source, 'source'), compute(target, 'target')]))
 }
 
 /** Compares only the given rows, both sides at the same time. */
@@ -31,10 +31,12 @@ export async function compareRows(
   target: ComparedSide,
   changed: ChangedRows,
 ): Promise<Comparison[]> {
-  const compute = (side: ComparedSide) =>
-    inOneSnapshot(side, () => inOrder(changed, ({ shape, keys }) => rowsChecksum(side.client, shape, keys)))
-  const shapes = changed.map(({ shape }) => shape)
-  return zip(shapes, await Promise.all([compute(source), compute(target)]))
+  const compute = (side: ComparedSide, end: keyof TablePair) =>
+    inOneSnapshot(side, () =>
+      inOrder(changed, ({ tables, keys }) => rowsChecksum(side.client, tables[end], keys)),
+    )
+  const pairs = changed.map(({ tables }) => tables)
+  return zip(pairs, await Promise.all([compute(source, 'source'), compute(target, 'target')]))
 }
 
 function inOneSnapshot<T>({ client, scope, snapshot }: ComparedSide, work: () => Promise<T>): Promise<T> {
@@ -57,13 +59,13 @@ async function inOrder<T>(items: readonly T[], work: (item: T) => Promise<Checks
 }
 
 function zip(
-  shapes: readonly TableShape[],
+  pairs: readonly TablePair[],
   [source, target]: readonly [readonly Checksum[], readonly Checksum[]],
 ): Comparison[] {
-  return shapes.flatMap((shape, index) => {
+  return pairs.flatMap((tables, index) => {
     const [atSource, atTarget] = [source[index], target[index]]
     return atSource === undefined || atTarget === undefined
       ? []
-      : [{ shape, source: atSource, target: atTarget }]
+      : [{ tables, source: atSource, target: atTarget }]
   })
 }

@@ -1,6 +1,6 @@
 import { quoteTable } from '@freehold/postgres'
 import type pg from 'pg'
-import { type TableShape, tableKey } from '../database/tables.ts'
+import type { TablePair } from '../database/tables.ts'
 import type { ProgressReport } from './progress-report.ts'
 
 /** Follows a copy and shows it: rows and bytes per table, rate and time to go. */
@@ -18,8 +18,8 @@ export class CopyMeter {
   }
 
   /** Reads how far the running copies are from the target itself. */
-  async sample(target: pg.ClientBase, tables: readonly TableShape[]): Promise<void> {
-    const names = new Map(tables.map((shape) => [quoteTable(shape.table), tableKey(shape.table)]))
+  async sample(target: pg.ClientBase, tables: readonly TablePair[]): Promise<void> {
+    const names = new Map(tables.map(({ target }) => [quoteTable(target.table), target.key]))
     const result = await target.query<{ table: string; rows: string; bytes: string }>(
       `select format('%I.%I', nspname, relname) as table, tuples_processed as rows, bytes_processed as bytes
        from pg_stat_progress_copy
@@ -33,8 +33,8 @@ export class CopyMeter {
   }
 
   /** A table is copied whole. */
-  finished(shape: TableShape, rows: number, bytes: number): void {
-    this.#show(tableKey(shape.table), rows, bytes)
+  finished({ target: table }: TablePair, rows: number, bytes: number): void {
+    this.#show(table.key, rows, bytes)
   }
 
   #show(name: string, rowsCopied: number, bytesCopied: number): void {

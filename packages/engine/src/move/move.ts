@@ -17,7 +17,7 @@ import {
 import { type DatabaseAddress, deriveEntryKey } from '@freehold/postgres'
 import type pg from 'pg'
 import type { TenantScope } from '../database/entered.ts'
-import type { TableShape } from '../database/tables.ts'
+import type { TablePair } from '../database/tables.ts'
 import type { Applier } from '../stream/applier.ts'
 import type { CreatedSlot } from '../stream/replication-client.ts'
 import { moveNames } from './names.ts'
@@ -29,6 +29,8 @@ import { type MoveState, moveStateSchema } from './state.ts'
 export interface Side {
   readonly cluster: ClusterRecord
   readonly database: string
+  /** Where the tenant's tables are. */
+  readonly schema: string
   readonly epoch: Epoch
   /** As freehold_owner: for what only the owner of the tables may do. */
   readonly owner: DatabaseAddress
@@ -60,7 +62,7 @@ export interface Move {
 }
 
 interface MoveSession {
-  tables?: readonly TableShape[]
+  tables?: readonly TablePair[]
   /** The exported snapshot lives as long as the connection that created the slot. */
   snapshot?: { readonly slot: CreatedSlot; readonly holder: pg.Client }
   applier?: Applier
@@ -91,13 +93,13 @@ export async function openMove(open: OpenMove): Promise<Move> {
     throw new FreeholdError('internal', 'The state of the move was written by another version of Freehold.')
   }
   const [source, target] = await Promise.all([
-    openSide(catalog, operation.source.cluster, operation.source.database, operation.source.epoch),
-    openSide(
-      catalog,
-      operation.targetCluster,
-      operation.targetDatabase,
-      epochSchema.parse(operation.source.epoch + 1),
-    ),
+    openSide(catalog, operation.source),
+    openSide(catalog, {
+      cluster: operation.targetCluster,
+      database: operation.targetDatabase,
+      schema: 'public',
+      epoch: epochSchema.parse(operation.source.epoch + 1),
+    }),
   ])
   return {
     ...open,
@@ -112,16 +114,15 @@ export async function openMove(open: OpenMove): Promise<Move> {
   }
 }
 
-/** The addresses of a database on a cluster. */
+/** Finds the addresses of one end of a move. */
 export async function openSide(
   catalog: Catalog,
-  id: ClusterId,
-  database: string,
-  epoch: Epoch,
+  at: { readonly cluster: ClusterId } & Pick<Side, 'database' | 'schema' | 'epoch'>,
 ): Promise<Side> {
-  const cluster = await catalog.topology.cluster(id)
+  const { database, schema, epoch } = at
+  const cluster = await catalog.topology.cluster(at.cluster)
   const [owner, mover] = await Promise.all([ownerAddress(cluster, database), moverAddress(cluster, database)])
-  return { cluster, database, epoch, owner, mover }
+  return { cluster, database, schema, epoch, owner, mover }
 }
 
 /** The tenant where it is now. */
@@ -142,7 +143,7 @@ export function targetDatabaseId(move: Move): Promise<DataDatabaseId> {
 function scope(move: Move, side: Side, dataDatabaseId: DataDatabaseId): TenantScope {
   const { tenantId } = move.operation
   const entryKey = deriveEntryKey(move.settings.entrySecret, { tenantId, dataDatabaseId, epoch: side.epoch })
-  return { tenantId, epoch: side.epoch, entryKey, mover: side.mover }
+  return { tenantId, epoch: side.epoch, entryKey, schema: side.schema, mover: side.mover }
 }
 
 /** Writes the state down before what it announces is done. */
@@ -159,4 +160,5 @@ export async function closeSession(move: Move): Promise<void> {
   delete session.applier
   delete session.verifiedBy
   delete session.snapshot
+  delete session.tables
 }

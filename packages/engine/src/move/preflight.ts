@@ -28,7 +28,7 @@ export interface CheckMove {
  */
 export async function checkMove({ source, target }: CheckMove): Promise<TableEstimate[]> {
   const estimates = await reach('source_unreachable', source.mover, async (client) =>
-    estimateTables(client, source, await readTables(client)),
+    estimateTables(client, source, await readTables(client, source.schema)),
   )
   const needed = estimates.reduce((sum, { bytesEstimated }) => sum + bytesEstimated, 0)
   await reach('target_unreachable', await ownerAddress(target, MAINTENANCE_DATABASE), (client) =>

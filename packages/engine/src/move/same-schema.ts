@@ -1,7 +1,7 @@
 import { FreeholdError } from '@freehold/contract'
 import { quoteTable, withClient } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
-import { readTables, requireSameTables, type TableShape, tableKey } from '../database/tables.ts'
+import { pairTables, readTables, type TablePair } from '../database/tables.ts'
 import type { Move } from './move.ts'
 
 /**
@@ -11,18 +11,20 @@ import type { Move } from './move.ts'
  * @param tables what this worker knows the tables to be.
  * @throws FreeholdError `schema_mismatch`, naming the tables, or what `readTables` throws.
  */
-export async function requireSameSchema(move: Move, tables: readonly TableShape[]): Promise<void> {
-  const [published, atTarget] = await Promise.all([
+export async function requireSameSchema(move: Move, tables: readonly TablePair[]): Promise<void> {
+  const sides = (side: keyof TablePair) => tables.map((pair) => pair[side])
+  const [published] = await Promise.all([
     withClient(move.source.mover, 'freehold-tables', async (source) => {
-      requireSameTables(tables, await readTables(source))
+      pairTables(await readTables(source, move.source.schema), sides('target'))
       return publishedTables(source, move.state.slot)
     }),
-    withClient(move.target.mover, 'freehold-tables', readTables),
+    withClient(move.target.mover, 'freehold-tables', async (target) => {
+      pairTables(sides('source'), await readTables(target, move.target.schema))
+    }),
   ])
-  requireSameTables(tables, atTarget)
-  const missing = tables.filter(({ table }) => !published.has(quoteTable(table)))
+  const missing = sides('source').filter(({ table }) => !published.has(quoteTable(table)))
   if (missing.length === 0) return
-  const names = missing.map(({ table }) => tableKey(table)).join(', ')
+  const names = missing.map(({ key }) => key).join(', ')
   throw new FreeholdError('schema_mismatch', `Not in the change stream, because it came later: ${names}.`)
 }
 

@@ -3,6 +3,7 @@ import { hasSqlState, SQLSTATE, withClient } from '@freehold/postgres'
 import { dropPublication } from './publication.ts'
 import { dropReplicationSlot } from './replication-slot.ts'
 import { dropDatabase, MAINTENANCE_DATABASE } from './silo-database.ts'
+import { dropTenantSchema } from './tenant-schema.ts'
 
 /** Removes a resource that the ledger names, if it exists, and then its entry. Safe to run twice. */
 export async function releaseResource(catalog: Catalog, entry: LedgerEntry): Promise<void> {
@@ -20,6 +21,12 @@ async function removeResource(catalog: Catalog, entry: LedgerEntry): Promise<voi
       await catalog.topology.removeDataDatabase(await catalog.topology.registerSilo({ clusterId, name }))
       return
     }
+    case 'schema':
+      return inDatabase(async () =>
+        withClient(await ownerAddress(cluster, entry.databaseName), 'freehold-cleanup', (client) =>
+          dropTenantSchema(client, entry.name),
+        ),
+      )
     case 'publication':
       return inDatabase(async () =>
         withClient(await ownerAddress(cluster, entry.databaseName), 'freehold-cleanup', (client) =>

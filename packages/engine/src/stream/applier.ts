@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { FreeholdError } from '@freehold/contract'
-import { clientConfig, formatLsn, type Lsn, liftTimeouts, parseLsn, quoteTable } from '@freehold/postgres'
+import { clientConfig, formatLsn, type Lsn, liftTimeouts, parseLsn } from '@freehold/postgres'
 import pg from 'pg'
 import type { TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
-import { type TableShape, tableKey } from '../database/tables.ts'
+import { type TablePair, tableKey } from '../database/tables.ts'
 import { targetTaken } from '../database/target-claim.ts'
 import { ChangeWriter, type Key } from './change-writer.ts'
 import type { Relation, RowChange, StreamMessage } from './pgoutput.ts'
@@ -37,11 +37,11 @@ export interface ApplierOptions {
   readonly stream: string
   /** The lease under which this applier writes; with a newer one at the target it writes nothing. */
   readonly fencingToken: number
-  readonly tables: readonly TableShape[]
+  readonly tables: readonly TablePair[]
 }
 
 /** The rows changed since a point, by table: what is left to compare at the cutover. */
-export type ChangedRows = readonly { readonly shape: TableShape; readonly keys: readonly Key[] }[]
+export type ChangedRows = readonly { readonly tables: TablePair; readonly keys: readonly Key[] }[]
 
 /**
  * Carries the tenant's changes from the source's log to the target, in commit order. The applied position is
@@ -56,7 +56,7 @@ export class Applier {
   readonly #writer: ChangeWriter
   readonly #queue: SourceTransaction[] = []
   readonly #markers = new Map<string, Marker>()
-  readonly #changed = new Map<string, { shape: TableShape; keys: Map<string, Key> }>()
+  readonly #changed = new Map<string, { tables: TablePair; keys: Map<string, Key> }>()
   readonly #failed = Promise.withResolvers<never>()
 
   #stream: ReplicationStream | undefined
@@ -161,7 +161,7 @@ export class Applier {
   /** The rows changed since {@link advanceTo}; undefined when they are too many to be remembered. */
   changedRows(): ChangedRows | undefined {
     if (this.#rememberedKeys > REMEMBERED_KEYS) return undefined
-    return [...this.#changed.values()].map(({ shape, keys }) => ({ shape, keys: [...keys.values()] }))
+    return [...this.#changed.values()].map(({ tables, keys }) => ({ tables, keys: [...keys.values()] }))
   }
 
   async close(): Promise<void> {
@@ -311,9 +311,9 @@ export class Applier {
 
   #remember(changes: readonly RowChange[]): void {
     for (const change of changes) {
-      const { shape, keys } = this.#writer.touchedKeys(change)
-      const name = quoteTable(shape.table)
-      const entry = this.#changed.get(name) ?? { shape, keys: new Map<string, Key>() }
+      const { tables, keys } = this.#writer.touchedKeys(change)
+      const name = tables.source.key
+      const entry = this.#changed.get(name) ?? { tables, keys: new Map<string, Key>() }
       this.#changed.set(name, entry)
       const before = entry.keys.size
       if (this.#rememberedKeys <= REMEMBERED_KEYS)

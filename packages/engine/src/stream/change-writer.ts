@@ -1,7 +1,7 @@
 import { FreeholdError } from '@freehold/contract'
 import { quoteIdentifier, quoteTable } from '@freehold/postgres'
 import type { QueryConfig } from 'pg'
-import { type TableShape, tableKey } from '../database/tables.ts'
+import { type TablePair, type TableShape, tableKey } from '../database/tables.ts'
 import type { Relation, RowChange, TextValue } from './pgoutput.ts'
 
 /** A primary key's values as text, in the order of {@link TableShape.primaryKey}. */
@@ -12,16 +12,16 @@ export type Key = readonly string[]
  * columns by name, so the two sides may have their columns in different orders.
  */
 export class ChangeWriter {
-  readonly #shapes: ReadonlyMap<string, TableShape>
+  readonly #tables: ReadonlyMap<string, TablePair>
   readonly #statementNames = new Map<string, string>()
 
-  constructor(tables: readonly TableShape[]) {
-    this.#shapes = new Map(tables.map((shape) => [quoteTable(shape.table), shape]))
+  constructor(tables: readonly TablePair[]) {
+    this.#tables = new Map(tables.map((pair) => [quoteTable(pair.source.table), pair]))
   }
 
   /** The statement that carries the change over; it must touch exactly one row. */
   statement(change: RowChange): QueryConfig {
-    const { table, primaryKey } = this.#shape(change.relation)
+    const { table, primaryKey } = this.#pair(change.relation).target
     switch (change.kind) {
       case 'insert': {
         const columns = present(change.relation, change.row)
@@ -50,8 +50,8 @@ export class ChangeWriter {
   requireKnown(relation: Relation): void {
     const names = (columns: readonly { readonly name: string }[]) =>
       JSON.stringify(columns.map(({ name }) => name).sort())
-    const shape = this.#shapes.get(quoteTable(relation.table))
-    if (shape === undefined || names(shape.columns) === names(relation.columns)) return
+    const source = this.#tables.get(quoteTable(relation.table))?.source
+    if (source === undefined || names(source.columns) === names(relation.columns)) return
     throw new FreeholdError(
       'schema_mismatch',
       `The columns of ${tableKey(relation.table)} were changed at the source during the move.`,
@@ -59,8 +59,8 @@ export class ChangeWriter {
   }
 
   /** The keys of the rows that the change touches: two when it changes the key itself. */
-  touchedKeys(change: RowChange): { readonly shape: TableShape; readonly keys: readonly Key[] } {
-    const shape = this.#shape(change.relation)
+  touchedKeys(change: RowChange): { readonly tables: TablePair; readonly keys: readonly Key[] } {
+    const tables = this.#pair(change.relation)
     const rows =
       change.kind === 'insert'
         ? [change.row]
@@ -69,11 +69,11 @@ export class ChangeWriter {
           : change.oldRow === undefined
             ? [change.row]
             : [change.oldRow, change.row]
-    return { shape, keys: rows.map((row) => this.#key(change.relation, row)) }
+    return { tables, keys: rows.map((row) => this.#key(change.relation, row)) }
   }
 
   #update(change: RowChange & { kind: 'update' }): QueryConfig {
-    const { table, primaryKey, columns: all } = this.#shape(change.relation)
+    const { table, primaryKey, columns: all } = this.#pair(change.relation).target
     const key = this.#key(change.relation, change.oldRow ?? change.row)
     const always = new Set(all.filter((column) => column.alwaysIdentity).map(({ name }) => name))
     const keyNames = new Set(primaryKey.map(({ name }) => name))
@@ -91,7 +91,7 @@ export class ChangeWriter {
 
   /** An identity that is GENERATED ALWAYS can be inserted as it is and not updated: the row is put in anew. */
   #replace(change: RowChange & { kind: 'update' }, key: Key): QueryConfig {
-    const shape = this.#shape(change.relation)
+    const shape = this.#pair(change.relation).target
     const given = present(change.relation, change.row)
     const places = new Map(given.map(({ name }, index) => [name, `$${index + 1}`]))
     const values = shape.columns.map(({ name, type }) => {
@@ -108,19 +108,19 @@ export class ChangeWriter {
     )
   }
 
-  #shape(relation: Relation): TableShape {
-    const shape = this.#shapes.get(quoteTable(relation.table))
-    if (shape === undefined) {
+  #pair(relation: Relation): TablePair {
+    const pair = this.#tables.get(quoteTable(relation.table))
+    if (pair === undefined) {
       throw new FreeholdError(
         'schema_mismatch',
         `The change stream names ${tableKey(relation.table)}, which was no table of the tenant when the move began.`,
       )
     }
-    return shape
+    return pair
   }
 
   #key(relation: Relation, row: readonly TextValue[]): Key {
-    return this.#shape(relation).primaryKey.map(({ name }) => {
+    return this.#pair(relation).target.primaryKey.map(({ name }) => {
       const value = row[relation.columns.findIndex((column) => column.name === name)]
       if (typeof value !== 'string') {
         throw new Error(`a change of ${tableKey(relation.table)} carries no value for its key column ${name}`)

@@ -3,7 +3,7 @@ import { withClient } from '@freehold/postgres'
 import type pg from 'pg'
 import { copyTable } from '../../copy/copy-table.ts'
 import { bareTables, restoreTables } from '../../database/structure.ts'
-import { type TableShape, tableKey } from '../../database/tables.ts'
+import type { TablePair } from '../../database/tables.ts'
 import { claimTarget } from '../../database/target-claim.ts'
 import { moveTables, targetClaim } from '../applier-session.ts'
 import { CopyMeter } from '../copy-meter.ts'
@@ -35,7 +35,7 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
 async function copyTables(
   move: Move,
   owner: pg.Client,
-  tables: readonly TableShape[],
+  tables: readonly TablePair[],
   snapshot: string,
 ): Promise<void> {
   const meter = new CopyMeter(move.progress)
@@ -43,17 +43,17 @@ async function copyTables(
   const signal = AbortSignal.any([move.signal, failed.signal])
   const waiting = [...tables].sort((a, b) => rowsOf(move, b) - rowsOf(move, a))
   const copyWaiting = async () => {
-    for (let shape = waiting.shift(); shape !== undefined; shape = waiting.shift()) {
+    for (let pair = waiting.shift(); pair !== undefined; pair = waiting.shift()) {
       signal.throwIfAborted()
       const copied = await copyTable({
-        shape,
+        tables: pair,
         source: sourceScope(move),
         snapshot,
         target: move.target.owner,
         claim: targetClaim(move),
         signal,
       })
-      meter.finished(shape, copied.rows, copied.bytes)
+      meter.finished(pair, copied.rows, copied.bytes)
       await move.barrier('backfill.table_copied')
     }
   }
@@ -68,8 +68,8 @@ async function copyTables(
   await showWhile(copies, () => meter.sample(owner, tables))
 }
 
-function rowsOf(move: Move, shape: TableShape): number {
-  return move.progress.current.tables.find(({ table }) => table === tableKey(shape.table))?.rowsEstimated ?? 0
+function rowsOf(move: Move, { source }: TablePair): number {
+  return move.progress.current.tables.find(({ table }) => table === source.key)?.rowsEstimated ?? 0
 }
 
 /** Takes a sample five times a second until the work has ended. */

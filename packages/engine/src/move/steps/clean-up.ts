@@ -21,11 +21,8 @@ export async function cleanUp(move: Move): Promise<'cleaned_up'> {
 async function leaveSource(move: Move): Promise<void> {
   await whenReachable(() =>
     withClient(move.source.mover, 'freehold-cleanup', async (client) => {
-      const resident = await readResident(client, move.operation.tenantId)
-      if (
-        resident?.epoch === move.source.epoch &&
-        (resident.state === 'sealed' || resident.state === 'moved')
-      ) {
+      const resident = await readResident(client, sourceScope(move))
+      if (resident?.state === 'sealed' || resident?.state === 'moved') {
         throw new FreeholdError('internal', 'The source is sealed: the move can only go forward.')
       }
       if (move.state.cutoverToken !== null) await unfence(client, sourceScope(move), move.state.cutoverToken)

@@ -1,10 +1,10 @@
 import type { LedgerEntry } from '@freehold/catalog'
 import { FreeholdError } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
-import { readTables, requireSameTables } from '../../database/tables.ts'
 import { createPublication } from '../../resources/publication.ts'
 import { releaseResource } from '../../resources/release.ts'
 import { connectReplication, createSlot } from '../../stream/replication-client.ts'
+import { moveTables } from '../applier-session.ts'
 import { confirmCreated } from '../created.ts'
 import { closeSession, type Move } from '../move.ts'
 
@@ -23,8 +23,7 @@ export async function createStream(move: Move): Promise<'stream_created'> {
   }
   await closeSession(move)
   const { operation, source, names, catalog } = move
-  const tables = await withClient(source.mover, 'freehold-stream', readTables)
-  requireSameTables(tables, await withClient(move.target.mover, 'freehold-stream', readTables))
+  const tables = (await moveTables(move)).map((pair) => pair.source)
 
   const location = { operationId: operation.id, clusterId: source.cluster.id, databaseName: source.database }
   const entries = (name: string): LedgerEntry[] => [

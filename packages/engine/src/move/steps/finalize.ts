@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ownerAddress } from '@freehold/catalog'
-import { FreeholdError } from '@freehold/contract'
+import { type LedgerEntry, ownerAddress } from '@freehold/catalog'
+import { FreeholdError, type Isolation } from '@freehold/contract'
 import { hasSqlState, quoteTable, SQLSTATE, withClient } from '@freehold/postgres'
 import type pg from 'pg'
 import { asTenant } from '../../database/entered.ts'
 import { readResident } from '../../database/resident.ts'
-import type { TableShape } from '../../database/tables.ts'
+import { readTables, type TableShape } from '../../database/tables.ts'
 import { releaseResource } from '../../resources/release.ts'
 import { dropDatabase, MAINTENANCE_DATABASE } from '../../resources/silo-database.ts'
-import { moveTables } from '../applier-session.ts'
+import { hasTenantSchema } from '../../resources/tenant-schema.ts'
 import { closeSession, type Move, sourceScope } from '../move.ts'
 import { targetEntry } from './provision.ts'
 
@@ -24,16 +24,22 @@ export async function finalize(move: Move): Promise<'purged'> {
   await move.catalog.ledger.release(targetEntry(move))
   await releaseStream(move)
   await move.barrier('finalize.released')
-  if (move.operation.source.isolation === 'silo') await dropSource(move)
-  else await purgeSource(move)
+  await removeFromSource[move.operation.source.isolation](move)
   return 'purged'
 }
 
+/** What the tenant has at the source goes with its database, with its schema, or row by row. */
+const removeFromSource: Record<Isolation, (move: Move) => Promise<void>> = {
+  silo: dropSource,
+  schema: dropSourceSchema,
+  pool: purgeSource,
+}
+
 async function purgeSource(move: Move): Promise<void> {
-  const tables = await moveTables(move)
   await withClient(move.source.mover, 'freehold-purge', async (client) => {
     await requireMovedAway(client, move)
     await awaitReaders(client)
+    const tables = await readTables(client, move.source.schema)
     // Triggers and foreign keys of the product are not to see the rows leave: they exist on, elsewhere.
     await client.query("set session_replication_role = 'replica'")
     // Until a whole pass finds nothing: what a product's rule does on a delete may put rows into another table.
@@ -60,6 +66,28 @@ async function dropSource(move: Move): Promise<void> {
   await withClient(maintenance, 'freehold-purge', (client) => dropDatabase(client, database))
 }
 
+/** The schema held this tenant and nobody else. One that is gone was dropped by an earlier run of the step. */
+async function dropSourceSchema(move: Move): Promise<void> {
+  const { cluster, database, schema, mover } = move.source
+  const left = await withClient(mover, 'freehold-purge', async (client) => {
+    if (!(await hasTenantSchema(client, schema))) return false
+    await requireMovedAway(client, move)
+    await awaitReaders(client)
+    return true
+  })
+  if (!left) return
+  const entry: LedgerEntry = {
+    operationId: move.operation.id,
+    clusterId: cluster.id,
+    kind: 'schema',
+    databaseName: database,
+    name: schema,
+  }
+  await move.catalog.ledger.record(move.lease, entry)
+  await move.barrier('finalize.schema_recorded')
+  await releaseResource(move.catalog, entry)
+}
+
 async function releaseStream(move: Move): Promise<void> {
   for (const entry of await move.catalog.ledger.unreleased({ operationId: move.operation.id })) {
     await releaseResource(move.catalog, entry)
@@ -70,11 +98,10 @@ async function releaseStream(move: Move): Promise<void> {
 async function requireMovedAway(client: pg.Client, move: Move): Promise<void> {
   const { tenantId } = move.operation
   const [resident, home] = await Promise.all([
-    readResident(client, tenantId),
+    readResident(client, sourceScope(move)),
     move.catalog.placements.home(tenantId),
   ])
-  if (resident?.state === 'moved' && resident.epoch === move.source.epoch && home.epoch > move.source.epoch)
-    return
+  if (resident?.state === 'moved' && home.epoch > move.source.epoch) return
   throw new FreeholdError(
     'internal',
     'The source does not say that the tenant has moved away; nothing was deleted.',

@@ -30,9 +30,9 @@ export async function provision(move: Move): Promise<'provisioned'> {
  */
 async function beginAnew(move: Move, name: string): Promise<void> {
   const former = targetEntry(move)
-  const { cluster, epoch } = move.target
+  const { cluster, schema, epoch } = move.target
   await move.catalog.operations.retarget(move.lease, name)
-  move.target = await openSide(move.catalog, cluster.id, name, epoch)
+  move.target = await openSide(move.catalog, { cluster: cluster.id, database: name, schema, epoch })
   await move.barrier('provisioning.retargeted')
   await releaseResource(move.catalog, former)
 }

@@ -133,9 +133,9 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
   const { move, source, target } = attempt
   const applier = await runningApplier(move)
   const [schema] = await Promise.all([
-    schemaFingerprint(attempt.lockHolder),
+    schemaFingerprint(attempt.lockHolder, move.source.schema),
     applier.drain(source.client, Math.max(1, Math.floor(deadline - performance.now()))),
-    alignSequences(attempt.lockHolder, target.client, await moveTables(move)),
+    alignSequences({ ...source, client: attempt.lockHolder }, target, await moveTables(move)),
   ])
   if (schema !== move.session.verifiedSchema) {
     delete move.session.verifiedBy
@@ -159,11 +159,11 @@ async function settleEarlierAttempt({ move, source }: Switch): Promise<boolean> 
   const lifted = await unfence(source.client, source.scope, cutoverToken)
   await tenantLock.endExclusiveHolder(source.client, move.operation.tenantId)
   if (lifted) return false
-  return isPastNoReturn(await readResident(source.client, move.operation.tenantId), move)
+  return isPastNoReturn(await readResident(source.client, source.scope))
 }
 
-function isPastNoReturn(resident: Resident | undefined, move: Move): boolean {
-  return resident?.epoch === move.source.epoch && (resident.state === 'sealed' || resident.state === 'moved')
+function isPastNoReturn(resident: Resident | undefined): boolean {
+  return resident?.state === 'sealed' || resident?.state === 'moved'
 }
 
 async function liftFence({ move, source }: Switch, token: string): Promise<'not_switched'> {

@@ -24,7 +24,7 @@ export async function verify(move: Move): Promise<'verified'> {
   const started = performance.now()
   const applier = await runningApplier(move)
   const comparisons = await withClient(move.source.mover, 'freehold-verify', async (source) => {
-    move.session.verifiedSchema = await schemaFingerprint(source)
+    move.session.verifiedSchema = await schemaFingerprint(source, move.source.schema)
     await requireSameSchema(move, await moveTables(move))
     await applier.drain(source, CATCH_UP_TIMEOUT_MS)
     move.signal.throwIfAborted()
@@ -77,7 +77,11 @@ async function compareAtOnePoint(move: Move, applier: Applier, source: pg.Client
       ),
     )
     await withClient(move.target.owner, 'freehold-verify', (owner) =>
-      requireNobodyElse(owner, tables, move.operation.tenantId),
+      requireNobodyElse(
+        owner,
+        tables.map(({ target }) => target),
+        move.operation.tenantId,
+      ),
     )
     return comparisons
   } finally {
