@@ -76,7 +76,7 @@ t.test('what could not be applied is not acknowledged, and comes again', async (
   await insert('b')
   await sleep(200)
   await blocker.query(
-    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'freehold-applier'",
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'freehold-apply %'",
   )
   // Work that is none of the tenant's makes the source tell the stream how far the log has come.
   for (let round = 0; round < 60; round++) {

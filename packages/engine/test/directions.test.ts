@@ -1,12 +1,14 @@
 import { epochSchema, type Tenant } from '@freehold/contract'
 import { admitResident } from '@freehold/engine'
-import { deriveEntryKey, withClient } from '@freehold/postgres'
+import { connectClient, deriveEntryKey, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser, migrationsFolder } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../../../test/kit/moving-ground.ts'
 import { tableStructure } from '../../../test/kit/table-structure.ts'
 import { tenantContent } from '../../../test/kit/tenant-content.ts'
 import { startTenantWriter } from '../../../test/kit/tenant-writer.ts'
+import { bareTables, restoreTables } from '../src/database/structure.ts'
+import { claimTarget, targetWriters } from '../src/database/target-claim.ts'
 import { createTenantSchema, dropTenantSchema } from '../src/resources/tenant-schema.ts'
 
 const ground: MovingGround = await prepareMovingGround()
@@ -109,6 +111,46 @@ t.test('a difference is found between a schema and a silo, and the schema stays'
   t.same(await leftovers(), [])
 })
 
+t.test('the tables of one schema are made bare for a load, and nobody else notices', async (t) => {
+  const owner = ground.us.as('freehold_owner', 'pool')
+  await withClient(owner, 'test', (client) =>
+    createTenantSchema(client, 't_bare', migrationsFolder('product')),
+  )
+  await withClient(owner, 'test', (client) =>
+    createTenantSchema(client, 't_whole', migrationsFolder('product')),
+  )
+  const structures = () => Promise.all([tableStructure(pool), partsOf('t_whole'), partsOf('t_bare')])
+  const before = await structures()
+  await withClient(owner, 'test', async (client) => {
+    const restore = await bareTables(client, 't_bare')
+    const [shared, whole, bare] = await structures()
+    t.same([shared, whole], before.slice(0, 2), 'the shared tables and the other schema keep everything')
+    t.not(bare.length, before[2].length, 'the schema has lost its keys and indexes')
+    await restoreTables(client, 't_bare', restore)
+  })
+  t.same(await structures(), before, 'everything is back')
+  for (const schema of ['t_bare', 't_whole']) {
+    await withClient(owner, 'test', (client) => dropTenantSchema(client, schema))
+  }
+})
+
+t.test('a move that takes its target over ends its own writers there, and no other move does', async (t) => {
+  const mover = ground.us.as('freehold_mover', 'pool')
+  const streams = ['freehold_move_one', 'freehold_move_two']
+  const writers = await Promise.all(
+    streams.map((stream) => connectClient(mover, targetWriters(stream).apply)),
+  )
+  const ended = writers.map((writer) => new Promise<void>((resolve) => writer.on('end', () => resolve())))
+  for (const writer of writers) writer.on('error', () => undefined)
+  await withClient(mover, 'test', (client) =>
+    claimTarget(client, { stream: streams[0] ?? '', fencingToken: 1 }),
+  )
+  await ended[0]
+  t.equal((await writers[1]?.query('select 1'))?.rowCount, 1, "the other move's writer goes on")
+  await writers[1]?.end()
+  await withClient(mover, 'test', (client) => client.query('delete from freehold.applied'))
+})
+
 t.test('a schema in which its tenant lives cannot be removed', async (t) => {
   const tenant = await inSchemaOfItsOwn(await ground.tenant('resident', 50), 't_resident')
   const before = await contentOf(tenant, pool, 't_resident')
@@ -132,6 +174,24 @@ async function sequences(database: typeof pool, schema: string): Promise<unknown
   return withClient(database, 'test', async (client) => {
     const found = await client.query(
       'select sequencename, last_value from pg_sequences where schemaname = $1 order by 1',
+      [schema],
+    )
+    return found.rows
+  })
+}
+
+/** Constraints, indexes, triggers and row security of a schema's tables. */
+async function partsOf(schema: string): Promise<unknown[]> {
+  return withClient(pool, 'test', async (client) => {
+    const found = await client.query(
+      `with tables as (select oid, relname, relforcerowsecurity from pg_class
+         where relnamespace = quote_ident($1)::regnamespace and relkind in ('r', 'p'))
+       select format('%s %s', conname, pg_get_constraintdef(c.oid)) as part from pg_constraint c join tables on tables.oid = conrelid
+       union all select pg_get_indexdef(indexrelid) from pg_index join tables on tables.oid = indrelid
+         where not exists (select from pg_inherits where inhrelid = indexrelid)
+       union all select format('%s %s', tgname, tgenabled) from pg_trigger join tables on tables.oid = tgrelid where not tgisinternal
+       union all select format('%s %s', relname, relforcerowsecurity) from tables
+       order by 1`,
       [schema],
     )
     return found.rows

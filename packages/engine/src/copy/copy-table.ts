@@ -11,7 +11,7 @@ import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import { asTenant, type TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
 import type { TablePair } from '../database/tables.ts'
-import { holdTarget, TARGET_WRITERS, type TargetClaim } from '../database/target-claim.ts'
+import { holdTarget, type TargetClaim, targetWriters } from '../database/target-claim.ts'
 
 export interface TableCopy {
   readonly tables: TablePair
@@ -34,8 +34,9 @@ export async function copyTable(copy: TableCopy): Promise<{ rows: number; bytes:
   const { source: from, target: to } = copy.tables
   const columns = from.columns.map((column) => quoteIdentifier(column.name)).join(', ')
   const format = from.columns.every((column) => column.binary) ? 'binary' : 'text'
-  return withClient(copy.source.mover, TARGET_WRITERS.copy, (source) =>
-    withClient(copy.target, TARGET_WRITERS.copy, (target) =>
+  const name = targetWriters(copy.claim.stream).copy
+  return withClient(copy.source.mover, name, (source) =>
+    withClient(copy.target, name, (target) =>
       inTransaction(target, async () => {
         await holdTarget(target, copy.claim)
         if (format === 'text') await Promise.all([useExactText(source), useExactText(target)])

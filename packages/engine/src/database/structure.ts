@@ -6,13 +6,22 @@ interface Part {
   readonly restore: string
 }
 
+/** The tenant tables of a schema of a tenant's own, or else those that are in nobody's. */
+const TENANT_TABLES = `
+  select managed_table.relation from freehold.managed_table
+  join pg_class on pg_class.oid = managed_table.relation
+  join pg_namespace on pg_namespace.oid = pg_class.relnamespace
+  where managed_table.kind = 'tenant' and case when $1 = 'public'
+    then not exists (select from freehold.tenant_schema own where own.schema_name = nspname)
+    else nspname = $1 end`
+
 /** Tenant tables with their partitions. */
 const RELATIONS = `
-  select tree.relid as oid from freehold.managed_table
+  select tree.relid as oid from (${TENANT_TABLES}) tenant_table
   cross join lateral (
-    select relid from pg_partition_tree(managed_table.relation)
-    union select managed_table.relation
-  ) tree where managed_table.kind = 'tenant'`
+    select relid from pg_partition_tree(tenant_table.relation)
+    union select tenant_table.relation
+  ) tree`
 
 /** Keys and foreign keys, in the order in which they can be put back; those of partitions follow their parent's. */
 const CONSTRAINTS = `
@@ -59,18 +68,19 @@ const FORCED_ROW_SECURITY = `
   from pg_class where oid in (${RELATIONS}) and relforcerowsecurity`
 
 /**
- * Makes the tenant tables of a database that nobody uses yet bare, so that rows load at the speed of the disk: without
+ * Makes the tenant tables of a schema that nobody uses yet bare, so that rows load at the speed of the disk: without
  * keys, indexes, foreign keys and triggers, and without forced row security (the application's role stays
  * subject to it). Runs in one transaction.
  *
  * @param owner connected as the owner of the tables.
+ * @param schema a tenant's own; `public` for all that are in nobody's, as a silo's are.
  * @returns the statements that put everything back, in order. They exist nowhere else: when they are lost, the
- * database is to be created anew.
+ * schema is to be created anew.
  */
-export async function bareTables(owner: ClientBase): Promise<readonly string[]> {
+export async function bareTables(owner: ClientBase, schema: string): Promise<readonly string[]> {
   const parts: Part[] = []
   for (const query of [CONSTRAINTS, INDEXES, TRIGGERS, FORCED_ROW_SECURITY]) {
-    parts.push(...(await owner.query<{ remove: string; restore: string }>(query)).rows)
+    parts.push(...(await owner.query<{ remove: string; restore: string }>(query, [schema])).rows)
   }
   const foreignKeysFirst = [...parts].reverse()
   await owner.query(`begin; ${foreignKeysFirst.map((part) => part.remove).join('; ')}; commit`)
@@ -86,11 +96,16 @@ function restoreOrder(parts: readonly Part[]): readonly string[] {
 }
 
 /** Puts back what {@link bareTables} has taken off, and gathers statistics. */
-export async function restoreTables(owner: ClientBase, statements: readonly string[]): Promise<void> {
+export async function restoreTables(
+  owner: ClientBase,
+  schema: string,
+  statements: readonly string[],
+): Promise<void> {
   await owner.query("set maintenance_work_mem = '256MB'")
   for (const statement of statements) await owner.query(statement)
   const tables = await owner.query<{ table: string }>(
-    `select relation::text as table from freehold.managed_table where kind = 'tenant'`,
+    `select relation::text as table from (${TENANT_TABLES}) tenant_table`,
+    [schema],
   )
   for (const { table } of tables.rows) await owner.query(`analyze ${table}`)
 }

@@ -4,8 +4,13 @@
 import { FreeholdError } from '@freehold/contract'
 import type { ClientBase } from 'pg'
 
-/** Connections with these names write to a target, and are ended when another worker takes the target over. */
-export const TARGET_WRITERS = { copy: 'freehold-copy', apply: 'freehold-applier' } as const
+/**
+ * Connections with these names write to the target of a stream, and are ended when another worker takes the target over.
+ * They name the stream, because a database may be the target of several moves.
+ */
+export function targetWriters(stream: string) {
+  return { copy: `freehold-copy ${stream}`, apply: `freehold-apply ${stream}` } as const
+}
 
 /** A stream and the lease under which its target is written. */
 export interface TargetClaim {
@@ -23,7 +28,7 @@ export async function claimTarget(mover: ClientBase, claim: TargetClaim): Promis
   await mover.query(
     `select pg_terminate_backend(pid) from pg_stat_activity
      where datname = current_database() and application_name = any ($1) and pid <> pg_backend_pid()`,
-    [Object.values(TARGET_WRITERS)],
+    [Object.values(targetWriters(claim.stream))],
   )
   const claimed = await mover.query(
     `insert into freehold.applied (stream, fencing_token) values ($1, $2)

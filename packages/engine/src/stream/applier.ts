@@ -5,7 +5,7 @@ import pg from 'pg'
 import type { TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
 import { type TablePair, tableKey } from '../database/tables.ts'
-import { targetTaken } from '../database/target-claim.ts'
+import { targetTaken, targetWriters } from '../database/target-claim.ts'
 import { ChangeWriter, type Key } from './change-writer.ts'
 import type { Relation, RowChange, StreamMessage } from './pgoutput.ts'
 import { ReplicationStream, type StreamSource } from './replication-stream.ts'
@@ -82,7 +82,7 @@ export class Applier {
   /** Connects to both sides and goes on from where the target stands. */
   static async start(options: ApplierOptions): Promise<Applier> {
     const target = new pg.Client({
-      ...clientConfig(options.target.mover, 'freehold-applier'),
+      ...clientConfig(options.target.mover, targetWriters(options.stream).apply),
       pipeline: true,
     })
     const applier = new Applier(options, target)

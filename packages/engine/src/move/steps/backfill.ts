@@ -4,7 +4,7 @@ import type pg from 'pg'
 import { copyTable } from '../../copy/copy-table.ts'
 import { bareTables, restoreTables } from '../../database/structure.ts'
 import type { TablePair } from '../../database/tables.ts'
-import { claimTarget } from '../../database/target-claim.ts'
+import { claimTarget, targetWriters } from '../../database/target-claim.ts'
 import { moveTables, targetClaim } from '../applier-session.ts'
 import { CopyMeter } from '../copy-meter.ts'
 import { type Move, sourceScope } from '../move.ts'
@@ -18,12 +18,12 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
   if (snapshot === undefined) return 'snapshot_lost'
   const started = performance.now()
   const tables = await moveTables(move)
-  await withClient(move.target.owner, 'freehold-copy', async (owner) => {
+  await withClient(move.target.owner, targetWriters(move.names.stream).copy, async (owner) => {
     await claimTarget(owner, targetClaim(move))
-    const restore = await bareTables(owner)
+    const restore = await bareTables(owner, move.target.schema)
     await copyTables(move, owner, tables, snapshot.slot.snapshot)
     await move.barrier('backfill.copied')
-    await restoreTables(owner, restore)
+    await restoreTables(owner, move.target.schema, restore)
   })
   await snapshot.holder.end()
   delete move.session.snapshot
