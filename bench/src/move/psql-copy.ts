@@ -30,7 +30,9 @@ export async function psqlCopy(ground: MovingGround, tenant: Tenant, signal: Abo
   const target = asSuperuser(eu.cluster, name)
   const psql = await openPsql(signal)
   try {
-    const restore = await withClient(eu.as('freehold_owner', name), 'bench', bareTables)
+    const restore = await withClient(eu.as('freehold_owner', name), 'bench', (owner) =>
+      bareTables(owner, 'public'),
+    )
     const tables = await tenantTables(source)
     const copyWhere = async (condition: string) => {
       const started = performance.now()
