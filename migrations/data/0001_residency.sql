@@ -82,6 +82,15 @@ create function freehold.current_tenant() returns text
   return (select entered.tenant_id from freehold.entered);
 comment on function freehold.current_tenant() is 'The entered tenant, as text; null outside a tenant.';
 
+-- One expression without a query, so that the planner puts it in place of the call: looking the tenant up for every
+-- insert would cost more than the insert's other work.
+create function freehold.tenant_to_write() returns text
+  language sql stable parallel safe
+  return nullif(current_setting('freehold.tenant_id', true), '');
+comment on function freehold.tenant_to_write() is
+  'The tenant as which enter_writer() has let this transaction in: the tenant column''s default. Any SQL can set it to '
+  'another, so it proves nothing; row security compares what it fills in with the tenant whose key is held.';
+
 create function freehold.lock_key(tenant text) returns bigint
   language sql immutable strict parallel safe
   return hashtextextended(tenant, 5067264);
@@ -144,6 +153,7 @@ begin
     raise exception using errcode = 'FH002', message = 'the tenant is being switched to another placement';
   end if;
   perform pg_catalog.set_config('freehold.entry', entry_key, true),
+    pg_catalog.set_config('freehold.tenant_id', tenant, true),
     case when resident.schema_name is not null then
       pg_catalog.set_config('search_path',
         pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)

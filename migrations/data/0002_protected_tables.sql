@@ -158,7 +158,7 @@ begin
     execute format('revoke all on %s from public, freehold_app, freehold_mover', partition);
   end loop;
 
-  execute format('alter table %s alter column %I set default freehold.current_tenant()::%s',
+  execute format('alter table %s alter column %I set default freehold.tenant_to_write()::%s',
     relation, tenant_column, column_type);
   execute format('alter table %s alter column %I set not null', relation, tenant_column);
   perform freehold.open_schema_of(relation);
