@@ -109,8 +109,10 @@ comment on function freehold.session_holds_lock(text) is
   'Whether this session holds the tenant''s advisory lock, shared or exclusive.';
 
 -- Entry is on the path of every query, so each function is one statement where the tenant may enter: the settings
--- are made by the very query that finds the residency, and no SET clause saves and restores others. Every name is
--- qualified, because they run with the owner's rights.
+-- are made by the very query that finds the residency, and no SET clause saves and restores others. It is found by the
+-- digest, whose bytes are quicker to compare than text under a collation; tenant and epoch, which the key implies, are
+-- compared by functions, because with operators the planner could prefer their index. Every name is qualified, because
+-- they run with the owner's rights.
 create function freehold.enter_reader(tenant text, at_epoch bigint, entry_key text) returns void
   language plpgsql volatile security definer
 as $$
@@ -122,11 +124,12 @@ begin
         pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)
     end
   from freehold.resident
-  where resident.tenant_id operator(pg_catalog.=) tenant
-    and resident.epoch operator(pg_catalog.=) at_epoch
-    and resident.entry_digest operator(pg_catalog.=)
+  where resident.entry_digest operator(pg_catalog.=)
         pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))
-    and resident.state operator(pg_catalog.<>) all (array['standby', 'moved']::freehold.residency_state[]);
+    and pg_catalog.texteq(resident.tenant_id, tenant)
+    and pg_catalog.int8eq(resident.epoch, at_epoch)
+    and resident.state operator(pg_catalog.<>) 'standby'
+    and resident.state operator(pg_catalog.<>) 'moved';
   if not found then
     raise exception using errcode = 'FH001', message = 'the tenant is not resident here at this epoch';
   end if;
@@ -159,10 +162,10 @@ begin
         pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)
     end
   from freehold.resident
-  where resident.tenant_id operator(pg_catalog.=) tenant
-    and resident.epoch operator(pg_catalog.=) at_epoch
-    and resident.entry_digest operator(pg_catalog.=)
+  where resident.entry_digest operator(pg_catalog.=)
         pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))
+    and pg_catalog.texteq(resident.tenant_id, tenant)
+    and pg_catalog.int8eq(resident.epoch, at_epoch)
     and (resident.state operator(pg_catalog.=) 'active'
       or resident.state operator(pg_catalog.=) 'fenced'
         and resident.fence_expires_at operator(pg_catalog.<=) pg_catalog.clock_timestamp());
@@ -170,11 +173,12 @@ begin
     return;
   end if;
   perform from freehold.resident
-  where resident.tenant_id operator(pg_catalog.=) tenant
-    and resident.epoch operator(pg_catalog.=) at_epoch
-    and resident.entry_digest operator(pg_catalog.=)
+  where resident.entry_digest operator(pg_catalog.=)
         pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))
-    and resident.state operator(pg_catalog.<>) all (array['standby', 'moved']::freehold.residency_state[]);
+    and pg_catalog.texteq(resident.tenant_id, tenant)
+    and pg_catalog.int8eq(resident.epoch, at_epoch)
+    and resident.state operator(pg_catalog.<>) 'standby'
+    and resident.state operator(pg_catalog.<>) 'moved';
   if found then
     raise exception using errcode = 'FH002', message = 'the tenant is being switched to another placement';
   end if;
