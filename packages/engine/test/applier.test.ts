@@ -1,13 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connectClient, deriveEntryKey, entryDigest, withClient } from '@freehold/postgres'
+import {
+  connectClient,
+  type DatabaseAddress,
+  deriveEntryKey,
+  entryDigest,
+  withClient,
+} from '@freehold/postgres'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
-import { pairTables, readTables } from '../src/database/tables.ts'
+import { rowHashes } from '../src/database/checksum.ts'
+import { asTenant, type TenantScope } from '../src/database/entered.ts'
+import { pairTables, readTables, type TableShape } from '../src/database/tables.ts'
 import { claimTarget } from '../src/database/target-claim.ts'
+import { compareRows, type DifferentRows } from '../src/move/compare.ts'
 import { createPublication } from '../src/resources/publication.ts'
-import { Applier } from '../src/stream/applier.ts'
+import { Applier, type ChangedRows } from '../src/stream/applier.ts'
 import { connectReplication, createSlot } from '../src/stream/replication-client.ts'
 
 /** One cluster, two databases: changes of `source` are applied to `target`. */
@@ -53,10 +62,34 @@ async function start(fencingToken: number): Promise<Applier> {
   await withClient(target, 'test', (mover) => claimTarget(mover, claim))
   return Applier.start({
     source: { address: source, slot: 'changes', publication: 'changes' },
-    target: { tenantId, epoch: 1, entryKey, schema: 'public', mover: target },
+    target: scopeOf(target),
     ...claim,
     tables: pairTables(tables, tables),
   })
+}
+
+function scopeOf(mover: DatabaseAddress): TenantScope {
+  return { tenantId, epoch: 1, entryKey, schema: 'public', mover }
+}
+
+function requireShape(key: string): TableShape {
+  const found = tables.find((table) => table.key === key)
+  if (found === undefined) throw new Error(`there is no table ${key}`)
+  return found
+}
+
+async function compared(changed: ChangedRows): Promise<DifferentRows[]> {
+  const here = await connectClient(source, 'test', { pipeline: true })
+  const there = await connectClient(target, 'test', { pipeline: true })
+  try {
+    return await compareRows(
+      { client: here, scope: scopeOf(source) },
+      { client: there, scope: scopeOf(target) },
+      changed,
+    )
+  } finally {
+    await Promise.all([here.end(), there.end()])
+  }
 }
 
 const names = () =>
@@ -113,8 +146,61 @@ t.test('an applier whose lease was taken writes nothing any more', async (t) => 
   await t.rejects(start(4), { code: 'lease_lost' }, 'an older lease cannot take the target back')
 })
 
-t.test('a change without its row is a divergence, never passed over', async (t) => {
+t.test('rows that were taken to be compared are remembered again when they change again', async (t) => {
   const applier = await start(6)
+  const changed = () => applier.changedRows()?.flatMap(({ keys }) => keys.map(([, id]) => id)) ?? []
+  await insert('e')
+  await insert('f')
+  await applier.drain(writer, 5_000)
+  const taken = applier.takeChangedRows() ?? []
+  t.same(changed(), [], 'nothing has changed since')
+  await writer.query("update customers set labels = '{new}' where name = 'e'")
+  await applier.drain(writer, 5_000)
+  t.equal(changed().length, 1, 'the one that has')
+
+  await withClient(asSuperuser(on.cluster, 'target'), 'test', (client) =>
+    client.query("update customers set labels = '{tampered}' where name = 'f'"),
+  )
+  const different = await compared(taken)
+  t.same(
+    different.map(({ keys, source, target }) => [keys.length, source, target]),
+    [[1, { rows: 2 }, { rows: 2 }]],
+  )
+  applier.giveBack(different)
+  t.equal(changed().length, 2, 'and the one that is given back')
+  await writer.query("delete from customers where name in ('e', 'f')")
+  await applier.drain(writer, 5_000)
+  t.same(await compared(applier.changedRows() ?? []), [], 'rows that are on neither side are equal')
+  await applier.close()
+})
+
+t.test('each row to be compared is found by its key, and no table is read through', async (t) => {
+  await withClient(asSuperuser(on.cluster, 'target'), 'test', async (owner) => {
+    await owner.query(
+      `insert into customers (tenant_id, email, name)
+       select $1, 'many' || n || '@x.test', 'many' from generate_series(1, 20000) n`,
+      [tenantId],
+    )
+    const { rows } = await owner.query<{ id: string }>(
+      "select id from customers where name = 'many' limit 1500",
+    )
+    const keys = rows.map(({ id }) => [tenantId, id])
+    await withClient(target, 'test', (mover) =>
+      asTenant(mover, scopeOf(target), async () => {
+        const hashes = await rowHashes(mover, requireShape('customers'), [...keys, [tenantId, randomUUID()]])
+        t.equal(new Set(hashes).size, 1501, 'a hash a row, and none for the one that is not there')
+        const read = await mover.query<{ rows: string }>(
+          "select seq_tup_read + idx_tup_fetch as rows from pg_stat_xact_user_tables where relname = 'customers'",
+        )
+        t.equal(Number(read.rows[0]?.rows), 1500)
+      }),
+    )
+    await owner.query("delete from customers where name = 'many'")
+  })
+})
+
+t.test('a change without its row is a divergence, never passed over', async (t) => {
+  const applier = await start(7)
   await withClient(asSuperuser(on.cluster, 'target'), 'test', (client) =>
     client.query("delete from customers where name = 'a'"),
   )

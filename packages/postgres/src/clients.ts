@@ -22,8 +22,12 @@ export async function withClient<T>(
  * Opens a connection that the caller closes. Timeouts that the server has for applications do not apply on it: what
  * it is for takes as long as it takes.
  */
-export async function connectClient(address: DatabaseAddress, applicationName: string): Promise<pg.Client> {
-  const client = new pg.Client(clientConfig(address, applicationName))
+export async function connectClient(
+  address: DatabaseAddress,
+  applicationName: string,
+  options: Pick<pg.ClientConfig, 'pipeline'> = {},
+): Promise<pg.Client> {
+  const client = new pg.Client({ ...clientConfig(address, applicationName), ...options })
   client.on('error', () => undefined)
   await client.connect()
   await liftTimeouts(client)

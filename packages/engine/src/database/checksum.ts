@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { FreeholdError } from '@freehold/contract'
 import { quoteIdentifier, quoteTable } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
@@ -12,15 +13,23 @@ export interface Checksum {
 
 /** Checksum of all rows of the entered tenant in a table; computed in the database, order does not matter. */
 export async function tableChecksum(client: ClientBase, shape: TableShape): Promise<Checksum> {
-  return checksum(client, `select ${rowHash(shape)} as hash from ${quoteTable(shape.table)} t`, [])
+  const result = await client.query<{ rows: string; sum: string }>(
+    `select count(*) as rows, coalesce(bit_xor(${rowHash(shape)}), 0)::text as sum from ${quoteTable(shape.table)} t`,
+  )
+  const row = result.rows[0]
+  if (row === undefined) throw new Error('an aggregate returned no row')
+  return { rows: Number(row.rows), sum: row.sum }
 }
 
-/** Checksum of the entered tenant's rows with the given keys; keys without a row do not count. */
-export async function rowsChecksum(
+/**
+ * Hashes of the entered tenant's rows with the given keys, in their order; null where there is none. Each row is looked
+ * up by its key, whatever the server believes of the table's size: under the fence, a table must not be read through.
+ */
+export async function rowHashes(
   client: ClientBase,
   shape: TableShape,
   keys: readonly Key[],
-): Promise<Checksum> {
+): Promise<readonly (string | null)[]> {
   const columns = shape.primaryKey
   const arrays = columns.map((_, index) => `$${index + 1}::text[]`).join(', ')
   const names = columns.map((_, index) => `k${index}`).join(', ')
@@ -28,23 +37,18 @@ export async function rowsChecksum(
   const matches = columns
     .map((column, index) => `t.${quoteIdentifier(column.name)} = k.k${index}::${column.type}`)
     .join(' and ')
-  // A row counts once, also where two of the keys are different texts of one value (1.0 and 1.00).
-  return checksum(
-    client,
-    `select distinct on (t.tableoid, t.ctid) ${rowHash(shape)} as hash
-     from unnest(${arrays}) k (${names}) join ${quoteTable(shape.table)} t on ${matches}`,
-    columns.map((_, index) => keys.map((key) => key[index])),
-  )
-}
-
-async function checksum(client: ClientBase, hashes: string, values: unknown[]): Promise<Checksum> {
-  const result = await client.query<{ rows: string; sum: string }>(
-    `select count(*) as rows, coalesce(bit_xor(hash), 0)::text as sum from (${hashes}) hashed`,
-    values,
-  )
-  const row = result.rows[0]
-  if (row === undefined) throw new Error('an aggregate returned no row')
-  return { rows: Number(row.rows), sum: row.sum }
+  const text = `
+    select array_agg((select ${rowHash(shape)} from ${quoteTable(shape.table)} t where ${matches})::text order by k.n)
+      as hashes
+    from unnest(${arrays}) with ordinality k (${names}, n)`
+  const result = await client.query<{ hashes: (string | null)[] | null }>({
+    name: createHash('sha256').update(text).digest('hex').slice(0, 32),
+    text,
+    values: columns.map((_, index) => keys.map((key) => key[index])),
+  })
+  const hashes = result.rows[0]?.hashes ?? []
+  if (hashes.length !== keys.length) throw new Error('a row for every key was asked for')
+  return hashes
 }
 
 /**
@@ -89,8 +93,15 @@ export function isEqual({ source, target }: Comparison): boolean {
   return source.rows === target.rows && source.sum === target.sum
 }
 
+/** A table whose two sides differ, and how many rows were looked at on each. */
+export interface Difference {
+  readonly tables: TablePair
+  readonly source: { readonly rows: number }
+  readonly target: { readonly rows: number }
+}
+
 /** The error for a table whose two sides differ. */
-export function verificationFailed({ tables, source, target }: Comparison): FreeholdError {
+export function verificationFailed({ tables, source, target }: Difference): FreeholdError {
   const table = tables.source.key
   const what =
     source.rows === target.rows

@@ -17,10 +17,17 @@ export interface TenantScope {
  * tenant's rows only. The mover owns no table and may not bypass row security, so an error in it cannot reach
  * another tenant.
  */
-async function enterAsMover(client: ClientBase, scope: TenantScope): Promise<void> {
-  await client.query("select set_config('freehold.entry', $1, true)", [scope.entryKey])
-  await useSchema(client, scope.schema)
+export async function enterAsMover(
+  client: ClientBase,
+  { entryKey, schema }: Pick<TenantScope, 'entryKey' | 'schema'>,
+): Promise<void> {
+  if (schema === 'public') await client.query(ENTER, [entryKey])
+  else await client.query(`${ENTER}, ${FIND_IN}`, [entryKey, schema])
 }
+
+const ENTER = "select set_config('freehold.entry', $1, true)"
+/** Beside the entry, so that entering is one statement and others can be sent behind it. */
+const FIND_IN = "set_config('search_path', quote_ident($2) || ', public', true)"
 
 /**
  * Has the open transaction find the names of a tenant's own schema bare, as the product's tables and types are named

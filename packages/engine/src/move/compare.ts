@@ -1,10 +1,17 @@
 import { quoteLiteral } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
-import { type Checksum, type Comparison, rowsChecksum, tableChecksum } from '../database/checksum.ts'
-import { asTenant, type TenantScope } from '../database/entered.ts'
+import {
+  type Checksum,
+  type Comparison,
+  type Difference,
+  rowHashes,
+  tableChecksum,
+} from '../database/checksum.ts'
+import { asTenant, enterAsMover, type TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
 import type { TablePair } from '../database/tables.ts'
 import type { ChangedRows } from '../stream/applier.ts'
+import type { Key } from '../stream/change-writer.ts'
 
 /** A connection to one side, and the tenant there. */
 export interface ComparedSide {
@@ -25,18 +32,51 @@ export async function compareTables(
   return zip(tables, await Promise.all([compute(source, 'source'), compute(target, 'target')]))
 }
 
-/** Compares only the given rows, both sides at the same time. */
+/** Rows of a table that are not the same on both sides, and how many of those compared were there at all. */
+export interface DifferentRows extends Difference {
+  readonly keys: readonly Key[]
+}
+
+/**
+ * Compares only the given rows, both sides at the same time, and each side in one round trip when its client is
+ * pipelined.
+ *
+ * @returns the tables with a difference; none when all rows are equal.
+ */
 export async function compareRows(
   source: ComparedSide,
   target: ComparedSide,
   changed: ChangedRows,
-): Promise<Comparison[]> {
-  const compute = (side: ComparedSide, end: keyof TablePair) =>
-    inOneSnapshot(side, () =>
-      inOrder(changed, ({ tables, keys }) => rowsChecksum(side.client, tables[end], keys)),
-    )
-  const pairs = changed.map(({ tables }) => tables)
-  return zip(pairs, await Promise.all([compute(source, 'source'), compute(target, 'target')]))
+): Promise<DifferentRows[]> {
+  if (changed.length === 0) return []
+  const [atSource, atTarget] = await Promise.all([
+    hashRows(source, 'source', changed),
+    hashRows(target, 'target', changed),
+  ])
+  return changed.flatMap(({ tables, keys }, index) => {
+    const [here, there] = [atSource[index] ?? [], atTarget[index] ?? []]
+    const different = keys.filter((_, at) => here[at] !== there[at])
+    const count = (hashes: readonly (string | null)[]) => ({
+      rows: hashes.filter((hash) => hash !== null).length,
+    })
+    return different.length === 0
+      ? []
+      : [{ tables, keys: different, source: count(here), target: count(there) }]
+  })
+}
+
+/** Nothing is awaited in between: the statements go out together. */
+async function hashRows(
+  { client, scope }: ComparedSide,
+  end: keyof TablePair,
+  changed: ChangedRows,
+): Promise<(readonly (string | null)[])[]> {
+  const begun = client.query('begin read only')
+  const entered = enterAsMover(client, scope)
+  const hashes = Promise.all(changed.map(({ tables, keys }) => rowHashes(client, tables[end], keys)))
+  const committed = client.query('commit')
+  await Promise.all([begun, entered, hashes, committed])
+  return hashes
 }
 
 function inOneSnapshot<T>({ client, scope, snapshot }: ComparedSide, work: () => Promise<T>): Promise<T> {

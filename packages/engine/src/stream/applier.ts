@@ -164,6 +164,23 @@ export class Applier {
     return [...this.#changed.values()].map(({ tables, keys }) => ({ tables, keys: [...keys.values()] }))
   }
 
+  /**
+   * Hands over the rows of {@link changedRows}, to be compared: what changes from now on is remembered anew, so a row
+   * that is found equal after this and does not change again is equal for good. The others are to be given back.
+   */
+  takeChangedRows(): ChangedRows | undefined {
+    const taken = this.changedRows()
+    if (taken === undefined) return undefined
+    this.#changed.clear()
+    this.#rememberedKeys = 0
+    return taken
+  }
+
+  /** Gives back rows that were taken and are not known to be equal. */
+  giveBack(rows: ChangedRows): void {
+    for (const { tables, keys } of rows) this.#rememberKeys(tables, keys)
+  }
+
   async close(): Promise<void> {
     this.#fail(new Error('the applier was closed'))
     await this.#applying
@@ -312,14 +329,18 @@ export class Applier {
   #remember(changes: readonly RowChange[]): void {
     for (const change of changes) {
       const { tables, keys } = this.#writer.touchedKeys(change)
-      const name = tables.source.key
-      const entry = this.#changed.get(name) ?? { tables, keys: new Map<string, Key>() }
-      this.#changed.set(name, entry)
-      const before = entry.keys.size
-      if (this.#rememberedKeys <= REMEMBERED_KEYS)
-        for (const key of keys) entry.keys.set(JSON.stringify(key), key)
-      this.#rememberedKeys += entry.keys.size - before
+      this.#rememberKeys(tables, keys)
     }
+  }
+
+  #rememberKeys(tables: TablePair, keys: readonly Key[]): void {
+    const name = tables.source.key
+    const entry = this.#changed.get(name) ?? { tables, keys: new Map<string, Key>() }
+    this.#changed.set(name, entry)
+    const before = entry.keys.size
+    if (this.#rememberedKeys <= REMEMBERED_KEYS)
+      for (const key of keys) entry.keys.set(JSON.stringify(key), key)
+    this.#rememberedKeys += entry.keys.size - before
   }
 }
 

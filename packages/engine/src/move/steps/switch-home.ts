@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { type DataDatabaseId, type FreeholdError, isFreeholdError } from '@freehold/contract'
-import { connectClient, hasSqlState, SQLSTATE, tenantLock } from '@freehold/postgres'
+import { connectClient, type DatabaseAddress, hasSqlState, SQLSTATE, tenantLock } from '@freehold/postgres'
 import type pg from 'pg'
-import { isEqual, verificationFailed } from '../../database/checksum.ts'
+import { verificationFailed } from '../../database/checksum.ts'
 import type { TenantScope } from '../../database/entered.ts'
+import { useExactText } from '../../database/exact-text.ts'
 import {
   activate,
   claimSwitch,
@@ -20,6 +21,10 @@ import { alignSequences } from '../../database/sequences.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
 import { compareRows } from '../compare.ts'
 import { type Move, sourceScope, targetDatabaseId, targetScope } from '../move.ts'
+
+/** Each compares what has changed during the one before. */
+const REHEARSALS = 3
+const CATCH_UP_TIMEOUT_MS = 60_000
 
 /** The connections of a switch, opened before writers have to wait for anything. */
 interface Switch {
@@ -49,10 +54,31 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
       return 'switched'
     }
     if (move.signal.aborted || move.session.verifiedBy === undefined) return await withdraw(move)
+    if (!(await rehearse(attempt))) return await withdraw(move)
     return await attemptSwitch(attempt)
   } finally {
     await Promise.all([attempt.source.client.end(), attempt.lockHolder.end(), attempt.target.client.end()])
   }
+}
+
+/**
+ * Does what writers would have to wait for once before they do: all rows but those that change now are compared, and
+ * connections and caches are warm.
+ *
+ * @returns false when the target is too far behind, or too many rows have changed to be remembered.
+ */
+async function rehearse(attempt: Switch): Promise<boolean> {
+  const { move, source, lockHolder, target } = attempt
+  const applier = await runningApplier(move)
+  await schemaFingerprint(lockHolder, move.source.schema)
+  await alignSequences({ ...source, client: lockHolder }, target, await moveTables(move))
+  for (let rehearsal = 0; rehearsal < REHEARSALS; rehearsal++) {
+    if ((await applier.drain(source.client, CATCH_UP_TIMEOUT_MS)) > move.settings.maxLagMs) return false
+    const changed = applier.takeChangedRows()
+    if (changed === undefined) return false
+    applier.giveBack(await compareRows(source, target, changed))
+  }
+  return true
 }
 
 async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
@@ -127,23 +153,28 @@ async function drainWriters({ move, lockHolder }: Switch): Promise<boolean> {
 /**
  * Nothing is written at the source any more: brings the target to the same point, and compares.
  *
- * @returns false when the tables at the source are not what they were when they were verified: to be verified again.
+ * @returns false when the tables at the source are not what they were when they were verified, or more rows have changed
+ * since than can be remembered: to be verified again.
  */
 async function drainStream(attempt: Switch, deadline: number): Promise<boolean> {
   const { move, source, target } = attempt
   const applier = await runningApplier(move)
-  const [schema] = await Promise.all([
+  const tables = await moveTables(move)
+  const drainAndCompare = async () => {
+    await applier.drain(source.client, Math.max(1, Math.floor(deadline - performance.now())))
+    const changed = applier.changedRows()
+    return changed && compareRows(source, target, changed)
+  }
+  const [schema, different] = await Promise.all([
     schemaFingerprint(attempt.lockHolder, move.source.schema),
-    applier.drain(source.client, Math.max(1, Math.floor(deadline - performance.now()))),
-    alignSequences({ ...source, client: attempt.lockHolder }, target, await moveTables(move)),
+    drainAndCompare(),
+    alignSequences({ ...source, client: attempt.lockHolder }, target, tables),
   ])
-  if (schema !== move.session.verifiedSchema) {
+  if (different === undefined || schema !== move.session.verifiedSchema) {
     delete move.session.verifiedBy
     return false
   }
-  const comparisons = await compareRows(source, target, applier.changedRows() ?? [])
-  const different = comparisons.find((comparison) => !isEqual(comparison))
-  if (different !== undefined) throw verificationFailed(different)
+  if (different[0] !== undefined) throw verificationFailed(different[0])
   return true
 }
 
@@ -191,9 +222,9 @@ async function openSwitch(move: Move): Promise<Switch> {
   const source = sourceScope(move)
   const [target, id] = await Promise.all([targetScope(move), targetDatabaseId(move)])
   const connections = await Promise.allSettled([
-    connectClient(source.mover, 'freehold-switch'),
-    connectClient(source.mover, 'freehold-switch-lock'),
-    connectClient(target.mover, 'freehold-switch'),
+    connectForSwitch(source.mover, 'freehold-switch'),
+    connectForSwitch(source.mover, 'freehold-switch-lock'),
+    connectForSwitch(target.mover, 'freehold-switch'),
   ])
   const clients = connections.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   const [client, lockHolder, targetClient] = clients
@@ -207,4 +238,13 @@ async function openSwitch(move: Move): Promise<Switch> {
     lockHolder,
     target: { scope: target, client: targetClient, id },
   }
+}
+
+/** A connection on which statements can follow one another without waiting for answers. */
+async function connectForSwitch(address: DatabaseAddress, applicationName: string): Promise<pg.Client> {
+  const client = await connectClient(address, applicationName, { pipeline: true })
+  await useExactText(client)
+  // A plan is made before the fence, or for every comparison anew.
+  await client.query('set plan_cache_mode = force_generic_plan')
+  return client
 }
