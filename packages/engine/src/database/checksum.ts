@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { FreeholdError } from '@freehold/contract'
 import { quoteIdentifier, quoteTable } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
-import type { Key } from '../stream/change-writer.ts'
+import type { Key } from '../stream/change-stream.ts'
 import type { Column, TablePair, TableShape } from './tables.ts'
 
 /** What is compared of a set of rows: how many there are, and a 64-bit sum over all their values. */

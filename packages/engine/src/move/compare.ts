@@ -10,8 +10,7 @@ import {
 import { asTenant, enterAsMover, type TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
 import type { TablePair } from '../database/tables.ts'
-import type { ChangedRows } from '../stream/applier.ts'
-import type { Key } from '../stream/change-writer.ts'
+import type { ChangedRows, Key } from '../stream/change-stream.ts'
 
 /** A connection to one side, and the tenant there. */
 export interface ComparedSide {

@@ -15,11 +15,9 @@ import {
   type MoveProgress,
 } from '@freehold/contract'
 import { type DatabaseAddress, deriveEntryKey } from '@freehold/postgres'
-import type pg from 'pg'
 import type { TenantScope } from '../database/entered.ts'
 import type { TablePair } from '../database/tables.ts'
-import type { Applier } from '../stream/applier.ts'
-import type { CreatedSlot } from '../stream/replication-client.ts'
+import type { Applier, HeldSnapshot } from '../stream/change-stream.ts'
 import { moveNames } from './names.ts'
 import { ProgressReport } from './progress-report.ts'
 import type { MoveSettings } from './settings.ts'
@@ -63,8 +61,8 @@ export interface Move {
 
 interface MoveSession {
   tables?: readonly TablePair[]
-  /** The exported snapshot lives as long as the connection that created the slot. */
-  snapshot?: { readonly slot: CreatedSlot; readonly holder: pg.Client }
+  /** What the copy looks at; it lives as long as the connection that made the stream. */
+  snapshot?: HeldSnapshot
   applier?: Applier
   /** The applier that has remembered every changed key since the verification. */
   verifiedBy?: Applier
@@ -156,7 +154,7 @@ export async function saveState(move: Move, change: Partial<MoveState>): Promise
 export async function closeSession(move: Move): Promise<void> {
   const { session } = move
   await session.applier?.close()
-  await session.snapshot?.holder.end().catch(() => undefined)
+  await session.snapshot?.release()
   delete session.applier
   delete session.verifiedBy
   delete session.snapshot

@@ -9,10 +9,8 @@ export function moveNames({ id, token }: Lease) {
   return {
     /** The stream's row in `freehold.applied`, and its markers in the log. */
     stream: `freehold_move_${move}`,
-    /** The publication and the replication slot. */
-    slot: `freehold_${move}_${token}`,
-    /** The slot that marks the point of a verification; gone with its connection. */
-    verificationSlot: `freehold_verify_${move}_${token}`,
+    /** What the change stream makes at the source. */
+    atSource: `freehold_${move}_${token}`,
   }
 }
 

@@ -13,8 +13,8 @@ export const moveStateSchema = z.strictObject({
   verifications: z.int(),
   /** Copies begun: a copy whose snapshot is lost begins anew, in a fresh database. */
   copyAttempts: z.int(),
-  /** The replication slot in use. Its name carries the token of the lease that made it. */
-  slot: z.string().nullable(),
+  /** The change stream in use, by the name of what it made at the source: of the lease that made it. */
+  streamAtSource: z.string().nullable(),
 })
 export type MoveState = z.infer<typeof moveStateSchema>
 
@@ -24,7 +24,7 @@ export const initialMoveState: MoveState = {
   cutoverAttempts: 0,
   verifications: 0,
   copyAttempts: 0,
-  slot: null,
+  streamAtSource: null,
 }
 
 /** The progress of a move that has not begun, for the tables and sizes that the plan has found. */

@@ -2,10 +2,8 @@ import { FreeholdError } from '@freehold/contract'
 import { quoteIdentifier, quoteTable } from '@freehold/postgres'
 import type { QueryConfig } from 'pg'
 import { type TablePair, type TableShape, tableKey } from '../database/tables.ts'
+import type { Key } from './change-stream.ts'
 import type { Relation, RowChange, TextValue } from './pgoutput.ts'
-
-/** A primary key's values as text, in the order of {@link TableShape.primaryKey}. */
-export type Key = readonly string[]
 
 /**
  * Turns row changes into prepared statements for the target. Rows are found by the target's primary key, and

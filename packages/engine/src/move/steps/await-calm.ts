@@ -1,7 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FreeholdError } from '@freehold/contract'
-import { parseLsn, withClient } from '@freehold/postgres'
-import type pg from 'pg'
 import { runningApplier } from '../applier-session.ts'
 import type { Move } from '../move.ts'
 
@@ -24,26 +22,17 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
   }
   const applier = await runningApplier(move)
   if (move.session.verifiedBy !== applier || applier.changedRows() === undefined) return 'changes_forgotten'
-  await withClient(move.source.mover, 'freehold-ready', async (source) => {
-    const deadline = performance.now() + CATCH_UP_TIMEOUT_MS
-    for (;;) {
-      move.signal.throwIfAborted()
-      move.progress.update({
-        lagBytes: await lagBytes(source, applier.position),
-        changesApplied: applier.changesApplied,
-      })
-      const lagMs = await applier.drain(source, CATCH_UP_TIMEOUT_MS)
-      if (lagMs <= move.settings.maxLagMs) return
-      if (performance.now() > deadline) {
-        throw new FreeholdError('cutover_timeout', `The change stream still lags by ${Math.round(lagMs)} ms.`)
-      }
+  const deadline = performance.now() + CATCH_UP_TIMEOUT_MS
+  for (;;) {
+    move.signal.throwIfAborted()
+    move.progress.update({
+      lagBytes: await applier.lagBytes(),
+      changesApplied: applier.changesApplied,
+    })
+    const lagMs = await applier.drain(CATCH_UP_TIMEOUT_MS)
+    if (lagMs <= move.settings.maxLagMs) return 'settled'
+    if (performance.now() > deadline) {
+      throw new FreeholdError('cutover_timeout', `The change stream still lags by ${Math.round(lagMs)} ms.`)
     }
-  })
-  return 'settled'
-}
-
-async function lagBytes(source: pg.ClientBase, position: bigint): Promise<number> {
-  const result = await source.query<{ lsn: string }>('select pg_current_wal_flush_lsn() as lsn')
-  const now = parseLsn(result.rows[0]?.lsn ?? '0/0')
-  return now > position ? Number(now - position) : 0
+  }
 }

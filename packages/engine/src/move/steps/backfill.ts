@@ -21,11 +21,11 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
   await withClient(move.target.owner, targetWriters(move.names.stream).copy, async (owner) => {
     await claimTarget(owner, targetClaim(move))
     const restore = await bareTables(owner, move.target.schema)
-    await copyTables(move, owner, tables, snapshot.slot.snapshot)
+    await copyTables(move, owner, tables, snapshot.snapshot)
     await move.barrier('backfill.copied')
     await restoreTables(owner, move.target.schema, restore)
   })
-  await snapshot.holder.end()
+  await snapshot.release()
   delete move.session.snapshot
   move.progress.updateSeconds({ backfill: (performance.now() - started) / 1000 })
   return 'copied'

@@ -1,18 +1,17 @@
 import type { LedgerEntry } from '@freehold/catalog'
 import { FreeholdError } from '@freehold/contract'
-import { withClient } from '@freehold/postgres'
-import { createPublication } from '../../resources/publication.ts'
 import { releaseResource } from '../../resources/release.ts'
-import { connectReplication, createSlot } from '../../stream/replication-client.ts'
+import type { ChangeStream } from '../../stream/change-stream.ts'
 import { moveTables } from '../applier-session.ts'
 import { confirmCreated } from '../created.ts'
 import { closeSession, type Move } from '../move.ts'
+import { moveStream } from '../move-stream.ts'
 
 const MAX_COPIES = 5
 
 /**
- * dual_write: creates the change stream. From the slot's creation on, every write of the tenant that commits at the
- * source is kept for the target; what committed before is in the snapshot that the creation exports.
+ * dual_write: creates the change stream. From then on every write of the tenant that commits at the source is kept for
+ * the target; what committed before is in the snapshot that the copy will look at.
  */
 export async function createStream(move: Move): Promise<'stream_created'> {
   if (move.state.copyAttempts > MAX_COPIES) {
@@ -22,37 +21,34 @@ export async function createStream(move: Move): Promise<'stream_created'> {
     )
   }
   await closeSession(move)
-  const { operation, source, names, catalog } = move
-  const tables = (await moveTables(move)).map((pair) => pair.source)
-
-  const location = { operationId: operation.id, clusterId: source.cluster.id, databaseName: source.database }
-  const entries = (name: string): LedgerEntry[] => [
-    { ...location, kind: 'replication_slot', name },
-    { ...location, kind: 'publication', name },
-  ]
-  if (move.state.slot !== null) {
-    // An earlier copy's. Its slot keeps the source's log from being recycled, and nobody will read it again.
-    for (const entry of entries(move.state.slot)) await releaseResource(catalog, entry)
+  const { names } = move
+  const tables = await moveTables(move)
+  const stream = await moveStream(move, tables, names.atSource)
+  const entries = ledgerEntries(move, stream)
+  if (move.state.streamAtSource !== null) {
+    // An earlier copy's. The source keeps the changes for it, and nobody will read them again.
+    for (const entry of ledgerEntries(move, await moveStream(move, tables)))
+      await releaseResource(move.catalog, entry)
   }
-  for (const entry of entries(names.slot)) await catalog.ledger.record(move.lease, entry)
+  for (const entry of entries) await move.catalog.ledger.record(move.lease, entry)
   await move.barrier('dual_write.recorded')
-  await withClient(source.owner, 'freehold-stream', (owner) =>
-    createPublication(owner, names.slot, tables, operation.tenantId),
-  )
-  const holder = await connectReplication(source.mover, 'freehold-stream')
+  const snapshot = await stream.create({ timeoutMs: move.settings.slotTimeoutMs, signal: move.signal })
   try {
-    const slot = await createSlot(holder, {
-      name: names.slot,
-      lifetime: 'permanent',
-      timeoutMs: move.settings.slotTimeoutMs,
-      signal: move.signal,
-    })
-    move.session.snapshot = { slot, holder }
-    await confirmCreated(move, entries(names.slot))
+    await confirmCreated(move, entries)
   } catch (error) {
-    await holder.end()
+    await snapshot.release()
     throw error
   }
-  move.state = { ...move.state, slot: names.slot }
+  move.session.snapshot = snapshot
+  move.state = { ...move.state, streamAtSource: names.atSource }
   return 'stream_created'
+}
+
+function ledgerEntries({ operation, source }: Move, stream: ChangeStream): LedgerEntry[] {
+  return stream.resources.map((resource) => ({
+    ...resource,
+    operationId: operation.id,
+    clusterId: source.cluster.id,
+    databaseName: source.database,
+  }))
 }

@@ -73,7 +73,7 @@ async function rehearse(attempt: Switch): Promise<boolean> {
   await schemaFingerprint(lockHolder, move.source.schema)
   await alignSequences({ ...source, client: lockHolder }, target, await moveTables(move))
   for (let rehearsal = 0; rehearsal < REHEARSALS; rehearsal++) {
-    if ((await applier.drain(source.client, CATCH_UP_TIMEOUT_MS)) > move.settings.maxLagMs) return false
+    if ((await applier.drain(CATCH_UP_TIMEOUT_MS)) > move.settings.maxLagMs) return false
     const changed = applier.takeChangedRows()
     if (changed === undefined) return false
     applier.giveBack(await compareRows(source, target, changed))
@@ -161,7 +161,7 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
   const applier = await runningApplier(move)
   const tables = await moveTables(move)
   const drainAndCompare = async () => {
-    await applier.drain(source.client, Math.max(1, Math.floor(deadline - performance.now())))
+    await applier.drain(Math.max(1, Math.floor(deadline - performance.now())))
     const changed = applier.changedRows()
     return changed && compareRows(source, target, changed)
   }

@@ -4,8 +4,7 @@ import type pg from 'pg'
 import { type Comparison, isEqual, verificationFailed } from '../../database/checksum.ts'
 import { requireNobodyElse } from '../../database/foreign-rows.ts'
 import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
-import type { Applier } from '../../stream/applier.ts'
-import { connectReplication, createSlot } from '../../stream/replication-client.ts'
+import type { Applier } from '../../stream/change-stream.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
 import { compareTables } from '../compare.ts'
 import { type Move, saveState, sourceScope, targetScope } from '../move.ts'
@@ -15,9 +14,8 @@ const MAX_VERIFICATIONS = 10
 const CATCH_UP_TIMEOUT_MS = 600_000
 
 /**
- * verify: compares every row of the tenant on both sides at one point of the source's log. A temporary slot names
- * the point and exports the snapshot there; the applier brings the target to exactly that point and waits while
- * both databases compute their checksums. Writers of the source notice nothing.
+ * verify: compares every row of the tenant on both sides at one point. The applier brings the target to exactly one
+ * state of the source and waits while both databases compute their checksums. Writers of the source notice nothing.
  */
 export async function verify(move: Move): Promise<'verified'> {
   await countVerification(move)
@@ -26,7 +24,7 @@ export async function verify(move: Move): Promise<'verified'> {
   const comparisons = await withClient(move.source.mover, 'freehold-verify', async (source) => {
     move.session.verifiedSchema = await schemaFingerprint(source, move.source.schema)
     await requireSameSchema(move, await moveTables(move))
-    await applier.drain(source, CATCH_UP_TIMEOUT_MS)
+    await applier.drain(CATCH_UP_TIMEOUT_MS)
     move.signal.throwIfAborted()
     return compareAtOnePoint(move, applier, source)
   })
@@ -59,19 +57,11 @@ async function countVerification(move: Move): Promise<void> {
 async function compareAtOnePoint(move: Move, applier: Applier, source: pg.Client): Promise<Comparison[]> {
   const scope = await targetScope(move)
   const tables = await moveTables(move)
-  const replication = await connectReplication(move.source.mover, 'freehold-verify')
-  try {
-    await applier.pause()
-    const point = await createSlot(replication, {
-      name: move.names.verificationSlot,
-      lifetime: 'temporary',
-      timeoutMs: move.settings.slotTimeoutMs,
-      signal: move.signal,
-    })
-    await applier.advanceTo(point.consistentPoint, source)
+  const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal }
+  return applier.atOnePoint(patience, async (snapshot) => {
     const comparisons = await withClient(scope.mover, 'freehold-verify', (target) =>
       compareTables(
-        { client: source, scope: sourceScope(move), snapshot: point.snapshot },
+        { client: source, scope: sourceScope(move), snapshot },
         { client: target, scope },
         tables,
       ),
@@ -84,8 +74,5 @@ async function compareAtOnePoint(move: Move, applier: Applier, source: pg.Client
       ),
     )
     return comparisons
-  } finally {
-    applier.resume()
-    await replication.end().catch(() => undefined)
-  }
+  })
 }

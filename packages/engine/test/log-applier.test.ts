@@ -15,9 +15,8 @@ import { asTenant, type TenantScope } from '../src/database/entered.ts'
 import { pairTables, readTables, type TableShape } from '../src/database/tables.ts'
 import { claimTarget } from '../src/database/target-claim.ts'
 import { compareRows, type DifferentRows } from '../src/move/compare.ts'
-import { createPublication } from '../src/resources/publication.ts'
-import { Applier, type ChangedRows } from '../src/stream/applier.ts'
-import { connectReplication, createSlot } from '../src/stream/replication-client.ts'
+import type { Applier, ChangedRows } from '../src/stream/change-stream.ts'
+import { logStream } from '../src/stream/log-stream.ts'
 
 /** One cluster, two databases: changes of `source` are applied to `target`. */
 const on = await startPreparedCluster('applier')
@@ -37,17 +36,16 @@ for (const database of ['source', 'target']) {
   )
 }
 const tables = await withClient(source, 'test', (client) => readTables(client))
-await withClient(on.as('freehold_owner', 'source'), 'test', (owner) =>
-  createPublication(owner, 'changes', tables, tenantId),
-)
-const replication = await connectReplication(source, 'test')
-await createSlot(replication, {
+const scope = { tenantId, epoch: 1, entryKey, schema: 'public' }
+const stream = logStream({
+  stream: 'changes',
   name: 'changes',
-  lifetime: 'permanent',
-  timeoutMs: 10_000,
-  signal: new AbortController().signal,
+  from: { ...scope, mover: source, owner: on.as('freehold_owner', 'source') },
+  to: { ...scope, mover: target },
+  tables: pairTables(tables, tables),
 })
-await replication.end()
+const created = await stream.create({ timeoutMs: 10_000, signal: new AbortController().signal })
+await created.release()
 
 const writer = await connectClient(asSuperuser(on.cluster, 'source'), 'test')
 t.teardown(() => writer.end())
@@ -60,12 +58,7 @@ const insert = (name: string) =>
 async function start(fencingToken: number): Promise<Applier> {
   const claim = { stream: 'changes', fencingToken }
   await withClient(target, 'test', (mover) => claimTarget(mover, claim))
-  return Applier.start({
-    source: { address: source, slot: 'changes', publication: 'changes' },
-    target: scopeOf(target),
-    ...claim,
-    tables: pairTables(tables, tables),
-  })
+  return stream.startApplier(fencingToken)
 }
 
 function scopeOf(mover: DatabaseAddress): TenantScope {
@@ -102,7 +95,7 @@ const names = () =>
 t.test('what could not be applied is not acknowledged, and comes again', async (t) => {
   const first = await start(1)
   await insert('a')
-  await first.drain(writer, 5_000)
+  await first.drain(5_000)
   // The target is locked, and then cut off under the transaction that waits for it.
   const blocker = await connectClient(asSuperuser(on.cluster, 'target'), 'test')
   await blocker.query('begin; lock table customers in exclusive mode')
@@ -118,29 +111,29 @@ t.test('what could not be applied is not acknowledged, and comes again', async (
   }
   await blocker.query('rollback')
   await blocker.end()
-  await t.rejects(first.drain(writer, 1_000), 'the applier is over')
+  await t.rejects(first.drain(1_000), 'the applier is over')
   await first.close()
   t.same(await names(), ['a'])
 
   const second = await start(2)
   await insert('c')
-  await second.drain(writer, 5_000)
+  await second.drain(5_000)
   await second.close()
   t.same(await names(), ['a', 'b', 'c'], 'nothing is missing, nothing is there twice')
 })
 
 t.test('an applier whose lease was taken writes nothing any more', async (t) => {
   const former = await start(3)
-  await former.drain(writer, 5_000)
+  await former.drain(5_000)
   await withClient(asSuperuser(on.cluster, 'target'), 'test', (client) =>
     client.query("update freehold.applied set fencing_token = 4 where stream = 'changes'"),
   )
   await insert('d')
-  await t.rejects(former.drain(writer, 5_000), { code: 'lease_lost' })
+  await t.rejects(former.drain(5_000), { code: 'lease_lost' })
   await former.close()
   t.same(await names(), ['a', 'b', 'c'])
   const successor = await start(5)
-  await successor.drain(writer, 5_000)
+  await successor.drain(5_000)
   await successor.close()
   t.same(await names(), ['a', 'b', 'c', 'd'])
   await t.rejects(start(4), { code: 'lease_lost' }, 'an older lease cannot take the target back')
@@ -151,11 +144,11 @@ t.test('rows that were taken to be compared are remembered again when they chang
   const changed = () => applier.changedRows()?.flatMap(({ keys }) => keys.map(([, id]) => id)) ?? []
   await insert('e')
   await insert('f')
-  await applier.drain(writer, 5_000)
+  await applier.drain(5_000)
   const taken = applier.takeChangedRows() ?? []
   t.same(changed(), [], 'nothing has changed since')
   await writer.query("update customers set labels = '{new}' where name = 'e'")
-  await applier.drain(writer, 5_000)
+  await applier.drain(5_000)
   t.equal(changed().length, 1, 'the one that has')
 
   await withClient(asSuperuser(on.cluster, 'target'), 'test', (client) =>
@@ -169,7 +162,7 @@ t.test('rows that were taken to be compared are remembered again when they chang
   applier.giveBack(different)
   t.equal(changed().length, 2, 'and the one that is given back')
   await writer.query("delete from customers where name in ('e', 'f')")
-  await applier.drain(writer, 5_000)
+  await applier.drain(5_000)
   t.same(await compared(applier.changedRows() ?? []), [], 'rows that are on neither side are equal')
   await applier.close()
 })
@@ -205,6 +198,6 @@ t.test('a change without its row is a divergence, never passed over', async (t) 
     client.query("delete from customers where name = 'a'"),
   )
   await writer.query("update customers set name = 'a2' where name = 'a'")
-  await t.rejects(applier.drain(writer, 5_000), /diverged/)
+  await t.rejects(applier.drain(5_000), /diverged/)
   await applier.close()
 })

@@ -6,16 +6,17 @@ import type { TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
 import { type TablePair, tableKey } from '../database/tables.ts'
 import { targetTaken, targetWriters } from '../database/target-claim.ts'
-import { ChangeWriter, type Key } from './change-writer.ts'
+import type { Applier, ChangedRows, Patience } from './change-stream.ts'
+import { ChangeWriter } from './change-writer.ts'
+import { ChangedKeys } from './changed-keys.ts'
 import type { Relation, RowChange, StreamMessage } from './pgoutput.ts'
+import { connectReplication, createSlot } from './replication-client.ts'
 import { ReplicationStream, type StreamSource } from './replication-stream.ts'
 
 /** Changes that one transaction at the target carries at most, so that progress is durable often. */
 const BATCH_CHANGES = 2_000
 /** Changes that wait here at most before the source is read no further; a larger transaction stands alone. */
 const QUEUE_CHANGES = 20_000
-/** Changed keys that are remembered at most; beyond it the verification is repeated instead. */
-const REMEMBERED_KEYS = 50_000
 
 interface SourceTransaction {
   readonly commitLsn: Lsn
@@ -30,7 +31,7 @@ interface Marker {
   readonly applied: PromiseWithResolvers<void>
 }
 
-export interface ApplierOptions {
+export interface LogApplierOptions {
   readonly source: StreamSource
   readonly target: TenantScope
   /** Names the row of `freehold.applied` that says how far the target is, and the markers of this stream. */
@@ -40,23 +41,18 @@ export interface ApplierOptions {
   readonly tables: readonly TablePair[]
 }
 
-/** The rows changed since a point, by table: what is left to compare at the cutover. */
-export type ChangedRows = readonly { readonly tables: TablePair; readonly keys: readonly Key[] }[]
-
 /**
  * Carries the tenant's changes from the source's log to the target, in commit order. The applied position is
  * stored in the transaction that applies, so that every change is applied exactly once, whatever crashes.
- *
- * A failure ends the applier: every pending and later call rejects with it, and the move goes on with a new one
- * from the stored position.
  */
-export class Applier {
-  readonly #options: ApplierOptions
+export class LogApplier implements Applier {
+  readonly #options: LogApplierOptions
+  /** Where markers are written, and the log's end is asked for. */
+  readonly #source: pg.Client
   readonly #target: pg.Client
   readonly #writer: ChangeWriter
   readonly #queue: SourceTransaction[] = []
   readonly #markers = new Map<string, Marker>()
-  readonly #changed = new Map<string, { tables: TablePair; keys: Map<string, Key> }>()
   readonly #failed = Promise.withResolvers<never>()
 
   #stream: ReplicationStream | undefined
@@ -67,12 +63,13 @@ export class Applier {
   /** Transactions that committed at or after this position are kept back. */
   #barrier: Lsn | undefined
   #position: Lsn = 0n
+  #changed = new ChangedKeys()
   #changesApplied = 0
-  #rememberedKeys = 0
   #over = false
 
-  private constructor(options: ApplierOptions, target: pg.Client) {
+  private constructor(options: LogApplierOptions, source: pg.Client, target: pg.Client) {
     this.#options = options
+    this.#source = source
     this.#target = target
     this.#writer = new ChangeWriter(options.tables)
     // Whoever waits sees the failure; when nobody does, it is seen by the next call.
@@ -80,16 +77,17 @@ export class Applier {
   }
 
   /** Connects to both sides and goes on from where the target stands. */
-  static async start(options: ApplierOptions): Promise<Applier> {
+  static async start(options: LogApplierOptions): Promise<LogApplier> {
+    const source = new pg.Client(clientConfig(options.source.address, 'freehold-stream'))
     const target = new pg.Client({
       ...clientConfig(options.target.mover, targetWriters(options.stream).apply),
       pipeline: true,
     })
-    const applier = new Applier(options, target)
-    target.on('error', (error) => applier.#fail(error))
+    const applier = new LogApplier(options, source, target)
+    for (const client of [source, target]) client.on('error', (error) => applier.#fail(error))
     try {
-      await target.connect()
-      await liftTimeouts(target)
+      await Promise.all([source.connect(), target.connect()])
+      await Promise.all([liftTimeouts(source), liftTimeouts(target)])
       await useExactText(target)
       // Triggers and foreign keys have had their effect at the source; firing them again would change rows twice.
       await target.query("set session_replication_role = 'replica'")
@@ -106,94 +104,95 @@ export class Applier {
     return applier
   }
 
-  /** Everything in the source's log before this position is committed at the target. */
-  get position(): Lsn {
-    return this.#position
-  }
-
-  /** Row changes carried over by this applier. */
   get changesApplied(): number {
     return this.#changesApplied
   }
 
-  /**
-   * Waits until all that has committed at the source before this call is applied at the target.
-   *
-   * @returns how long that took, in ms: the lag of the stream as a writer would feel it.
-   * @throws DOMException (TimeoutError) when it takes longer than `timeoutMs`; the failure of the stream, if any.
-   */
-  async drain(source: pg.ClientBase, timeoutMs: number): Promise<number> {
+  async lagBytes(): Promise<number> {
+    const result = await this.#orFailure(
+      this.#source.query<{ lsn: string }>('select pg_current_wal_flush_lsn() as lsn'),
+    )
+    const now = parseLsn(result.rows[0]?.lsn ?? '0/0')
+    return now > this.#position ? Number(now - this.#position) : 0
+  }
+
+  async drain(timeoutMs: number): Promise<number> {
     const started = performance.now()
     const timeout = AbortSignal.timeout(timeoutMs)
     const expired = new Promise<never>((_, reject) => {
       timeout.addEventListener('abort', () => reject(timeout.reason), { once: true })
     })
-    await this.#orFailure(Promise.race([this.#mark(source, 'applied'), expired]))
+    await this.#orFailure(Promise.race([this.#mark('applied'), expired]))
     return performance.now() - started
   }
 
-  /** Stops applying; what arrives waits. Resolves when nothing is being applied any more. */
-  async pause(): Promise<void> {
-    this.#barrier = 0n
-    await this.#orFailure(this.#applying ?? Promise.resolve())
+  /** A temporary slot names the point and exports the snapshot there; the applier waits at exactly that point. */
+  async atOnePoint<T>(patience: Patience, work: (snapshot: string) => Promise<T>): Promise<T> {
+    const { source, fencingToken } = this.#options
+    const replication = await connectReplication(source.address, 'freehold-verify')
+    try {
+      await this.#pause()
+      const point = await createSlot(replication, {
+        // Another worker's may still be there, until the server has noticed that it is gone.
+        name: `${source.slot}_verify_${fencingToken}`,
+        lifetime: 'temporary',
+        ...patience,
+      })
+      await this.#advanceTo(point.consistentPoint)
+      return await work(point.snapshot)
+    } finally {
+      this.#resume()
+      await replication.end().catch(() => undefined)
+    }
   }
 
-  /**
-   * After {@link pause}: applies what committed before `point`, and stops there. The target then equals the source's
-   * snapshot at that point. From here on the keys of changed rows are remembered.
-   */
-  async advanceTo(point: Lsn, source: pg.ClientBase): Promise<void> {
-    this.#changed.clear()
-    this.#rememberedKeys = 0
-    // The marker commits after the point: when it has arrived, everything before the point has.
-    await this.#orFailure(this.#mark(source, 'arrived'))
-    this.#barrier = point
-    this.#pump()
-    await this.#orFailure(this.#applying ?? Promise.resolve())
-  }
-
-  /** Lets everything through again. */
-  resume(): void {
-    this.#barrier = undefined
-    this.#pump()
-  }
-
-  /** The rows changed since {@link advanceTo}; undefined when they are too many to be remembered. */
   changedRows(): ChangedRows | undefined {
-    if (this.#rememberedKeys > REMEMBERED_KEYS) return undefined
-    return [...this.#changed.values()].map(({ tables, keys }) => ({ tables, keys: [...keys.values()] }))
+    return this.#changed.rows
   }
 
-  /**
-   * Hands over the rows of {@link changedRows}, to be compared: what changes from now on is remembered anew, so a row
-   * that is found equal after this and does not change again is equal for good. The others are to be given back.
-   */
   takeChangedRows(): ChangedRows | undefined {
-    const taken = this.changedRows()
-    if (taken === undefined) return undefined
-    this.#changed.clear()
-    this.#rememberedKeys = 0
-    return taken
+    return this.#changed.take()
   }
 
-  /** Gives back rows that were taken and are not known to be equal. */
   giveBack(rows: ChangedRows): void {
-    for (const { tables, keys } of rows) this.#rememberKeys(tables, keys)
+    this.#changed.giveBack(rows)
   }
 
   async close(): Promise<void> {
     this.#fail(new Error('the applier was closed'))
     await this.#applying
     await this.#stream?.close()
-    await this.#target.end().catch(() => undefined)
+    await Promise.allSettled([this.#source.end(), this.#target.end()])
   }
 
-  async #mark(source: pg.ClientBase, until: keyof Marker): Promise<void> {
+  /** Stops applying; what arrives waits. Resolves when nothing is being applied any more. */
+  async #pause(): Promise<void> {
+    this.#barrier = 0n
+    await this.#orFailure(this.#applying ?? Promise.resolve())
+  }
+
+  /** After {@link #pause}: applies what committed before `point`, and stops there. */
+  async #advanceTo(point: Lsn): Promise<void> {
+    this.#changed = new ChangedKeys()
+    // The marker commits after the point: when it has arrived, everything before the point has.
+    await this.#orFailure(this.#mark('arrived'))
+    this.#barrier = point
+    this.#pump()
+    await this.#orFailure(this.#applying ?? Promise.resolve())
+  }
+
+  /** Lets everything through again. */
+  #resume(): void {
+    this.#barrier = undefined
+    this.#pump()
+  }
+
+  async #mark(until: keyof Marker): Promise<void> {
     const content = randomUUID()
     const marker = { arrived: Promise.withResolvers<void>(), applied: Promise.withResolvers<void>() }
     this.#markers.set(content, marker)
     // Transactional: only a commit makes the server write out the log up to here at once.
-    await source.query('select pg_logical_emit_message(true, $1, $2)', [this.#options.stream, content])
+    await this.#source.query('select pg_logical_emit_message(true, $1, $2)', [this.#options.stream, content])
     await marker[until].promise
   }
 
@@ -314,7 +313,10 @@ export class Applier {
       if (missed >= 0) throw divergence(changes[missed])
       await this.#target.query('commit')
     }
-    this.#remember(changes)
+    for (const change of changes) {
+      const { tables, keys } = this.#writer.touchedKeys(change)
+      this.#changed.remember(tables, keys)
+    }
     this.#changesApplied += changes.length
     this.#position = last.endLsn
     this.#stream?.acknowledge(last.endLsn)
@@ -324,23 +326,6 @@ export class Applier {
         this.#markers.delete(content)
       }
     }
-  }
-
-  #remember(changes: readonly RowChange[]): void {
-    for (const change of changes) {
-      const { tables, keys } = this.#writer.touchedKeys(change)
-      this.#rememberKeys(tables, keys)
-    }
-  }
-
-  #rememberKeys(tables: TablePair, keys: readonly Key[]): void {
-    const name = tables.source.key
-    const entry = this.#changed.get(name) ?? { tables, keys: new Map<string, Key>() }
-    this.#changed.set(name, entry)
-    const before = entry.keys.size
-    if (this.#rememberedKeys <= REMEMBERED_KEYS)
-      for (const key of keys) entry.keys.set(JSON.stringify(key), key)
-    this.#rememberedKeys += entry.keys.size - before
   }
 }
 

@@ -1,0 +1,26 @@
+import { FreeholdError } from '@freehold/contract'
+import type { TablePair } from '../database/tables.ts'
+import type { ChangeStream } from '../stream/change-stream.ts'
+import { logStream } from '../stream/log-stream.ts'
+import { type Move, sourceScope, targetScope } from './move.ts'
+
+/**
+ * The change stream of the move, from its source to its target.
+ *
+ * @param atSource names what it has made at the source, or is to make there; the stream in use unless given.
+ * @throws FreeholdError `change_stream_failed` when none is in use.
+ */
+export async function moveStream(
+  move: Move,
+  tables: readonly TablePair[],
+  atSource = move.state.streamAtSource,
+): Promise<ChangeStream> {
+  if (atSource === null) throw new FreeholdError('change_stream_failed', 'The move has no change stream.')
+  return logStream({
+    stream: move.names.stream,
+    name: atSource,
+    from: { ...sourceScope(move), owner: move.source.owner },
+    to: await targetScope(move),
+    tables,
+  })
+}
