@@ -30,7 +30,7 @@ export async function psqlCopy(ground: MovingGround, tenant: Tenant, signal: Abo
   const target = asSuperuser(eu.cluster, name)
   const psql = await openPsql(signal)
   try {
-    const restore = await withClient(eu.as('freehold_owner', name), 'bench', (owner) =>
+    const parts = await withClient(eu.as('freehold_owner', name), 'bench', (owner) =>
       bareTables(owner, 'public'),
     )
     const tables = await tenantTables(source)
@@ -47,7 +47,7 @@ export async function psqlCopy(ground: MovingGround, tenant: Tenant, signal: Abo
     const startSeconds = await copyWhere('false')
     const copySeconds = await copyWhere(`tenant_id = '${tenant.id}'`)
     const copied = performance.now()
-    await psql.run(target, ["set maintenance_work_mem = '256MB'", ...restore])
+    await psql.run(target, ["set maintenance_work_mem = '256MB'", ...parts.map(({ restore }) => restore)])
     const buildSeconds = secondsBetween(copied, performance.now())
     return {
       seconds: copySeconds + buildSeconds,

@@ -7,7 +7,7 @@ import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../..
 import { tableStructure } from '../../../test/kit/table-structure.ts'
 import { tenantContent } from '../../../test/kit/tenant-content.ts'
 import { startTenantWriter } from '../../../test/kit/tenant-writer.ts'
-import { bareTables, restoreTables } from '../src/database/structure.ts'
+import { bareTables } from '../src/database/structure.ts'
 import { claimTarget, targetWriters } from '../src/database/target-claim.ts'
 import { createTenantSchema, dropTenantSchema } from '../src/resources/tenant-schema.ts'
 
@@ -126,7 +126,7 @@ t.test('the tables of one schema are made bare for a load, and nobody else notic
     const [shared, whole, bare] = await structures()
     t.same([shared, whole], before.slice(0, 2), 'the shared tables and the other schema keep everything')
     t.not(bare.length, before[2].length, 'the schema has lost its keys and indexes')
-    await restoreTables(client, 't_bare', restore)
+    for (const part of restore) await client.query(part.restore)
   })
   t.same(await structures(), before, 'everything is back')
   for (const schema of ['t_bare', 't_whole']) {

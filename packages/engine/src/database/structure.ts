@@ -1,10 +1,16 @@
+import { quoteTable } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 
 /** A part of a table that slows loading down, and the statements that take it off and put it back. */
-interface Part {
-  readonly remove: string
-  readonly restore: string
-}
+const partSchema = z.object({
+  kind: z.enum(['key', 'index', 'foreign_key', 'setting']),
+  /** The tenant tables, quoted, that must be loaded: the one it is on, and the one that a foreign key points to. */
+  tables: z.array(z.object({ schema: z.string(), name: z.string() }).transform(quoteTable)),
+  remove: z.string(),
+  restore: z.string(),
+})
+export type BarePart = z.output<typeof partSchema>
 
 /** The tenant tables of a schema of a tenant's own, or else those that are in nobody's. */
 const TENANT_TABLES = `
@@ -23,13 +29,23 @@ const RELATIONS = `
     union select tenant_table.relation
   ) tree`
 
+/** The tenant table that a relation is, or is a partition of; null for others. */
+const tableOf = (relation: string) => `
+  (select jsonb_build_object('schema', nspname, 'name', relname)
+   from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+   where pg_class.oid = coalesce(pg_partition_root(${relation}), ${relation})
+     and pg_class.oid in (${TENANT_TABLES}))`
+
 /** Keys and foreign keys, in the order in which they can be put back; those of partitions follow their parent's. */
 const CONSTRAINTS = `
   select
+    case contype when 'f' then 'foreign_key' else 'key' end as kind,
+    jsonb_path_query_array(jsonb_build_array(${tableOf('conrelid')}, ${tableOf('nullif(confrelid, 0)')}),
+      '$[*] ? (@ != null)') as tables,
     format('alter table %s drop constraint %I', conrelid::regclass, conname) as remove,
     format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
-    || coalesce(format('; comment on constraint %I on %s is %L', conname, conrelid::regclass,
-         obj_description(oid, 'pg_constraint')), '')
+    || coalesce((select format('; comment on constraint %I on %s is %L', conname, conrelid::regclass, comment)
+         from obj_description(oid, 'pg_constraint') comment where comment is not null), '')
     -- The definition of a key leaves out how its index is stored.
     || coalesce((select format('; alter index %s set (%s)', index.oid::regclass, array_to_string(index.reloptions, ', '))
          from pg_class index
@@ -40,11 +56,12 @@ const CONSTRAINTS = `
 
 const INDEXES = `
   select
+    'index' as kind, jsonb_build_array(${tableOf('indrelid')}) as tables,
     format('drop index %s', indexrelid::regclass) as remove,
     -- A partitioned table's index is printed as ON ONLY; put back, it is to reach the partitions.
     regexp_replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ')
-    || coalesce(format('; comment on index %s is %L', indexrelid::regclass,
-         obj_description(indexrelid, 'pg_class')), '') as restore
+    || coalesce((select format('; comment on index %s is %L', indexrelid::regclass, comment)
+         from obj_description(indexrelid, 'pg_class') comment where comment is not null), '') as restore
   from pg_index
   where indrelid in (${RELATIONS})
     and not exists (select from pg_constraint where conindid = indexrelid)
@@ -54,6 +71,7 @@ const INDEXES = `
 /** Triggers have had their effect where the rows come from. */
 const TRIGGERS = `
   select
+    'setting' as kind, '[]'::jsonb as tables,
     format('alter table %s disable trigger %I', tgrelid::regclass, tgname) as remove,
     format('alter table %s enable %strigger %I', tgrelid::regclass,
       case tgenabled when 'A' then 'always ' else '' end, tgname) as restore
@@ -63,6 +81,7 @@ const TRIGGERS = `
 /** The owner is subject to row security only where it is forced, and COPY FROM does not work under it. */
 const FORCED_ROW_SECURITY = `
   select
+    'setting' as kind, '[]'::jsonb as tables,
     format('alter table %s no force row level security', oid::regclass) as remove,
     format('alter table %s force row level security', oid::regclass) as restore
   from pg_class where oid in (${RELATIONS}) and relforcerowsecurity`
@@ -74,35 +93,24 @@ const FORCED_ROW_SECURITY = `
  *
  * @param owner connected as the owner of the tables.
  * @param schema a tenant's own; `public` for all that are in nobody's, as a silo's are.
- * @returns the statements that put everything back, in order. They exist nowhere else: when they are lost, the
- * schema is to be created anew.
+ * @returns what was taken off, in an order in which it can be put back: the keys, the indexes, the foreign keys, and
+ * last the settings, because the owner cannot check a foreign key at once under forced row security. The statements
+ * exist nowhere else: when they are lost, the schema is to be created anew.
  */
-export async function bareTables(owner: ClientBase, schema: string): Promise<readonly string[]> {
-  const parts: Part[] = []
+export async function bareTables(owner: ClientBase, schema: string): Promise<readonly BarePart[]> {
+  const parts: BarePart[] = []
   for (const query of [CONSTRAINTS, INDEXES, TRIGGERS, FORCED_ROW_SECURITY]) {
-    parts.push(...(await owner.query<{ remove: string; restore: string }>(query, [schema])).rows)
+    parts.push(...z.array(partSchema).parse((await owner.query(query, [schema])).rows))
   }
   const foreignKeysFirst = [...parts].reverse()
   await owner.query(`begin; ${foreignKeysFirst.map((part) => part.remove).join('; ')}; commit`)
-  return restoreOrder(parts)
+  return RESTORE_ORDER.flatMap((kind) => parts.filter((part) => part.kind === kind))
 }
 
-/** Foreign keys come last but for forced row security, under which the owner could not check them at once. */
-function restoreOrder(parts: readonly Part[]): readonly string[] {
-  const isForeignKey = (part: Part) => part.restore.includes(' FOREIGN KEY ')
-  const isForced = (part: Part) => part.restore.endsWith(' force row level security')
-  const rest = parts.filter((part) => !isForeignKey(part) && !isForced(part))
-  return [...rest, ...parts.filter(isForeignKey), ...parts.filter(isForced)].map((part) => part.restore)
-}
+const RESTORE_ORDER: readonly BarePart['kind'][] = ['key', 'index', 'foreign_key', 'setting']
 
-/** Puts back what {@link bareTables} has taken off, and gathers statistics. */
-export async function restoreTables(
-  owner: ClientBase,
-  schema: string,
-  statements: readonly string[],
-): Promise<void> {
-  await owner.query("set maintenance_work_mem = '256MB'")
-  for (const statement of statements) await owner.query(statement)
+/** Gathers statistics of the tenant tables of a schema, as closely as the server is set to. */
+export async function gatherStatistics(owner: ClientBase, schema: string): Promise<void> {
   const tables = await owner.query<{ table: string }>(
     `select relation::text as table from (${TENANT_TABLES}) tenant_table`,
     [schema],

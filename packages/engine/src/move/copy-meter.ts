@@ -1,4 +1,4 @@
-import { quoteTable } from '@freehold/postgres'
+import { quoteTable, type TableName } from '@freehold/postgres'
 import type pg from 'pg'
 import type { TablePair } from '../database/tables.ts'
 import type { ProgressReport } from './progress-report.ts'
@@ -20,14 +20,14 @@ export class CopyMeter {
   /** Reads how far the running copies are from the target itself. */
   async sample(target: pg.ClientBase, tables: readonly TablePair[]): Promise<void> {
     const names = new Map(tables.map(({ target }) => [quoteTable(target.table), target.key]))
-    const result = await target.query<{ table: string; rows: string; bytes: string }>(
-      `select format('%I.%I', nspname, relname) as table, tuples_processed as rows, bytes_processed as bytes
+    const result = await target.query<TableName & { rows: string; bytes: string }>(
+      `select nspname as schema, relname as name, tuples_processed as rows, bytes_processed as bytes
        from pg_stat_progress_copy
        join pg_class on pg_class.oid = relid join pg_namespace on pg_namespace.oid = relnamespace
        where datname = current_database()`,
     )
     for (const row of result.rows) {
-      const table = names.get(row.table)
+      const table = names.get(quoteTable(row))
       if (table !== undefined) this.#show(table, Number(row.rows), Number(row.bytes))
     }
   }

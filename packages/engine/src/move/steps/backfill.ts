@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { withClient } from '@freehold/postgres'
 import type pg from 'pg'
-import { copyTable } from '../../copy/copy-table.ts'
-import { bareTables, restoreTables } from '../../database/structure.ts'
+import { loadTables } from '../../copy/load-tables.ts'
+import { useExactText } from '../../database/exact-text.ts'
+import { bareTables } from '../../database/structure.ts'
 import type { TablePair } from '../../database/tables.ts'
 import { claimTarget, targetWriters } from '../../database/target-claim.ts'
 import { moveTables, targetClaim } from '../applier-session.ts'
@@ -20,10 +21,8 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
   const tables = await moveTables(move)
   await withClient(move.target.owner, targetWriters(move.names.stream).copy, async (owner) => {
     await claimTarget(owner, targetClaim(move))
-    const restore = await bareTables(owner, move.target.schema)
-    await copyTables(move, owner, tables, snapshot.snapshot)
-    await move.barrier('backfill.copied')
-    await restoreTables(owner, move.target.schema, restore)
+    await useExactText(owner)
+    await loadAll(move, owner, tables, snapshot.snapshot)
   })
   await snapshot.release()
   delete move.session.snapshot
@@ -31,41 +30,34 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
   return 'copied'
 }
 
-/** Copies the tables, largest first, several at a time. */
-async function copyTables(
+/** Copies the tables, the largest first, and builds what belongs to them. */
+async function loadAll(
   move: Move,
   owner: pg.Client,
   tables: readonly TablePair[],
   snapshot: string,
 ): Promise<void> {
   const meter = new CopyMeter(move.progress)
-  const failed = new AbortController()
-  const signal = AbortSignal.any([move.signal, failed.signal])
-  const waiting = [...tables].sort((a, b) => rowsOf(move, b) - rowsOf(move, a))
-  const copyWaiting = async () => {
-    for (let pair = waiting.shift(); pair !== undefined; pair = waiting.shift()) {
-      signal.throwIfAborted()
-      const copied = await copyTable({
-        tables: pair,
-        source: sourceScope(move),
-        snapshot,
-        target: move.target.owner,
-        claim: targetClaim(move),
-        signal,
-      })
-      meter.finished(pair, copied.rows, copied.bytes)
+  const uncopied = new Set(tables)
+  const load = loadTables({
+    ends: {
+      source: sourceScope(move),
+      snapshot,
+      target: move.target.owner,
+      claim: targetClaim(move),
+    },
+    tables: [...tables].sort((a, b) => rowsOf(move, b) - rowsOf(move, a)),
+    parts: await bareTables(owner, move.target.schema),
+    streams: move.settings.copyStreams,
+    signal: move.signal,
+    onCopied: async (pair, { rows, bytes }) => {
+      meter.finished(pair, rows, bytes)
+      uncopied.delete(pair)
       await move.barrier('backfill.table_copied')
-    }
-  }
-  const copies = Promise.all(
-    Array.from({ length: move.settings.copyStreams }, () =>
-      copyWaiting().catch((error) => {
-        failed.abort(error)
-        throw error
-      }),
-    ),
-  )
-  await showWhile(copies, () => meter.sample(owner, tables))
+      if (uncopied.size === 0) await move.barrier('backfill.copied')
+    },
+  })
+  await showWhile(load, () => meter.sample(owner, tables))
 }
 
 function rowsOf(move: Move, { source }: TablePair): number {

@@ -3,8 +3,10 @@ import { type LedgerEntry, ownerAddress } from '@freehold/catalog'
 import { FreeholdError, type Isolation } from '@freehold/contract'
 import { hasSqlState, quoteTable, SQLSTATE, withClient } from '@freehold/postgres'
 import type pg from 'pg'
+import { allEnded } from '../../all-ended.ts'
 import { asTenant } from '../../database/entered.ts'
 import { readResident } from '../../database/resident.ts'
+import { gatherStatistics } from '../../database/structure.ts'
 import { readTables, type TableShape } from '../../database/tables.ts'
 import { releaseResource } from '../../resources/release.ts'
 import { dropDatabase, MAINTENANCE_DATABASE } from '../../resources/silo-database.ts'
@@ -15,8 +17,8 @@ import { targetEntry } from './provision.ts'
 const READERS_TIMEOUT_MS = 30_000
 
 /**
- * finalize: the tenant lives at the target. Stops the stream, and removes the tenant's rows from the source: as the
- * tenant, in batches, and only once nobody can be reading them.
+ * finalize: the tenant lives at the target, whose statistics are gathered in full. Stops the stream, and removes the
+ * tenant's rows from the source: as the tenant, in batches, and only once nobody can be reading them.
  */
 export async function finalize(move: Move): Promise<'purged'> {
   await closeSession(move)
@@ -24,7 +26,12 @@ export async function finalize(move: Move): Promise<'purged'> {
   await move.catalog.ledger.release(targetEntry(move))
   await releaseStream(move)
   await move.barrier('finalize.released')
-  await removeFromSource[move.operation.source.isolation](move)
+  await allEnded([
+    removeFromSource[move.operation.source.isolation](move),
+    withClient(move.target.owner, 'freehold-statistics', (owner) =>
+      gatherStatistics(owner, move.target.schema),
+    ),
+  ])
   return 'purged'
 }
 
@@ -133,21 +140,46 @@ async function awaitReaders(client: pg.Client): Promise<void> {
   }
 }
 
-/** @returns the rows deleted. */
+/**
+ * Looks for the rows once and keeps where they are on the server: a search for every batch would pass by all that is
+ * dead already. Where a row was there may be another's by then, which row security keeps from being touched.
+ *
+ * @returns the rows deleted.
+ */
 async function purgeTable(client: pg.Client, move: Move, shape: TableShape): Promise<number> {
-  let total = 0
   const table = quoteTable(shape.table)
-  for (;;) {
-    move.signal.throwIfAborted()
-    const deleted = await asTenant(client, sourceScope(move), () =>
-      client.query(
-        `with doomed as materialized (select tableoid, ctid from ${table} limit $1)
-         delete from ${table} t using doomed where t.tableoid = doomed.tableoid and t.ctid = doomed.ctid`,
-        [move.settings.purgeBatchRows],
-      ),
-    )
-    await move.barrier('finalize.batch_purged')
-    if (!deleted.rowCount) return total
-    total += deleted.rowCount
+  await asTenant(client, sourceScope(move), () =>
+    client.query(
+      `declare doomed no scroll cursor with hold for select tableoid::text as leaf, ctid::text as place from ${table}`,
+    ),
+  )
+  try {
+    for (let total = 0; ; ) {
+      move.signal.throwIfAborted()
+      const found = await client.query<DoomedRow>(`fetch ${move.settings.purgeBatchRows} from doomed`)
+      if (found.rows.length === 0) return total
+      total += await asTenant(client, sourceScope(move), () => deleteRows(client, table, found.rows))
+      await move.barrier('finalize.batch_purged')
+    }
+  } finally {
+    await client.query('close doomed').catch(() => undefined)
   }
+}
+
+interface DoomedRow {
+  readonly leaf: string
+  readonly place: string
+}
+
+async function deleteRows(client: pg.Client, table: string, rows: readonly DoomedRow[]): Promise<number> {
+  let deleted = 0
+  for (const leaf of new Set(rows.map((row) => row.leaf))) {
+    const places = rows.filter((row) => row.leaf === leaf).map(({ place }) => place)
+    const result = await client.query(`delete from ${table} where tableoid = $1 and ctid = any ($2::tid[])`, [
+      leaf,
+      places,
+    ])
+    deleted += result.rowCount ?? 0
+  }
+  return deleted
 }

@@ -1,0 +1,93 @@
+import { quoteTable } from '@freehold/postgres'
+import { allEnded } from '../all-ended.ts'
+import type { BarePart } from '../database/structure.ts'
+import type { TablePair } from '../database/tables.ts'
+import { type CopyEnds, type CopyStream, withCopyStream } from './copy-stream.ts'
+import { copyTable } from './copy-table.ts'
+import { type Task, TaskGraph } from './task-graph.ts'
+
+export interface LoadTables {
+  readonly ends: CopyEnds
+  /** The first are begun first. */
+  readonly tables: readonly TablePair[]
+  /** What the bare tables at the target lack, in an order in which it can be put back. */
+  readonly parts: readonly BarePart[]
+  /** So many tables are worked on at the same time. */
+  readonly streams: number
+  readonly signal: AbortSignal
+  readonly onCopied: (table: TablePair, copied: { rows: number; bytes: number }) => Promise<void>
+}
+
+type LoadTask = Task<CopyStream>
+
+/**
+ * Copies tables into bare ones and puts back what these lack, each part as soon as the rows that it needs are there: while
+ * one stream copies a table, another builds on those that are copied.
+ */
+export async function loadTables(load: LoadTables): Promise<void> {
+  const failed = new AbortController()
+  const signal = AbortSignal.any([load.signal, failed.signal])
+  const graph = new TaskGraph(loadTasks(load, signal))
+  const streams = Array.from({ length: load.streams }, () =>
+    withCopyStream(load.ends, (stream) => graph.work(stream, signal)).catch((error: unknown) => {
+      failed.abort(error)
+      throw error
+    }),
+  )
+  await allEnded(streams)
+}
+
+function loadTasks({ tables, parts, onCopied }: LoadTables, signal: AbortSignal): LoadTask[] {
+  const copies = new Map<string, LoadTask>()
+  for (const pair of tables) {
+    copies.set(quoteTable(pair.target.table), {
+      after: [],
+      alone: [],
+      run: async (stream) => onCopied(pair, await copyTable(stream, pair, signal)),
+    })
+  }
+  const onTables = (kind: BarePart['kind']) => parts.filter((part) => part.kind === kind)
+  const builds = new Map([...copies].map(([table, copy]) => [table, buildTasks(table, copy, parts)]))
+  const built = (table: string) => builds.get(table) ?? []
+
+  const foreignKeys = onTables('foreign_key').map(
+    (part): LoadTask => ({ after: part.tables.flatMap(built), alone: part.tables, run: restore(part) }),
+  )
+  const statistics = [...copies.keys()].map(
+    (table): LoadTask => ({
+      after: built(table),
+      alone: [table],
+      run: async ({ target }) => void (await target.query(`analyze ${table}`)),
+    }),
+  )
+  const tableTasks = [...copies].flatMap(([table, copy]) => [copy, ...built(table)])
+  const whole = [...foreignKeys, ...tableTasks, ...statistics]
+  const settings: LoadTask = {
+    after: whole,
+    alone: [],
+    run: restore(...onTables('setting')),
+  }
+  // A foreign key keeps others off both of its tables: left to the end, they would wait for each other.
+  return [...whole, settings]
+}
+
+/** Keys one after the other, because each takes the table for itself; then the indexes, beside each other. */
+function buildTasks(table: string, copy: LoadTask, parts: readonly BarePart[]): LoadTask[] {
+  const on = parts.filter((part) => part.tables[0] === table)
+  const tasks: LoadTask[] = []
+  let last = copy
+  for (const part of on.filter(({ kind }) => kind === 'key')) {
+    last = { after: [last], alone: [], run: restore(part) }
+    tasks.push(last)
+  }
+  for (const part of on.filter(({ kind }) => kind === 'index')) {
+    tasks.push({ after: [last], alone: [], run: restore(part) })
+  }
+  return tasks.length > 0 ? tasks : [copy]
+}
+
+function restore(...parts: readonly BarePart[]): LoadTask['run'] {
+  return async ({ target }) => {
+    await target.query(parts.map((part) => part.restore).join('; '))
+  }
+}
