@@ -24,12 +24,6 @@ export interface CopyStream {
 /** For each stream; workers that the server adds to a build share it. */
 const BUILD_MEMORY = '256MB'
 
-/**
- * A tenth of what is usual: enough to choose an index by, and gathered in a tenth of the time. What is usual is gathered
- * when the tenant has its new home.
- */
-const FIRST_STATISTICS_TARGET = 10
-
 /** Runs `work` with a stream of its own, closed afterwards whatever happens. */
 export async function withCopyStream(
   ends: CopyEnds,
@@ -57,7 +51,5 @@ export async function withCopyStream(
 
 async function prepareTarget(target: pg.Client): Promise<void> {
   await useExactText(target)
-  await target.query(
-    `set maintenance_work_mem = '${BUILD_MEMORY}'; set default_statistics_target = ${FIRST_STATISTICS_TARGET}`,
-  )
+  await target.query(`set maintenance_work_mem = '${BUILD_MEMORY}'`)
 }

@@ -1,6 +1,6 @@
 import { quoteTable } from '@freehold/postgres'
 import { allEnded } from '../all-ended.ts'
-import type { BarePart } from '../database/structure.ts'
+import { analyzeCoarsely, type BarePart } from '../database/structure.ts'
 import type { TablePair } from '../database/tables.ts'
 import { type CopyEnds, type CopyStream, withCopyStream } from './copy-stream.ts'
 import { copyTable } from './copy-table.ts'
@@ -57,7 +57,7 @@ function loadTasks({ tables, parts, onCopied }: LoadTables, signal: AbortSignal)
     (table): LoadTask => ({
       after: built(table),
       alone: [table],
-      run: async ({ target }) => void (await target.query(`analyze ${table}`)),
+      run: ({ target }) => analyzeCoarsely(target, table),
     }),
   )
   const tableTasks = [...copies].flatMap(([table, copy]) => [copy, ...built(table)])

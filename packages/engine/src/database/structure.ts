@@ -109,10 +109,28 @@ export async function bareTables(owner: ClientBase, schema: string): Promise<rea
 
 const RESTORE_ORDER: readonly BarePart['kind'][] = ['key', 'index', 'foreign_key', 'setting']
 
-/** Gathers statistics of the tenant tables of a schema, as closely as the server is set to. */
-export async function gatherStatistics(owner: ClientBase, schema: string): Promise<void> {
+/**
+ * Gathers statistics that are coarse, but enough to choose an index by, in a tenth of the usual time. Columns are named
+ * because the server then still holds the table for one that nobody has analyzed, and autovacuum comes to do it in full.
+ *
+ * @param table quoted.
+ */
+export async function analyzeCoarsely(owner: ClientBase, table: string): Promise<void> {
+  const named = await owner.query<{ columns: string }>(
+    `select string_agg(quote_ident(attname), ', ') as columns from pg_attribute
+     where attrelid = $1::regclass and attnum > 0 and not attisdropped`,
+    [table],
+  )
+  await owner.query(
+    `set default_statistics_target = 10; analyze ${table} (${named.rows[0]?.columns}); reset default_statistics_target`,
+  )
+}
+
+/** Gathers full statistics of the partitioned tables among a schema's tenant tables: autovacuum leaves those out. */
+export async function analyzePartitioned(owner: ClientBase, schema: string): Promise<void> {
   const tables = await owner.query<{ table: string }>(
-    `select relation::text as table from (${TENANT_TABLES}) tenant_table`,
+    `select relation::text as table from (${TENANT_TABLES}) tenant_table
+     join pg_class on pg_class.oid = relation where relkind = 'p'`,
     [schema],
   )
   for (const { table } of tables.rows) await owner.query(`analyze ${table}`)

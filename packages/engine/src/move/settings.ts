@@ -28,5 +28,5 @@ export const defaultMoveSettings = {
   fenceExpiryMs: 5_000,
   lockTimeoutMs: 1_000,
   maxCutoverAttempts: 20,
-  purgeBatchRows: 5_000,
+  purgeBatchRows: 10_000,
 } as const satisfies Partial<MoveSettings>

@@ -6,7 +6,7 @@ import type pg from 'pg'
 import { allEnded } from '../../all-ended.ts'
 import { asTenant } from '../../database/entered.ts'
 import { readResident } from '../../database/resident.ts'
-import { gatherStatistics } from '../../database/structure.ts'
+import { analyzePartitioned } from '../../database/structure.ts'
 import { readTables, type TableShape } from '../../database/tables.ts'
 import { releaseResource } from '../../resources/release.ts'
 import { dropDatabase, MAINTENANCE_DATABASE } from '../../resources/silo-database.ts'
@@ -17,8 +17,8 @@ import { targetEntry } from './provision.ts'
 const READERS_TIMEOUT_MS = 30_000
 
 /**
- * finalize: the tenant lives at the target, whose statistics are gathered in full. Stops the stream, and removes the
- * tenant's rows from the source: as the tenant, in batches, and only once nobody can be reading them.
+ * finalize: the tenant lives at the target. Stops the stream, and removes the tenant's rows from the source: as the
+ * tenant, in batches, and only once nobody can be reading them.
  */
 export async function finalize(move: Move): Promise<'purged'> {
   await closeSession(move)
@@ -29,7 +29,7 @@ export async function finalize(move: Move): Promise<'purged'> {
   await allEnded([
     removeFromSource[move.operation.source.isolation](move),
     withClient(move.target.owner, 'freehold-statistics', (owner) =>
-      gatherStatistics(owner, move.target.schema),
+      analyzePartitioned(owner, move.target.schema),
     ),
   ])
   return 'purged'
@@ -141,45 +141,38 @@ async function awaitReaders(client: pg.Client): Promise<void> {
 }
 
 /**
- * Looks for the rows once and keeps where they are on the server: a search for every batch would pass by all that is
- * dead already. Where a row was there may be another's by then, which row security keeps from being touched.
+ * Looks for the rows once and keeps where they are on the server, batch by batch: a search for every batch would pass by
+ * all that is dead already. Where a row was another's may be by then, which row security keeps from being touched.
  *
  * @returns the rows deleted.
  */
 async function purgeTable(client: pg.Client, move: Move, shape: TableShape): Promise<number> {
   const table = quoteTable(shape.table)
+  const { purgeBatchRows } = move.settings
   await asTenant(client, sourceScope(move), () =>
     client.query(
-      `declare doomed no scroll cursor with hold for select tableoid::text as leaf, ctid::text as place from ${table}`,
+      `declare doomed no scroll cursor with hold for
+         select leaf::text, array_agg(place)::text as places
+         from (select tableoid as leaf, ctid as place, row_number() over () / ${purgeBatchRows} as batch from ${table}) row
+         group by leaf, batch order by leaf, batch`,
     ),
   )
   try {
     for (let total = 0; ; ) {
       move.signal.throwIfAborted()
-      const found = await client.query<DoomedRow>(`fetch ${move.settings.purgeBatchRows} from doomed`)
-      if (found.rows.length === 0) return total
-      total += await asTenant(client, sourceScope(move), () => deleteRows(client, table, found.rows))
+      const found = await client.query<{ leaf: string; places: string }>('fetch doomed')
+      const batch = found.rows[0]
+      if (batch === undefined) return total
+      const deleted = await asTenant(client, sourceScope(move), () =>
+        client.query(`delete from ${table} where tableoid = $1 and ctid = any ($2::tid[])`, [
+          batch.leaf,
+          batch.places,
+        ]),
+      )
       await move.barrier('finalize.batch_purged')
+      total += deleted.rowCount ?? 0
     }
   } finally {
     await client.query('close doomed').catch(() => undefined)
   }
-}
-
-interface DoomedRow {
-  readonly leaf: string
-  readonly place: string
-}
-
-async function deleteRows(client: pg.Client, table: string, rows: readonly DoomedRow[]): Promise<number> {
-  let deleted = 0
-  for (const leaf of new Set(rows.map((row) => row.leaf))) {
-    const places = rows.filter((row) => row.leaf === leaf).map(({ place }) => place)
-    const result = await client.query(`delete from ${table} where tableoid = $1 and ctid = any ($2::tid[])`, [
-      leaf,
-      places,
-    ])
-    deleted += result.rowCount ?? 0
-  }
-  return deleted
 }
