@@ -123,16 +123,12 @@ async function refusedByCommand(t: Test, refusal: Refusal, args: readonly string
   t.equal(problemSchema.parse(JSON.parse(forPrograms.stderr)).code, code)
 }
 
-/** A move to a silo, asked for in earnest and as a dry run. */
+/** A move to a silo. */
 function promotion(tenant: string, target: { region: string } | { cluster: string }) {
   const body = { tenant, target: { isolation: 'silo', ...target } }
   const option = 'region' in target ? ['--region', target.region] : ['--cluster', target.cluster]
   return {
-    requests: [body, { ...body, dryRun: true }].map((each) => ({
-      method: 'POST',
-      path: '/v1/moves',
-      body: each,
-    })),
+    requests: [{ method: 'POST', path: '/v1/moves', body }],
     command: ['tenants', 'promote', tenant, ...option, '--yes'],
   }
 }
@@ -270,7 +266,12 @@ t.test('bodies, names and parameters that are not what they should be', async (t
     [/name either a region or a cluster/, move({ tenant: 'acme', target: { ...target, cluster: 'eu-1' } })],
     [/body\/target\/isolation/, move({ tenant: 'acme', target: { ...target, isolation: 'pool' } })],
     [/body\/target\/region must be/, move({ tenant: 'acme', target: { ...target, region: drop } })],
-    [/body\/dryRun .*expected boolean/, move({ tenant: 'acme', target, dryRun: 'yes' })],
+    [/Unrecognized key: "dryRun"/, move({ tenant: 'acme', target, dryRun: true })],
+    [/name either a region or a cluster/, { path: '/v1/moves/plan?tenant=acme&isolation=silo' }],
+    [
+      /querystring\/region must be/,
+      { path: `/v1/moves/plan?tenant=acme&isolation=silo&region=${encodeURIComponent(drop)}` },
+    ],
     [/body\/tenant must be text/, move({ tenant: '\0', target })],
     [/params\/tenant must be text/, { path: '/v1/tenants/%00' }],
     [/querystring\/search must be text/, { path: '/v1/tenants?search=%00' }],

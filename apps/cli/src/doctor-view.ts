@@ -1,9 +1,10 @@
 import { type DoctorFinding, type DoctorReport, doctorReportSchema } from '@freehold/contract'
+import { printable } from './printable.ts'
 import type { Terminal } from './terminal.ts'
 
 /** A report for people: what was looked at, the findings by check, what could not be checked, and the sum. */
 export function describeReport(original: DoctorReport, terminal: Terminal): string {
-  const report = printable(original)
+  const report = printable(doctorReportSchema, original)
   const { database, tables, tried, findings, limits, waived } = report
   const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`
   const head = [
@@ -63,11 +64,4 @@ function summary({ summary, findings }: DoctorReport, terminal: Terminal): strin
   const sum = `${blocking} blocking, ${advisory} advisory.`
   const hint = mendable === 0 ? '' : ` --fix-sql prints the SQL that mends ${mendable} of them.`
   return terminal.style(blocking > 0 ? 'red' : 'yellow', sum) + hint
-}
-
-/** Names in a database may hold anything: what a terminal would obey is not passed on. */
-function printable(report: DoctorReport): DoctorReport {
-  const clean = (_key: string, value: unknown) =>
-    typeof value === 'string' ? value.replaceAll(/\p{Cc}/gu, '?') : value
-  return doctorReportSchema.parse(JSON.parse(JSON.stringify(report), clean))
 }

@@ -5,7 +5,7 @@ export const EXIT = {
   error: 1,
   /** The command line was not understood; nothing was sent. */
   usage: 2,
-  /** `doctor` has findings that block. */
+  /** `doctor`, or a plan, has findings that block. */
   findings: 1,
   /** `doctor` could not check the database. */
   unchecked: 2,

@@ -101,7 +101,6 @@ t.test('a refusal has a code, says what happened and what to do next, and change
       'residency_violation',
       /pinned to us; .* lies in eu/,
     ],
-    [['tenants', 'promote', 'acme', '--region', 'eu', '--dry-run'], 'residency_violation', /pinned to us/],
     [['tenants', 'promote', 'globex', '--cluster', 'mars-1', '--yes'], 'target_not_found', /mars-1/],
     [['moves', 'get', '00000000-0000-4000-8000-000000000000'], 'move_not_found', /There is no/],
     [['moves', 'watch', '00000000-0000-4000-8000-000000000000'], 'move_not_found', /There is no/],
@@ -179,10 +178,24 @@ t.test('a promotion is planned, started, followed and done', async (t) => {
     (await tryOut([...promote, '--dry-run'])).stdout,
     /^initech is to move from us-1\/pool \(pool, us\) to eu-1\//,
   )
+  t.match(
+    (await tryOut([...promote, '--dry-run'])).stdout,
+    /\nDuration +about .*\n[\s\S]*ADVISORY {2}row_trigger: /,
+  )
+  const pinned = ['tenants', 'promote', 'acme', '--region', 'eu', '--dry-run']
+  t.match(await tryOut(pinned), {
+    code: 1,
+    stdout: /BLOCKING {2}residency_violation: .*\n.*pinned to us/,
+    stderr: '',
+  })
+  const blocked = await tryOut([...pinned, '--json'])
+  t.equal(blocked.code, 1)
+  t.match(movePlanSchema.parse(JSON.parse(blocked.stdout)).findings[0], { code: 'residency_violation' })
   t.equal(movePageSchema.parse(await json(['moves', 'list'])).items.length, 0, 'a dry run changes nothing')
 
   const move = moveSchema.parse(await json(promote))
-  t.match(await tryOut(promote), { code: 1, stderr: /Error tenant_moving: / })
+  t.match(await tryOut([...promote, '--yes']), { code: 1, stderr: /Error tenant_moving: / })
+  t.match(await tryOut(promote), { code: 1, stdout: /BLOCKING {2}tenant_moving: [\s\S]*Nothing was started/ })
   const watching = freehold(['moves', 'watch', move.id])
   const watchingAsProgram = freehold(['moves', 'watch', move.id, '--json'])
   startEngine(t)

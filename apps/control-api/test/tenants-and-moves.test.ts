@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   clusterIdSchema,
+  findingRegistry,
+  isBlocked,
   type Move,
   moveDetailSchema,
   movePageSchema,
@@ -171,13 +173,14 @@ t.test('tenants are created many at a time', async (t) => {
   t.comment(`60 tenants in ${Math.round(performance.now() - begun)} ms`)
 })
 
-t.test('a dry run says what a move would do and changes nothing', async (t) => {
+t.test('a plan says what a move would do and changes nothing', async (t) => {
   const tenant = await newTenant()
-  const answer = await post('/v1/moves', toEu(tenant.slug, { dryRun: true }))
+  const answer = await get(`/v1/moves/plan?tenant=${tenant.slug}&isolation=silo&region=eu`)
   t.equal(answer.statusCode, 200)
   const plan = movePlanSchema.parse(answer.json())
   t.match(plan, { from: { cluster: 'us-1', epoch: 1 }, to: { cluster: 'eu-1', isolation: 'silo', epoch: 2 } })
-  t.equal(plan.rowsEstimated, 0)
+  t.match(plan.estimates, { rows: 0, bytes: 0, seconds: Number, connections: { replication: 2 } })
+  t.notOk(isBlocked(plan), JSON.stringify(plan.findings))
   t.same((await get(`/v1/moves?tenant=${tenant.slug}`)).json(), { items: [], nextCursor: null })
 })
 
@@ -229,7 +232,7 @@ t.test(
     t.equal(known.region, region)
     const pinned = await newTenant({ residency: 'us' })
     const before = (await get('/v1/moves')).json()
-    const silo = (target: object, tenant: string = pinned.slug) => ({
+    const silo = (target: Record<string, string>, tenant: string = pinned.slug) => ({
       tenant,
       target: { isolation: 'silo', ...target },
     })
@@ -244,10 +247,13 @@ t.test(
       [silo({}), 'invalid_request'],
       [silo({ region: 'eu', cluster: 'eu-1' }), 'invalid_request'],
     ] as const) {
-      for (const dryRun of [true, false]) {
-        const problem = problemSchema.parse((await post('/v1/moves', { ...asked, dryRun })).json())
-        t.equal(problem.code, code, `${JSON.stringify(asked.target)} ${dryRun}`)
-      }
+      const problem = problemSchema.parse((await post('/v1/moves', asked)).json())
+      t.equal(problem.code, code, JSON.stringify(asked.target))
+      const query = new URLSearchParams({ tenant: asked.tenant, ...asked.target })
+      const planned = await get(`/v1/moves/plan?${query}`)
+      if (planned.statusCode !== 200) t.equal(problemSchema.parse(planned.json()).code, code)
+      else t.match(movePlanSchema.parse(planned.json()).findings[0], { code, severity: 'blocking' })
+      t.equal(planned.statusCode === 200, Object.hasOwn(findingRegistry, code), code)
     }
     t.match((await post('/v1/moves', silo({ region: 'eu' }))).json(), {
       detail: `Tenant ${pinned.slug} is pinned to us; the target lies in eu.`,

@@ -249,6 +249,11 @@ export const errorRegistry = {
     title: 'A tenant table has a trigger that fires on rows which a move carries over',
     next: 'Let it fire on the application only (ALTER TABLE ... ENABLE TRIGGER); its effects are moved as rows.',
   },
+  move_blocked: {
+    status: 409,
+    title: 'A check before the move found what stands in its way',
+    next: '`freehold tenants promote --dry-run` names every finding with its remedy; start the move again after it.',
+  },
   schema_mismatch: {
     status: 422,
     title: 'The tables of source and target differ',

@@ -100,39 +100,30 @@ export const moveDetailSchema = moveSchema
   .meta({ id: 'MoveDetail' })
 export type MoveDetail = z.infer<typeof moveDetailSchema>
 
+const moveTargetFields = {
+  isolation: z.literal('silo'),
+  region: regionIdSchema.optional(),
+  cluster: clusterIdSchema.optional(),
+}
+type MoveTargetFields = z.infer<z.ZodObject<typeof moveTargetFields>>
+const namesOnePlace = (target: MoveTargetFields) =>
+  (target.region === undefined) !== (target.cluster === undefined)
+const onePlace = { message: 'name either a region or a cluster' }
+
 /** Where a tenant is to go: a region (Freehold picks a cluster with room) or one cluster. */
-export const moveTargetSchema = z
-  .strictObject({
-    isolation: z.literal('silo'),
-    region: regionIdSchema.optional(),
-    cluster: clusterIdSchema.optional(),
-  })
-  .refine((target) => (target.region === undefined) !== (target.cluster === undefined), {
-    message: 'name either a region or a cluster',
-  })
+export const moveTargetSchema = z.strictObject(moveTargetFields).refine(namesOnePlace, onePlace)
 export type MoveTarget = z.infer<typeof moveTargetSchema>
 
 export const startMoveSchema = z
-  .strictObject({
-    tenant: tenantReferenceSchema,
-    target: moveTargetSchema,
-    dryRun: z.boolean().default(false).describe('Run every check, say what would be done, change nothing'),
-  })
+  .strictObject({ tenant: tenantReferenceSchema, target: moveTargetSchema })
   .meta({ id: 'StartMove' })
 export type StartMove = z.infer<typeof startMoveSchema>
 
-/** What a move would do: the answer to a dry run. */
-export const movePlanSchema = z
-  .object({
-    tenant: z.object({ id: tenantIdSchema, slug: slugSchema }),
-    from: placementSchema,
-    to: placementSchema.partial({ dataDatabaseId: true }),
-    tables: z.array(z.object({ table: z.string(), rowsEstimated: z.int(), bytesEstimated: z.int() })),
-    rowsEstimated: z.int(),
-    bytesEstimated: z.int(),
-  })
-  .meta({ id: 'MovePlan' })
-export type MovePlan = z.infer<typeof movePlanSchema>
+/** The same as a query: what is to be planned. */
+export const planMoveSchema = z
+  .strictObject({ tenant: tenantReferenceSchema, ...moveTargetFields })
+  .refine(namesOnePlace, onePlace)
+export type PlanMove = z.infer<typeof planMoveSchema>
 
 export const moveQuerySchema = z.strictObject({
   tenant: tenantReferenceSchema.optional(),

@@ -11,15 +11,15 @@ import {
 import {
   epochSchema,
   FreeholdError,
-  isFreeholdError,
   type Move,
   type MovePlan,
   type MoveTarget,
   type Tenant,
 } from '@freehold/contract'
 import { deriveEntryKey } from '@freehold/postgres'
-import { checkMove } from './move/preflight.ts'
 import { initialMoveState, initialProgress } from './move/state.ts'
+import { type Examination, examineMove, type MoveSource, readSource } from './preflight/examine-move.ts'
+import { describeFindings, type Finding, isBlocking, refuseBlocked } from './preflight/finding.ts'
 
 export interface MoveRequest {
   readonly tenantIdOrSlug: string
@@ -27,56 +27,67 @@ export interface MoveRequest {
   readonly entrySecret: string
 }
 
-/** A move that has passed every check, and what it will do. */
+/** What a move would do, and what the checks before it have found. */
 export interface PreparedMove {
   readonly tenant: Tenant
   readonly plan: MovePlan
+  readonly findings: readonly Finding[]
 }
 
 /**
  * Finds out what a move would do, and whether it can work. Changes nothing.
  *
- * @throws FreeholdError `tenant_not_found`, `tenant_moving`, `region_not_found`, `target_not_found`,
- * `residency_violation`, `target_is_home`, and what `checkMove` throws.
+ * @throws FreeholdError `tenant_not_found`, `region_not_found`, `target_not_found` when there is nothing to plan.
  */
 export async function planMove(catalog: Catalog, request: MoveRequest): Promise<PreparedMove> {
   const tenant = await catalog.tenants.get(request.tenantIdOrSlug)
-  refuseSecondMove(tenant)
   const candidates = await findCandidates(catalog, request.target)
-  refuseOtherJurisdiction(tenant, candidates)
   const { placement } = tenant
-  const source = {
-    tenantId: tenant.id,
-    epoch: placement.epoch,
-    entryKey: deriveEntryKey(request.entrySecret, {
+  const cluster = await catalog.topology.cluster(placement.cluster)
+  const source: MoveSource = {
+    cluster,
+    scope: {
       tenantId: tenant.id,
-      dataDatabaseId: placement.dataDatabaseId,
       epoch: placement.epoch,
-    }),
-    schema: placement.schema,
-    mover: await moverAddress(await catalog.topology.cluster(placement.cluster), placement.database),
+      entryKey: deriveEntryKey(request.entrySecret, {
+        tenantId: tenant.id,
+        dataDatabaseId: placement.dataDatabaseId,
+        epoch: placement.epoch,
+      }),
+      schema: placement.schema,
+      mover: await moverAddress(cluster, placement.database),
+    },
   }
-  const { cluster, tables } = await firstWithRoom(candidates, async (candidate) => {
-    refuseHome(tenant, candidate)
-    return checkMove({ source, target: candidate })
-  })
+  const database = siloName(tenant)
+  const { target, examination } = await firstThatFits(tenant, source, candidates, database)
+  const findings = [
+    ...checkTenant(tenant),
+    ...checkTarget(tenant, target),
+    ...examination.source,
+    ...examination.target,
+  ]
   return {
     tenant,
+    findings,
     plan: {
       tenant: { id: tenant.id, slug: tenant.slug },
       from: placement,
       to: {
         isolation: 'silo',
-        region: cluster.region,
-        jurisdiction: cluster.jurisdiction,
-        cluster: cluster.id,
-        database: siloName(tenant),
+        region: target.region,
+        jurisdiction: target.jurisdiction,
+        cluster: target.id,
+        database,
         schema: 'public',
         epoch: epochSchema.parse(placement.epoch + 1),
       },
-      tables,
-      rowsEstimated: tables.reduce((sum, table) => sum + table.rowsEstimated, 0),
-      bytesEstimated: tables.reduce((sum, table) => sum + table.bytesEstimated, 0),
+      findings: describeFindings(findings),
+      estimates: examination.estimates,
+      tables: examination.tables.map(({ table, rowsEstimated, bytesEstimated }) => ({
+        table,
+        rowsEstimated,
+        bytesEstimated,
+      })),
     },
   }
 }
@@ -84,14 +95,15 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
 /**
  * Records a planned move; workers take it up from there.
  *
- * @throws FreeholdError when the catalog refuses what has changed since the plan: `tenant_moving`,
+ * @throws FreeholdError the error of a blocking finding, naming all of them; or when the catalog refuses what has changed since the plan: `tenant_moving`,
  * `residency_violation`, `lease_lost` when the tenant has been moved meanwhile.
  */
 export async function startMove(
   catalog: Catalog,
-  { tenant, plan }: PreparedMove,
+  { tenant, plan, findings }: PreparedMove,
   options: { readonly createdBy: string; readonly request?: IdempotentRequest },
 ): Promise<Move> {
+  refuseBlocked(findings)
   const { operation }: { operation: Operation } = await catalog.operations.startMove({
     tenantId: tenant.id,
     sourceEpoch: tenant.placement.epoch,
@@ -106,48 +118,58 @@ export async function startMove(
   return toMove(operation)
 }
 
-function refuseSecondMove(tenant: Tenant): void {
-  if (tenant.activeMoveId === null) return
-  throw new FreeholdError('tenant_moving', `Tenant ${tenant.slug} is being moved already.`, {
-    details: { tenant: tenant.slug, move: tenant.activeMoveId },
-  })
-}
-
 async function findCandidates(catalog: Catalog, target: MoveTarget): Promise<ClusterRecord[]> {
   if (target.cluster !== undefined) return [await catalog.topology.cluster(target.cluster)]
   if (target.region !== undefined) return catalog.topology.clustersIn(target.region)
   throw new FreeholdError('invalid_request', 'Name either a region or a cluster.')
 }
 
-/** All clusters of a region are in one jurisdiction. The catalog refuses the same again, by constraint. */
-function refuseOtherJurisdiction(tenant: Tenant, candidates: readonly ClusterRecord[]): void {
-  const jurisdiction = candidates[0]?.jurisdiction
-  if (tenant.residency === null || jurisdiction === undefined || tenant.residency === jurisdiction) return
-  throw residencyViolation({ tenant: tenant.slug, residency: tenant.residency, jurisdiction })
+/** What the catalog itself says against the move. It refuses it again, by constraint. */
+function checkTenant({ slug, activeMoveId }: Tenant): Finding[] {
+  if (activeMoveId === null) return []
+  const found = `Tenant ${slug} is being moved already.`
+  return [{ code: 'tenant_moving', object: slug, found, details: { tenant: slug, move: activeMoveId } }]
 }
 
-function refuseHome(tenant: Tenant, candidate: ClusterRecord): void {
-  if (tenant.placement.isolation !== 'silo' || tenant.placement.cluster !== candidate.id) return
-  throw new FreeholdError('target_is_home', `Tenant ${tenant.slug} already has a silo on ${candidate.id}.`, {
-    details: { tenant: tenant.slug, cluster: candidate.id },
-  })
-}
-
-/** The first cluster that can take the tenant; when none can, why the first cannot. */
-async function firstWithRoom<T>(
-  candidates: readonly ClusterRecord[],
-  check: (candidate: ClusterRecord) => Promise<T>,
-): Promise<{ cluster: ClusterRecord; tables: T }> {
-  let refusal: unknown
-  for (const cluster of candidates) {
-    try {
-      return { cluster, tables: await check(cluster) }
-    } catch (error) {
-      if (!isFreeholdError(error, 'target_unreachable', 'target_without_room', 'target_is_home')) throw error
-      refusal ??= error
-    }
+function checkTarget({ slug, residency, placement }: Tenant, target: ClusterRecord): Finding[] {
+  const findings: Finding[] = []
+  if (residency !== null && residency !== target.jurisdiction) {
+    const { message, details } = residencyViolation({
+      tenant: slug,
+      residency,
+      jurisdiction: target.jurisdiction,
+    })
+    findings.push({ code: 'residency_violation', object: target.id, found: message, details })
   }
-  throw refusal
+  if (placement.isolation === 'silo' && placement.cluster === target.id) {
+    const found = `Tenant ${slug} already has a silo on ${target.id}.`
+    findings.push({
+      code: 'target_is_home',
+      object: target.id,
+      found,
+      details: { tenant: slug, cluster: target.id },
+    })
+  }
+  return findings
+}
+
+/** The first cluster that nothing speaks against; when there is none, the first. */
+async function firstThatFits(
+  tenant: Tenant,
+  source: MoveSource,
+  candidates: readonly ClusterRecord[],
+  database: string,
+): Promise<{ readonly target: ClusterRecord; readonly examination: Examination }> {
+  const read = await readSource(source)
+  let first: { readonly target: ClusterRecord; readonly examination: Examination } | undefined
+  for (const target of candidates) {
+    const examination = await examineMove(source, { cluster: target, database }, read)
+    const examined = { target, examination }
+    if (![...checkTarget(tenant, target), ...examination.target].some(isBlocking)) return examined
+    first ??= examined
+  }
+  if (first === undefined) throw new FreeholdError('target_not_found')
+  return first
 }
 
 /** Names the tenant for whoever looks at the cluster; the random part makes a second silo possible. */

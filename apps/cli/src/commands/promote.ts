@@ -1,8 +1,8 @@
-import { type MovePlan, movePlanSchema, moveSchema } from '@freehold/contract'
+import { isBlocked, movePlanSchema, moveSchema } from '@freehold/contract'
 import { type Command, Option } from 'commander'
 import { printResult, type RunCommand } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
-import { formatBytes, formatCount, formatPlacement, formatTable } from '../format.ts'
+import { describePlan } from '../plan-view.ts'
 import { watchMove } from '../watch-move.ts'
 
 interface PromoteOptions {
@@ -31,35 +31,18 @@ export function addPromoteCommand(tenants: Command, run: RunCommand): void {
         return command.error("error: option '--region <region>' or '--cluster <cluster>' is needed")
       }
       return run(command, async (context) => {
-        const request = { tenant, target: { isolation: 'silo', region, cluster } }
+        const target = { isolation: 'silo', region, cluster }
         if (options.dryRun === true || (!context.json && options.yes !== true)) {
-          const plan = await context.api.post('/v1/moves', movePlanSchema, { ...request, dryRun: true })
-          printResult(context, plan, describePlan)
+          const plan = await context.api.get('/v1/moves/plan', movePlanSchema, { tenant, ...target })
+          printResult(context, plan, () => describePlan(plan, context.terminal))
+          if (isBlocked(plan)) return EXIT.findings
           if (options.dryRun === true) return EXIT.ok
           if (!(await context.terminal.confirm(`Move ${plan.tenant.slug} now?`))) return EXIT.ok
         }
-        const move = await context.api.post('/v1/moves', moveSchema, request)
+        const move = await context.api.post('/v1/moves', moveSchema, { tenant, target })
         if (options.watch === true) return watchMove(context, move.id)
         printResult(context, move, ({ id }) => `Started move ${id}. Follow it: freehold moves watch ${id}`)
         return EXIT.ok
       })
     })
-}
-
-function describePlan(plan: MovePlan): string {
-  const lines = [
-    `${plan.tenant.slug} is to move from ${formatPlacement(plan.from)} to ${formatPlacement(plan.to)},`,
-    `with about ${formatCount(plan.rowsEstimated)} rows (${formatBytes(plan.bytesEstimated)}).`,
-    'It keeps working meanwhile; writes are held for some milliseconds at the switch.',
-  ]
-  if (plan.tables.length === 0) return lines.join('\n')
-  const tables = formatTable(
-    ['TABLE', 'ROWS', 'SIZE'],
-    plan.tables.map((table) => [
-      table.table,
-      formatCount(table.rowsEstimated),
-      formatBytes(table.bytesEstimated),
-    ]),
-  )
-  return `${lines.join('\n')}\n\n${tables}\n`
 }

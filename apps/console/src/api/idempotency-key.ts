@@ -2,7 +2,7 @@ import { useRef } from 'react'
 import { isTransient } from './problem-error.ts'
 
 /** 128 random bits. Not `crypto.randomUUID`, which browsers only offer on HTTPS and localhost. */
-export function newIdempotencyKey(): string {
+function newIdempotencyKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

@@ -29,24 +29,14 @@ export function getMove(id: string, signal: AbortSignal): Promise<MoveDetail> {
 }
 
 /** Has every check of a move run, and changes nothing. */
-export function planMove(
-  tenant: string,
-  target: MoveTarget,
-  idempotencyKey: string,
-  signal: AbortSignal,
-): Promise<MovePlan> {
-  return request('/v1/moves', movePlanSchema, {
-    method: 'POST',
-    body: { tenant, target, dryRun: true },
-    headers: { 'idempotency-key': idempotencyKey },
-    signal,
-  })
+export function planMove(tenant: string, target: MoveTarget, signal: AbortSignal): Promise<MovePlan> {
+  return request(`/v1/moves/plan${queryString({ tenant, ...target })}`, movePlanSchema, { signal })
 }
 
 export function startMove(tenant: string, target: MoveTarget, idempotencyKey: string): Promise<Move> {
   return request('/v1/moves', moveSchema, {
     method: 'POST',
-    body: { tenant, target, dryRun: false },
+    body: { tenant, target },
     headers: { 'idempotency-key': idempotencyKey },
   })
 }

@@ -2,7 +2,9 @@ import type { MovePlan } from '@freehold/contract'
 import { ScrollArea, Skeleton, Stack, Table } from '@mantine/core'
 import { ProblemAlert } from '../components/problem-alert.tsx'
 import { formatBytes } from '../format/bytes.ts'
+import { formatSeconds } from '../format/duration.ts'
 import { formatCount, formatQuantity } from '../format/number.ts'
+import { PlanFindings } from './plan-findings.tsx'
 import classes from './plan-view.module.css'
 
 interface PlanViewProps {
@@ -31,18 +33,28 @@ export function PlanView({ plan, error, pending }: PlanViewProps) {
 }
 
 function Plan({ plan }: { plan: MovePlan }) {
-  const { from, to, tables, rowsEstimated, bytesEstimated } = plan
+  const { from, to, tables, estimates, findings } = plan
   return (
     <div className={classes.plan}>
       <p className={classes.summary}>
         <strong>
-          {formatQuantity(tables.length, 'table')}, about {formatQuantity(rowsEstimated, 'row')},{' '}
-          {formatBytes(bytesEstimated)}
+          {formatQuantity(tables.length, 'table')}
+          {estimates !== null &&
+            `, about ${formatQuantity(estimates.rows, 'row')}, ${formatBytes(estimates.bytes)}`}
         </strong>{' '}
         from <span className="mono">{from.database}</span> on {from.cluster} to{' '}
         <span className="mono">{to.database}</span> on {to.cluster} in {to.region}. The tenant keeps working
         meanwhile.
       </p>
+      {estimates !== null && (
+        <p className={classes.summary}>
+          About {formatSeconds(estimates.seconds)}; about {formatBytes(estimates.extraDisk.targetBytes)} of
+          disk at the target, and {formatBytes(estimates.extraDisk.sourceBytes)} of log at the source; up to{' '}
+          {estimates.connections.source} connections at the source and {estimates.connections.target} at the
+          target.
+        </p>
+      )}
+      <PlanFindings findings={findings} />
       <ScrollArea.Autosize mah={180} type="auto" scrollbars="y">
         <Table aria-label="Tables to copy" verticalSpacing={4} horizontalSpacing="sm">
           <Table.Thead>

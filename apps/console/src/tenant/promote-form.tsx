@@ -1,9 +1,9 @@
-import type { MoveTarget, Tenant, Topology } from '@freehold/contract'
+import { isBlocked, type MoveTarget, type Tenant, type Topology } from '@freehold/contract'
 import { Button, Group, Stack } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useMemo, useState } from 'react'
 import { useLocation } from 'wouter'
-import { newIdempotencyKey, useIdempotentSend } from '../api/idempotency-key.ts'
+import { useIdempotentSend } from '../api/idempotency-key.ts'
 import { planMove, startMove } from '../api/moves.ts'
 import { ProblemAlert } from '../components/problem-alert.tsx'
 import { PlanView } from './plan-view.tsx'
@@ -39,7 +39,7 @@ export function PromoteForm({ tenant, topology, onClose }: PromoteFormProps) {
           Cancel
         </Button>
         <Button
-          disabled={choice === null || !plan.isSuccess || plan.isFetching}
+          disabled={choice === null || !plan.isSuccess || plan.isFetching || isBlocked(plan.data)}
           loading={start.isPending}
           onClick={() => choice !== null && start.mutate(choice.target)}
         >
@@ -57,7 +57,7 @@ function usePlan(tenant: Tenant, choice: TargetChoice | null) {
     enabled: choice !== null,
     queryFn: ({ signal }) => {
       if (choice === null) throw new Error('A plan needs a target.')
-      return planMove(tenant.id, choice.target, newIdempotencyKey(), signal)
+      return planMove(tenant.id, choice.target, signal)
     },
     retry: false,
     staleTime: Number.POSITIVE_INFINITY,

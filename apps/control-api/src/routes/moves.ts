@@ -6,6 +6,7 @@ import {
   moveQuerySchema,
   moveSchema,
   operationIdSchema,
+  planMoveSchema,
   startMoveSchema,
 } from '@freehold/contract'
 import { type OperationQueue, planMove, startMove } from '@freehold/engine'
@@ -40,27 +41,43 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
     (request) => catalog.moves.list(request.query),
   )
 
+  app.get(
+    '/moves/plan',
+    {
+      onRequest: requireOperator,
+      schema: {
+        tags,
+        summary: 'What a move would do, and what stands in its way; changes nothing',
+        querystring: planMoveSchema,
+        response: { 200: movePlanSchema, default: problemResponse },
+      },
+    },
+    async (request) => {
+      const { tenant: tenantIdOrSlug, ...target } = request.query
+      return (await planMove(catalog, { tenantIdOrSlug, target, entrySecret })).plan
+    },
+  )
+
   app.post(
     '/moves',
     {
       onRequest: requireOperator,
       schema: {
         tags,
-        summary: 'Start a move, or with `dryRun` say what it would do',
+        summary: 'Start a move; what `/v1/moves/plan` finds to block it refuses it',
         headers: idempotencyHeaders,
         body: startMoveSchema,
-        response: { 200: movePlanSchema, 202: moveSchema, default: problemResponse },
+        response: { 202: moveSchema, default: problemResponse },
       },
     },
     async (request, reply) => {
-      const { tenant: tenantIdOrSlug, target, dryRun } = request.body
-      const idempotent = dryRun ? undefined : idempotentRequest(request)
+      const { tenant: tenantIdOrSlug, target } = request.body
+      const idempotent = idempotentRequest(request)
       const made = idempotent && (await catalog.findMade(idempotent))
       if (made !== undefined)
         return reply.code(202).send(await catalog.moves.get(operationIdSchema.parse(made)))
 
       const prepared = await planMove(catalog, { tenantIdOrSlug, target, entrySecret })
-      if (dryRun) return reply.code(200).send(prepared.plan)
       const move = await startMove(catalog, prepared, {
         createdBy: request.user.sub,
         ...(idempotent && { request: idempotent }),

@@ -7,12 +7,19 @@ export interface TableEstimate {
   readonly table: string
   readonly rowsEstimated: number
   readonly bytesEstimated: number
+  /** With indexes and what else the rows bring with them. */
+  readonly diskBytesEstimated: number
 }
 
 /** Rows whose size stands for the others'. */
 const SAMPLE_ROWS = 1_000
 
-/** Counts the tenant's rows, and estimates their bytes by a sample of them. */
+/** Below this, how much of a table is indexes says nothing about how much of a larger one will be. */
+const TELLING_BYTES = 1_000_000
+const USUAL_SHARE = 2
+const LARGEST_SHARE = 5
+
+/** Counts the tenant's rows, and estimates their bytes by a sample of them and by the table that they are in. */
 export async function estimateTables(
   client: ClientBase,
   scope: TenantScope,
@@ -22,17 +29,33 @@ export async function estimateTables(
     const estimates: TableEstimate[] = []
     for (const shape of tables) {
       const table = quoteTable(shape.table)
-      const result = await client.query<{ rows: string; row_bytes: string | null }>(
+      const result = await client.query<{
+        rows: string
+        row_bytes: string | null
+        heap_bytes: string
+        all_bytes: string
+      }>(
         `select (select count(*) from ${table}) as rows,
-           (select avg(pg_column_size(sample)) from (select * from ${table} limit ${SAMPLE_ROWS}) sample) as row_bytes`,
+           (select avg(pg_column_size(sample)) from (select * from ${table} limit ${SAMPLE_ROWS}) sample) as row_bytes,
+           sum(pg_table_size(relid)) as heap_bytes, sum(pg_total_relation_size(relid)) as all_bytes
+         from (select relid from pg_partition_tree($1) union select $1::regclass) tree`,
+        [table],
       )
-      const rows = Number(result.rows[0]?.rows ?? 0)
+      const row = result.rows[0]
+      const rowsEstimated = Number(row?.rows ?? 0)
+      const bytes = rowsEstimated * Number(row?.row_bytes ?? 0)
       estimates.push({
         table: shape.key,
-        rowsEstimated: rows,
-        bytesEstimated: Math.round(rows * Number(result.rows[0]?.row_bytes ?? 0)),
+        rowsEstimated,
+        bytesEstimated: Math.round(bytes),
+        diskBytesEstimated: Math.round(bytes * diskShare(Number(row?.heap_bytes), Number(row?.all_bytes))),
       })
     }
     return estimates
   })
+}
+
+/** How much more a table takes on disk than its rows. */
+function diskShare(heapBytes: number, allBytes: number): number {
+  return heapBytes < TELLING_BYTES ? USUAL_SHARE : Math.min(allBytes / heapBytes, LARGEST_SHARE)
 }

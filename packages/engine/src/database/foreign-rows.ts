@@ -1,7 +1,8 @@
 import { FreeholdError } from '@freehold/contract'
 import { quoteIdentifier, quoteTable } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
-import { type TableShape, tableKey } from './tables.ts'
+import { tableKey } from './table-key.ts'
+import type { TableShape } from './tables.ts'
 
 /**
  * Checks that a silo holds rows of its tenant only. Everybody who enters as the tenant is shown none but its own, so this

@@ -11,6 +11,7 @@ import {
   type DataDatabaseId,
   type Epoch,
   epochSchema,
+  type FindingCode,
   FreeholdError,
   type MoveProgress,
 } from '@freehold/contract'
@@ -60,6 +61,8 @@ export interface Move {
 }
 
 interface MoveSession {
+  /** Codes of what the checks before the move have found and what does not block it. */
+  advice?: readonly FindingCode[]
   tables?: readonly TablePair[]
   /** What the copy looks at; it lives as long as the connection that made the stream. */
   snapshot?: HeldSnapshot

@@ -1,4 +1,4 @@
-import type { FreeholdError } from '@freehold/contract'
+import type { FindingCode, FreeholdError } from '@freehold/contract'
 import type { Move } from './move.ts'
 import type { MoveEventKind } from './transitions.ts'
 
@@ -7,7 +7,7 @@ export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdE
   const { progress, target } = move
   switch (event) {
     case 'preflight_passed':
-      return 'The checks before the move have passed.'
+      return passed(move.session.advice ?? [])
     case 'provisioned':
       return `Database ${target.database} is created on cluster ${target.cluster.id}.`
     case 'stream_created':
@@ -33,4 +33,8 @@ export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdE
     case 'cleaned_up':
       return 'Everything that the move has made is removed; the tenant stays where it was.'
   }
+}
+
+function passed(advice: readonly FindingCode[]): string {
+  return `The checks before the move have passed${advice.length === 0 ? '' : `, with advice: ${advice.join(', ')}`}.`
 }

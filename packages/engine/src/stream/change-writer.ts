@@ -1,7 +1,8 @@
 import { FreeholdError } from '@freehold/contract'
 import { quoteIdentifier, quoteTable } from '@freehold/postgres'
 import type { QueryConfig } from 'pg'
-import { type TablePair, type TableShape, tableKey } from '../database/tables.ts'
+import { tableKey } from '../database/table-key.ts'
+import type { TablePair, TableShape } from '../database/tables.ts'
 import type { Key } from './change-stream.ts'
 import type { Relation, RowChange, TextValue } from './pgoutput.ts'
 

@@ -1,0 +1,38 @@
+import type { ServerFacts } from '../facts/server.ts'
+import type { Finding } from '../finding.ts'
+
+interface Source {
+  readonly name: string
+  readonly server: Pick<ServerFacts, 'walLevel' | 'slots' | 'senders' | 'slotKeepSize' | 'slotIdleTimeout'>
+}
+
+/**
+ * Whether the source's server can give a change stream by logical decoding. Whoever adds another kind of stream decides
+ * here what of this blocks.
+ *
+ * @param needed slots and senders that a move uses at the same time.
+ */
+export function checkChangeStream({ name, server }: Source, needed: number): Finding[] {
+  const findings: Finding[] = []
+  if (server.walLevel !== 'logical') {
+    const found = `wal_level is ${server.walLevel} on ${name}.`
+    findings.push({ code: 'logical_decoding_off', object: name, found })
+  }
+  for (const [code, what, { most, used }] of [
+    ['slots_exhausted', 'replication slots', server.slots],
+    ['senders_exhausted', 'WAL senders', server.senders],
+  ] as const) {
+    const left = Math.max(most - used, 0)
+    if (left >= needed) continue
+    const found = `${left} of ${most} ${what} are left on ${name}; a move uses ${needed}.`
+    findings.push({ code, object: name, found })
+  }
+  for (const [setting, value] of [
+    ['max_slot_wal_keep_size', server.slotKeepSize],
+    ['idle_replication_slot_timeout', server.slotIdleTimeout],
+  ] as const) {
+    if (value === null) continue
+    findings.push({ code: 'slot_may_be_lost', object: name, found: `${setting} is ${value} on ${name}.` })
+  }
+  return findings
+}

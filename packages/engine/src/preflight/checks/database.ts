@@ -1,0 +1,62 @@
+import type { DatabaseFacts } from '../facts/database.ts'
+import type { LocaleFacts, ServerFacts } from '../facts/server.ts'
+import type { Finding } from '../finding.ts'
+
+/** Whether the target can be a database like the source. */
+export function checkDatabases(
+  source: { readonly name: string; readonly database: DatabaseFacts; readonly server: ServerFacts },
+  target: { readonly name: string; readonly server: ServerFacts },
+): Finding[] {
+  return [
+    ...checkExtensions(source.database, target),
+    ...checkLocales(source.server.locale, target.server.locale, target.name),
+    ...checkCollationVersion(source.server.locale, source.name),
+    ...checkCollationVersion(target.server.locale, target.name),
+    ...checkOddities(source.database, source.name),
+  ]
+}
+
+function checkExtensions(
+  { extensions }: DatabaseFacts,
+  target: { readonly name: string; readonly server: ServerFacts },
+): Finding[] {
+  return extensions
+    .filter(({ name }) => !target.server.extensions.includes(name))
+    .map(({ name, needed }) => ({
+      code: needed ? 'extension_missing' : 'extension_unused',
+      object: name,
+      found: `Extension ${name} is not to be had on ${target.name}.`,
+    }))
+}
+
+function checkLocales(source: LocaleFacts, target: LocaleFacts, name: string): Finding[] {
+  const findings: Finding[] = []
+  if (source.encoding !== target.encoding) {
+    const found = `The source is encoded in ${source.encoding}, ${name} in ${target.encoding}.`
+    findings.push({ code: 'encoding_differs', object: name, found })
+  }
+  if (source.locale !== target.locale) {
+    const found = `The source sorts by "${source.locale}", ${name} by "${target.locale}".`
+    findings.push({ code: 'collation_differs', object: name, found })
+  }
+  return findings
+}
+
+function checkCollationVersion({ recordedVersion, actualVersion }: LocaleFacts, name: string): Finding[] {
+  if (recordedVersion === null || recordedVersion === actualVersion) return []
+  const found = `Made with version ${recordedVersion} of its collation; the server has ${actualVersion ?? 'none'} on ${name}.`
+  return [{ code: 'collation_outdated', object: name, found }]
+}
+
+function checkOddities({ largeObjects, eventTriggers }: DatabaseFacts, name: string): Finding[] {
+  const findings: Finding[] = eventTriggers.map((trigger) => ({
+    code: 'event_trigger',
+    object: trigger,
+    found: `Event trigger ${trigger} is enabled in ${name}.`,
+  }))
+  if (largeObjects > 0) {
+    const found = `There are ${largeObjects} large objects in ${name}, of whichever tenant.`
+    findings.push({ code: 'large_objects', object: name, found })
+  }
+  return findings
+}

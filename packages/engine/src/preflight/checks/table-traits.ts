@@ -1,0 +1,59 @@
+import type { FindingCode } from '@freehold/contract'
+import { tableKey } from '../../database/table-key.ts'
+import type { TableTrait } from '../facts/table-traits.ts'
+import type { Finding } from '../finding.ts'
+
+type Plain = Exclude<TableTrait['trait'], 'needs_version'>
+
+const FINDINGS: Readonly<
+  Record<Plain, { readonly code: FindingCode; readonly found: (table: string, subject: string) => string }>
+> = {
+  row_trigger: {
+    code: 'row_trigger',
+    found: (table, trigger) =>
+      `Trigger ${trigger} of ${table} fires where a row is written first, and not again.`,
+  },
+  rule: {
+    code: 'table_rule',
+    found: (table, rule) => `Rule ${rule} of ${table} applies where a row is written first, and not again.`,
+  },
+  replica_rule: {
+    code: 'replica_rule',
+    found: (table, rule) => `${table} has the rule ${rule}, enabled ALWAYS or REPLICA.`,
+  },
+  inherits: {
+    code: 'table_inheritance',
+    found: (table, other) => `${table} and ${other} are tied by inheritance that is not partitioning.`,
+  },
+  key_without_tenant: {
+    code: 'key_without_tenant',
+    found: (table, index) => `${index} of ${table} lets rows of one tenant exclude rows of another.`,
+  },
+  default_not_entered: {
+    code: 'tenant_column_default',
+    found: (table, column) => `The default of ${column} in ${table} is not freehold.current_tenant().`,
+  },
+  shared_sequence: {
+    code: 'shared_sequence',
+    found: (table, sequence) => `${table} draws from ${sequence}, which none of its columns owns.`,
+  },
+  tied_to_tenant_table: {
+    code: 'table_undeclared',
+    found: (table, other) =>
+      `A foreign key ties ${table}, which cannot be filtered by the tenant, to ${other}.`,
+  },
+  reference_needs_tenant_table: {
+    code: 'reference_needs_tenant_table',
+    found: (table, other) => `The reference table ${table} has a foreign key to ${other}, whose rows leave.`,
+  },
+}
+
+/** What is special about the tables, whatever the target is. */
+export function checkTableTraits(traits: readonly TableTrait[], schema: string): Finding[] {
+  return traits.flatMap(({ trait, schema: of, table, subject }) => {
+    if (trait === 'needs_version') return []
+    const { code, found } = FINDINGS[trait]
+    const key = tableKey({ schema: of, name: table }, schema)
+    return [{ code, object: key, found: found(key, subject) }]
+  })
+}

@@ -1,0 +1,39 @@
+import type { MoveEstimates } from '@freehold/contract'
+import type { TableEstimate } from '../database/estimate.ts'
+
+/** Copy with two streams, keys and indexes, verification: `npm run bench -- move`, see docs/moving-a-tenant.md. */
+const MEASURED_BYTES_PER_SECOND = 10_000_000
+/** What a move takes for a tenant without rows, as `npm run bench -- pause` and the tests see it. */
+const CONSTANT_SECONDS = 1.5
+
+/** A connection for each stream of the copy and one besides; the verification and the switch take no more. */
+const COPY_STREAMS = 2
+const SOURCE_CONNECTIONS = COPY_STREAMS + 1
+const TARGET_CONNECTIONS = COPY_STREAMS + 2
+/** The change stream, and beside it the slot that marks the point of a verification. */
+export const REPLICATION_CONNECTIONS = 2
+
+/** What a move will take. A guess with a method: docs/moving-a-tenant.md says how each figure is made. */
+export function estimateMove(
+  tables: readonly TableEstimate[],
+  source: { readonly walBytesPerSecond: number },
+  target: { readonly templateBytes: number },
+): MoveEstimates {
+  const sum = (of: (table: TableEstimate) => number) => tables.reduce((total, table) => total + of(table), 0)
+  const bytes = sum(({ bytesEstimated }) => bytesEstimated)
+  const seconds = CONSTANT_SECONDS + bytes / MEASURED_BYTES_PER_SECOND
+  return {
+    rows: sum(({ rowsEstimated }) => rowsEstimated),
+    bytes,
+    seconds: Math.round(seconds * 10) / 10,
+    extraDisk: {
+      sourceBytes: Math.round(source.walBytesPerSecond * seconds),
+      targetBytes: Math.round(sum(({ diskBytesEstimated }) => diskBytesEstimated) + target.templateBytes),
+    },
+    connections: {
+      source: SOURCE_CONNECTIONS,
+      target: TARGET_CONNECTIONS,
+      replication: REPLICATION_CONNECTIONS,
+    },
+  }
+}

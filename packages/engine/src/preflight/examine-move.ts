@@ -1,0 +1,139 @@
+import { type ClusterRecord, ownerAddress } from '@freehold/catalog'
+import type { MoveEstimates } from '@freehold/contract'
+import type { TenantScope } from '../database/entered.ts'
+import { estimateTables, type TableEstimate } from '../database/estimate.ts'
+import { readTableFacts, type TableFacts } from '../database/table-facts.ts'
+import { tenantTables } from '../database/tables.ts'
+import { MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
+import { checkActivity } from './checks/activity.ts'
+import { checkChangeStream } from './checks/change-stream.ts'
+import { checkDatabases } from './checks/database.ts'
+import { checkRoles } from './checks/roles.ts'
+import { checkRoom } from './checks/room.ts'
+import { checkVersions } from './checks/servers.ts'
+import { checkTableTraits } from './checks/table-traits.ts'
+import { checkTables } from './checks/tables.ts'
+import { estimateMove, REPLICATION_CONNECTIONS } from './estimate.ts'
+import { type ActivityFacts, readActivity } from './facts/activity.ts'
+import { type DatabaseFacts, readDatabase } from './facts/database.ts'
+import { readServer, type ServerFacts } from './facts/server.ts'
+import { readTableTraits, type TableTrait } from './facts/table-traits.ts'
+import { type Finding, isBlocking } from './finding.ts'
+import { type Reached, reach } from './reach.ts'
+
+/** What has been read of the end from which a tenant is to move. */
+interface SourceFacts {
+  readonly tables: readonly TableFacts[]
+  readonly traits: readonly TableTrait[]
+  /** Empty as long as a table could not be read safely. */
+  readonly sizes: readonly TableEstimate[]
+  readonly server: ServerFacts
+  readonly database: DatabaseFacts
+  readonly activity: ActivityFacts
+}
+
+export interface MoveSource {
+  readonly scope: TenantScope
+  readonly cluster: ClusterRecord
+}
+
+export interface MoveDestination {
+  readonly cluster: ClusterRecord
+  /** The database that the move makes. */
+  readonly database: string
+}
+
+/** What the checks of a move have found, and what there is to move. */
+export interface Examination {
+  /** About the source, whatever the target. */
+  readonly source: readonly Finding[]
+  /** About the target, by itself and as a target of this source. */
+  readonly target: readonly Finding[]
+  readonly tables: readonly TableEstimate[]
+  /** null: not both sides could be read. */
+  readonly estimates: MoveEstimates | null
+}
+
+/** Reads the source once, however many targets it is then held against. Changes nothing. */
+export async function readSource({ scope, cluster }: MoveSource): Promise<Reached<SourceFacts>> {
+  return reach('source_unreachable', cluster.id, scope.mover, async (client) => {
+    const { schema, mover } = scope
+    const tables = await readTableFacts(client, schema)
+    return {
+      tables,
+      traits: await readTableTraits(client, schema),
+      // A table that is not guarded would count other tenants' rows.
+      sizes: checkTables(tables, schema).some(isBlocking)
+        ? []
+        : await estimateTables(client, scope, tenantTables(tables, schema)),
+      server: await readServer(client, mover.database, cluster.capacityBytes !== null),
+      database: await readDatabase(client),
+      activity: await readActivity(client),
+    }
+  })
+}
+
+/**
+ * Finds out whether a move can work, before anything is created. Whether something is in its way is in the findings; it
+ * throws only what nobody expects.
+ */
+export async function examineMove(
+  source: MoveSource,
+  destination: MoveDestination,
+  read: Reached<SourceFacts>,
+): Promise<Examination> {
+  const { cluster, database } = destination
+  const target = await reach(
+    'target_unreachable',
+    cluster.id,
+    await ownerAddress(cluster, MAINTENANCE_DATABASE),
+    (client) => readServer(client, database, cluster.capacityBytes !== null),
+  )
+  const sourceFindings = read.facts === undefined ? [read.refusal] : checkSource(source, read.facts)
+  const tables = read.facts?.sizes ?? []
+  if (target.facts === undefined || read.facts === undefined) {
+    const targetFindings = target.refusal === undefined ? [] : [target.refusal]
+    return { source: sourceFindings, target: targetFindings, tables, estimates: null }
+  }
+  const estimates = estimateMove(tables, read.facts.server, target.facts)
+  const targetFindings = [
+    ...checkTarget(destination, target.facts),
+    ...checkBoth(source, read.facts, destination, target.facts, estimates),
+  ]
+  return { source: sourceFindings, target: targetFindings, tables, estimates }
+}
+
+function checkSource({ scope, cluster }: MoveSource, facts: SourceFacts): Finding[] {
+  return [
+    ...checkTables(facts.tables, scope.schema),
+    ...checkTableTraits(facts.traits, scope.schema),
+    ...checkChangeStream({ name: cluster.id, server: facts.server }, REPLICATION_CONNECTIONS),
+    ...checkActivity(facts.activity),
+  ]
+}
+
+function checkTarget({ cluster, database }: MoveDestination, facts: ServerFacts): Finding[] {
+  if (!facts.databaseExists) return []
+  const found = `There is a database ${database} on ${cluster.id} already.`
+  return [{ code: 'target_not_empty', object: database, found }]
+}
+
+function checkBoth(
+  { scope, cluster: from }: MoveSource,
+  { server, database, traits }: SourceFacts,
+  { cluster: to }: MoveDestination,
+  target: ServerFacts,
+  estimates: MoveEstimates,
+): Finding[] {
+  const named = <T extends object>({ id, capacityBytes }: ClusterRecord, facts: T) => ({
+    ...facts,
+    name: String(id),
+    capacityBytes,
+  })
+  return [
+    ...checkDatabases({ ...named(from, { server, database }) }, named(to, { server: target })),
+    ...checkVersions(named(from, server), named(to, target), traits, scope.schema),
+    ...checkRoles(named(from, server), named(to, target)),
+    ...checkRoom(named(from, { server }), named(to, { server: target }), estimates),
+  ]
+}

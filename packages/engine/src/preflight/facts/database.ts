@@ -1,0 +1,38 @@
+import type { ClientBase } from 'pg'
+import { z } from 'zod'
+
+const databaseFactsSchema = z.object({
+  extensions: z.array(
+    z.object({
+      name: z.string(),
+      /** Whether an object that belongs to no extension depends on it. */
+      needed: z.boolean(),
+    }),
+  ),
+  largeObjects: z.int(),
+  eventTriggers: z.array(z.string()),
+})
+/** The database in which the tenant lives. */
+export type DatabaseFacts = z.infer<typeof databaseFactsSchema>
+
+const DATABASE_SQL = `
+  with members as (
+    select refobjid as extension, classid, objid from pg_depend
+    where refclassid = 'pg_extension'::regclass and deptype = 'e'
+  )
+  select jsonb_build_object(
+    'extensions', (select coalesce(jsonb_agg(jsonb_build_object('name', extname, 'needed', exists (
+        select from members
+        join pg_depend use on (use.refclassid, use.refobjid) = (members.classid, members.objid) and use.deptype = 'n'
+        where members.extension = pg_extension.oid
+          and (use.classid, use.objid) not in (select classid, objid from members)
+      )) order by extname), '[]') from pg_extension),
+    'largeObjects', (select count(*) from pg_largeobject_metadata),
+    'eventTriggers', (select coalesce(jsonb_agg(evtname order by evtname), '[]') from pg_event_trigger
+      where evtenabled <> 'D')
+  ) as facts`
+
+export async function readDatabase(client: ClientBase): Promise<DatabaseFacts> {
+  const result = await client.query<{ facts: unknown }>(DATABASE_SQL)
+  return databaseFactsSchema.parse(result.rows[0]?.facts)
+}
