@@ -26,8 +26,11 @@ export interface PreparedCluster {
 }
 
 /** Starts an empty cluster that has Freehold's roles. */
-export async function startPreparedCluster(name: string): Promise<PreparedCluster> {
-  const cluster = await startTemporaryCluster(name)
+export async function startPreparedCluster(
+  name: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<PreparedCluster> {
+  const cluster = await startTemporaryCluster(name, settings)
   try {
     const passwords = await randomRolePasswords()
     await prepareCluster(cluster, passwords)

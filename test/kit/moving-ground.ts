@@ -47,8 +47,11 @@ export interface MovingGround {
   remove(): Promise<void>
 }
 
-export async function prepareMovingGround(): Promise<MovingGround> {
-  const [us, eu] = await Promise.all([startPreparedCluster('us'), startPreparedCluster('eu')])
+/** @param usSettings settings of the server `us`. */
+export async function prepareMovingGround(
+  usSettings: Readonly<Record<string, string>> = {},
+): Promise<MovingGround> {
+  const [us, eu] = await Promise.all([startPreparedCluster('us', usSettings), startPreparedCluster('eu')])
   const catalog = await openTestCatalog(us)
   await Promise.all([
     createDataDatabase(us.cluster, us.passwords, 'pool'),

@@ -1,4 +1,4 @@
-export { type ClusterAccess, moverAddress, ownerAddress } from './addresses.ts'
+export { appAddress, type ClusterAccess, moverAddress, ownerAddress } from './addresses.ts'
 export type { Announcement } from './announcements.ts'
 export { type Catalog, type CatalogOptions, openCatalog } from './catalog.ts'
 export type { IdempotentRequest } from './idempotency.ts'

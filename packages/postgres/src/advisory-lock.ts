@@ -37,6 +37,19 @@ export const tenantLock = {
     )
   },
 
+  /** @returns for how many ms the oldest transaction has been open that holds the writers' shared lock. */
+  async oldestSharedMs(client: ClientBase, tenantId: string): Promise<number> {
+    const result = await client.query<{ ms: number }>(
+      `select coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)::float8 * 1000 as ms
+       from pg_locks join pg_stat_activity using (pid)
+       where locktype = 'advisory' and mode = 'ShareLock' and granted and objsubid = 1
+         and pg_locks.database = (select oid from pg_database where datname = current_database())
+         and (classid::bigint << 32) | objid::bigint = freehold.lock_key($1)`,
+      [tenantId],
+    )
+    return result.rows[0]?.ms ?? 0
+  },
+
   /** Ends whichever session holds the exclusive lock, as one does whose worker stands still. */
   async endExclusiveHolder(client: ClientBase, tenantId: string): Promise<void> {
     await client.query(

@@ -1,11 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FreeholdError } from '@freehold/contract'
+import { tenantLock, withClient } from '@freehold/postgres'
+import type pg from 'pg'
+import { type Finding, refuseBlocked } from '../../preflight/finding.ts'
+import { recheckMove } from '../../preflight/recheck-move.ts'
 import { runningApplier } from '../applier-session.ts'
 import type { Move } from '../move.ts'
 
 const CATCH_UP_TIMEOUT_MS = 600_000
 const BACK_OFF_MS = 100
 const MAX_BACK_OFF_MS = 5_000
+const WRITER_POLL_MS = 100
 
 /**
  * ready: waits until the target is so close behind the source that a cutover will be short. A worker that did not run
@@ -22,17 +27,35 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
   }
   const applier = await runningApplier(move)
   if (move.session.verifiedBy !== applier || applier.changedRows() === undefined) return 'changes_forgotten'
-  const deadline = performance.now() + CATCH_UP_TIMEOUT_MS
-  for (;;) {
-    move.signal.throwIfAborted()
-    move.progress.update({
-      lagBytes: await applier.lagBytes(),
-      changesApplied: applier.changesApplied,
-    })
-    const lagMs = await applier.drain(CATCH_UP_TIMEOUT_MS)
-    if (lagMs <= move.settings.maxLagMs) return 'settled'
-    if (performance.now() > deadline) {
-      throw new FreeholdError('cutover_timeout', `The change stream still lags by ${Math.round(lagMs)} ms.`)
+  await withClient(move.source.mover, 'freehold-ready', async (source) => {
+    refuseBlocked(await recheck(move, source))
+    const deadline = performance.now() + CATCH_UP_TIMEOUT_MS
+    for (;;) {
+      move.signal.throwIfAborted()
+      move.progress.update({
+        lagBytes: await applier.lagBytes(),
+        changesApplied: applier.changesApplied,
+      })
+      const writerMs = await tenantLock.oldestSharedMs(source, move.operation.tenantId)
+      const lagMs = await applier.drain(CATCH_UP_TIMEOUT_MS)
+      const hasLongWriter = writerMs > move.settings.lockTimeoutMs
+      if (lagMs <= move.settings.maxLagMs && !hasLongWriter) return
+      if (performance.now() > deadline) {
+        const held = hasLongWriter ? ` A transaction has been open for ${Math.round(writerMs / 1000)} s.` : ''
+        throw new FreeholdError(
+          'cutover_timeout',
+          `The change stream lags by ${Math.round(lagMs)} ms.${held}`,
+        )
+      }
+      // The switch would keep other writers waiting for it, and be called off.
+      if (hasLongWriter) await sleep(WRITER_POLL_MS, undefined, { signal: move.signal })
     }
-  }
+  })
+  return 'settled'
+}
+
+/** The short form of the preflight. */
+function recheck({ source, target, state }: Move, client: pg.ClientBase): Promise<Finding[]> {
+  const stream = state.streamAtSource
+  return recheckMove({ source: { client, cluster: source.cluster.id, slot: stream }, target })
 }

@@ -31,7 +31,8 @@ const FINDINGS: Readonly<
   },
   default_not_entered: {
     code: 'tenant_column_default',
-    found: (table, column) => `The default of ${column} in ${table} is not freehold.current_tenant().`,
+    found: (table, column) =>
+      `${column} of ${table} is not filled in by Freehold when an insert leaves it out.`,
   },
   shared_sequence: {
     code: 'shared_sequence',

@@ -76,7 +76,7 @@ const TRAITS_SQL = `
     union all
     select 'default_not_entered', schema, name, tenant_column, null
     from tenant_tables left join pg_attrdef on adrelid = relation and adnum = tenant
-    where tenant is not null and coalesce(pg_get_expr(adbin, adrelid), '') !~ 'freehold\\.current_tenant\\('
+    where tenant is not null and coalesce(pg_get_expr(adbin, adrelid), '') !~ 'freehold\\.'
 
     union all
     select distinct 'shared_sequence', schema, name, sequence.relname, null::int
