@@ -216,9 +216,8 @@ t.test('a server that is not made for moves is told from one that is', async (t)
   await inPoor(`
     alter role freehold_owner nocreatedb; alter role freehold_mover noreplication bypassrls;
     alter role freehold_app rename to app_of_others; update pg_database set datistemplate = false where datname = 'template1'`)
-  await inPoor(
-    "drop database template1; create database template1 template template0 encoding 'LATIN1' locale 'C'",
-  )
+  await inPoor('drop database template1')
+  await inPoor("create database template1 template template0 encoding 'LATIN1' locale 'C'")
 
   const away = codes(await plan(poorTenant, 'eu-1'))
   for (const code of [

@@ -15,9 +15,13 @@ const inEu = (sql: string) =>
 t.test('a move does not switch to where the product cannot log in, and goes on once it can', async (t) => {
   const tenant = await ground.tenant('locked-out', 20)
   const move = await ground.startMove(tenant)
+  let lockedOut = false
   const engine = ground.engine({
-    barrier: async (name) =>
-      void (name === 'ready.entered' && (await inEu('alter role freehold_app nologin'))),
+    barrier: async (name) => {
+      if (name !== 'ready.entered' || lockedOut) return
+      lockedOut = true
+      await inEu('alter role freehold_app nologin')
+    },
   })
   t.teardown(() => engine.stop())
   engine.start()

@@ -22,7 +22,7 @@ export function checkRoom(source: Cluster, target: Cluster, estimates: MoveEstim
 }
 
 /** Room is what the catalog grants the cluster less what all of its databases take now. */
-export function checkTargetRoom(
+function checkTargetRoom(
   target: Omit<Cluster, 'server'> & { readonly server: { usedBytes: number | null } },
   needed: number,
 ): Finding[] {
