@@ -5,6 +5,7 @@ import { secondsBetween, timeMove } from '../moving/timed-move.ts'
 export interface EngineCopy {
   /** Backfill as a whole: copying and building. */
   readonly seconds: number
+  /** Until the last row; some of the building is done by then. */
   readonly copySeconds: number
   readonly verifySeconds: number
   readonly rows: number

@@ -1,4 +1,4 @@
-import { withClient } from '@freehold/postgres'
+import { type DatabaseAddress, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
@@ -36,6 +36,11 @@ t.test('a tenant moves to a silo of another cluster while it is written to', asy
     await tableStructure(home),
     await tableStructure(source),
     'keys, indexes, triggers and guards are all back',
+  )
+  t.same(
+    await statistics(home),
+    { gathered: true, due: true },
+    'there are statistics, and autovacuum gathers better ones',
   )
   t.same(await leftovers(), [], 'no slot, publication or ledger entry is left')
 })
@@ -114,6 +119,18 @@ async function otherTenants(database: string, tenantId: string): Promise<unknown
   return withClient(asSuperuser(ground.eu.cluster, database), 'test', async (client) => {
     const found = await client.query('select tenant_id from customers where tenant_id <> $1', [tenantId])
     return found.rows
+  })
+}
+
+/** Whether the planner knows the columns of a table, and whether autovacuum has analyzed it or is going to. */
+async function statistics(database: DatabaseAddress): Promise<unknown> {
+  return withClient(database, 'test', async (client) => {
+    const { rows } = await client.query(
+      `select exists (select from pg_stats where tablename = 'customers' and attname = 'email') as gathered,
+         autoanalyze_count > 0 or n_mod_since_analyze > 1000 as due
+       from pg_stat_user_tables where relname = 'customers'`,
+    )
+    return rows[0]
   })
 }
 
