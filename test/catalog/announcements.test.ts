@@ -187,6 +187,40 @@ t.test('a router sees routes and nothing else', async (t) => {
   })
 })
 
+t.test(
+  'a router is told where a tenant is about to live, and asks the catalog which database that is',
+  async (t) => {
+    const source = openSource()
+    t.teardown(() => source.close())
+    const tenant = await newTenant()
+    const heard: unknown[] = []
+    t.teardown(await source.subscribe((change) => heard.push(change)))
+    t.equal(await source.comingDatabase(tenant.id), null, 'it does not move')
+
+    const move = await recordMove(catalog, tenant, eu.cluster)
+    t.equal(await source.comingDatabase(tenant.id), null, 'the database is not there yet')
+    const dataDatabaseId = await catalog.topology.registerSilo({
+      clusterId: eu.cluster,
+      name: move.targetDatabase,
+    })
+    await withClient(reader, 'test', async (client) => {
+      for (const payload of ['not a tenant', '', '{"tenantId":1}', 'x'.repeat(5_000)]) {
+        await client.query('select pg_notify($1, $2)', ['freehold_coming', payload])
+      }
+    })
+    await catalog.announcements.announceComing(tenant.id)
+    await until(() => heard.length > 0)
+    t.same(heard, [{ tenantId: tenant.id, coming: true }], 'what names no tenant is passed over')
+    t.same(await source.comingDatabase(tenant.id), {
+      dataDatabaseId,
+      kind: 'silo',
+      region: 'eu',
+      address: server.as('freehold_app', move.targetDatabase),
+    })
+    t.match(await source.lookup(tenant.id), { epoch: 1, dataDatabaseId: us.pool }, 'its home is where it was')
+  },
+)
+
 t.test('a router is told what to look up anew', async (t) => {
   const source = openSource()
   t.teardown(() => source.close())

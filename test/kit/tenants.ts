@@ -16,7 +16,7 @@ import {
   quoteIdentifier,
   withClient,
 } from '@freehold/postgres'
-import type { PlacementListener, PlacementSource, Route } from '@freehold/tenancy'
+import type { ComingDatabase, PlacementListener, PlacementSource, Route } from '@freehold/tenancy'
 import type { Generated } from 'kysely'
 import type pg from 'pg'
 import type { PreparedCluster } from './control-plane.ts'
@@ -155,6 +155,8 @@ export function routeTo(
  */
 export class ControlledSource implements PlacementSource {
   readonly routes = new Map<TenantId, Route>()
+  /** Where tenants are about to move. */
+  readonly coming = new Map<TenantId, ComingDatabase>()
   readonly #listeners = new Set<PlacementListener>()
   /** Look-ups so far. */
   lookups = 0
@@ -169,6 +171,11 @@ export class ControlledSource implements PlacementSource {
     await this.gate
     if (this.failure) throw this.failure
     return route
+  }
+
+  async comingDatabase(tenantId: TenantId): Promise<ComingDatabase | null> {
+    if (this.failure) throw this.failure
+    return this.coming.get(tenantId) ?? null
   }
 
   async subscribe(listener: PlacementListener): Promise<() => Promise<void>> {

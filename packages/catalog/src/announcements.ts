@@ -5,10 +5,13 @@ import type { CatalogDatabase } from './database.ts'
 /** What has changed in the catalog. `all`: the connection was interrupted, so anything may have. */
 export type Announcement =
   | { readonly kind: 'placement'; readonly tenantId: TenantId }
+  /** A tenant is about to be moved; its home is still the same. */
+  | { readonly kind: 'coming'; readonly tenantId: TenantId }
   | { readonly kind: 'operation'; readonly id: OperationId }
   | { readonly kind: 'all' }
 
 const PLACEMENT_CHANNEL = 'freehold_placement'
+const COMING_CHANNEL = 'freehold_coming'
 const OPERATION_CHANNEL = 'freehold_operation'
 
 export type AnnouncementsCatalog = ReturnType<typeof createAnnouncements>
@@ -37,7 +40,7 @@ export function createAnnouncements(
       connection ??= startListener({
         address,
         applicationName: `${applicationName}-listener`,
-        channels: [PLACEMENT_CHANNEL, OPERATION_CHANNEL],
+        channels: [PLACEMENT_CHANNEL, COMING_CHANNEL, OPERATION_CHANNEL],
         onNotification: (channel, payload) => {
           const announcement = parseAnnouncement(channel, payload)
           if (announcement !== undefined) tell(announcement)
@@ -55,6 +58,11 @@ export function createAnnouncements(
       await database.run('select pg_notify($1, $2)', [PLACEMENT_CHANNEL, tenantId])
     },
 
+    /** Tells routers that the tenant's home is about to change, so that they may connect to where it will be. */
+    async announceComing(tenantId: TenantId): Promise<void> {
+      await database.run('select pg_notify($1, $2)', [COMING_CHANNEL, tenantId])
+    },
+
     async close(): Promise<void> {
       listeners.clear()
       await connection?.close()
@@ -63,9 +71,10 @@ export function createAnnouncements(
 }
 
 function parseAnnouncement(channel: string, payload: string): Announcement | undefined {
-  if (channel === PLACEMENT_CHANNEL) {
+  if (channel === PLACEMENT_CHANNEL || channel === COMING_CHANNEL) {
     const tenantId = tenantIdSchema.safeParse(payload)
-    return tenantId.success ? { kind: 'placement', tenantId: tenantId.data } : undefined
+    const kind = channel === PLACEMENT_CHANNEL ? 'placement' : 'coming'
+    return tenantId.success ? { kind, tenantId: tenantId.data } : undefined
   }
   const id = operationIdSchema.safeParse(payload)
   return id.success ? { kind: 'operation', id: id.data } : undefined

@@ -8,7 +8,13 @@ export { toMove } from './moves.ts'
 export type { NewMove, Operation } from './operations.ts'
 export type { HomeSwitch } from './placements.ts'
 export { residencyViolation } from './refusals.ts'
-export { createRouteSource, type Route, type RouteSource, type RouteSourceOptions } from './routes.ts'
+export {
+  type ComingDatabase,
+  createRouteSource,
+  type Route,
+  type RouteSource,
+  type RouteSourceOptions,
+} from './routes.ts'
 export type { Advance } from './steps.ts'
 export {
   createTenantDirectory,

@@ -54,6 +54,26 @@ const routeRow = z.object({
   appSecret: z.string(),
 })
 
+/** A database to which a tenant is being moved, and how to reach it as the product's role. */
+export interface ComingDatabase {
+  readonly dataDatabaseId: DataDatabaseId
+  readonly kind: 'pool' | 'silo'
+  readonly region: RegionId
+  readonly address: DatabaseAddress
+}
+
+const comingDatabaseRow = routeRow
+  .pick({
+    dataDatabaseId: true,
+    region: true,
+    database: true,
+    host: true,
+    port: true,
+    tls: true,
+    appSecret: true,
+  })
+  .extend({ kind: z.enum(['pool', 'silo']) })
+
 const SELECT_ROUTES = `
   select tenant_id as "tenantId", slug, status, tier_id as tier, epoch, isolation, schema_name as schema,
     data_database_id as "dataDatabaseId", region_id as region, database_name as database,
@@ -81,13 +101,17 @@ export interface RouteSourceOptions {
 export interface RouteSource {
   /** @returns null when there is no such tenant. @throws FreeholdError `catalog_unavailable` */
   lookup(tenantId: TenantId): Promise<Route | null>
+  /** @returns where the tenant is being moved; null when it is not. @throws FreeholdError `catalog_unavailable` */
+  comingDatabase(tenantId: TenantId): Promise<ComingDatabase | null>
   /**
-   * Tells of routes that may have changed; `'all'` after an interruption. Listening has begun when the promise
+   * Tells of routes that may have changed, or are about to (`coming`); `'all'` after an interruption. Listening has begun when the promise
    * is fulfilled, unless the control database was away; then it begins later, with `'all'`.
    *
    * @returns ends the subscription.
    */
-  subscribe(listener: (change: { readonly tenantId: TenantId } | 'all') => void): Promise<() => Promise<void>>
+  subscribe(
+    listener: (change: { readonly tenantId: TenantId; readonly coming?: true } | 'all') => void,
+  ): Promise<() => Promise<void>>
   /**
    * A page of all routes, the newest homes first: who has just come or moved is the likeliest to be at work. One
    * query, which costs the same for every page. A tenant that moves meanwhile may come twice or not at all.
@@ -112,6 +136,19 @@ export function createRouteSource({ address, applicationName, max = 4 }: RouteSo
       return found === undefined ? null : routeOf(found, appAddress)
     },
 
+    async comingDatabase(tenantId) {
+      const found = await database.first(
+        comingDatabaseRow,
+        `select data_database_id as "dataDatabaseId", kind, region_id as region, database_name as database,
+           host, port, tls, app_secret as "appSecret"
+         from catalog.coming_databases where tenant_id = $1`,
+        [tenantId],
+      )
+      if (found === undefined) return null
+      const { dataDatabaseId, kind, region, database: name, ...cluster } = found
+      return { dataDatabaseId, kind, region, address: await appAddress(cluster, name) }
+    },
+
     async page(after, limit) {
       const [since, tenantId] = parseCursor(positionSchema, after) ?? [null, null]
       const found = await database.all(
@@ -134,6 +171,7 @@ export function createRouteSource({ address, applicationName, max = 4 }: RouteSo
     async subscribe(listener) {
       const unsubscribe = await announcements.subscribe((announcement) => {
         if (announcement.kind === 'placement') listener({ tenantId: announcement.tenantId })
+        if (announcement.kind === 'coming') listener({ tenantId: announcement.tenantId, coming: true })
         if (announcement.kind === 'all') listener('all')
       })
       return async () => unsubscribe()

@@ -16,7 +16,7 @@ import { throughPooler } from './entry/through-pooler.ts'
 import type { RouterMetrics } from './metrics/router-metrics.ts'
 import type { Tenant } from './placement/placement.ts'
 import { PlacementCache } from './placement/placement-cache.ts'
-import type { PlacementChange } from './placement/placement-source.ts'
+import type { PlacementChange, PlacementSource } from './placement/placement-source.ts'
 import { Subscription } from './placement/subscription.ts'
 import { WarmStart } from './placement/warm-start.ts'
 import { TableCatalog } from './predicates/declared-tables.ts'
@@ -89,6 +89,7 @@ class TenantRouter<DB> implements Router<DB> {
   readonly #limits: RouterLimits
   readonly #kysely: NonNullable<RouterOptions['kysely']>
   readonly #tables: TableCatalog | undefined
+  readonly #source: PlacementSource
   readonly #placements: PlacementCache
   readonly #pools: DatabasePools
   readonly #holds = new Holds()
@@ -102,6 +103,7 @@ class TenantRouter<DB> implements Router<DB> {
     const source = options.poolerAddress
       ? throughPooler(options.source, options.poolerAddress)
       : options.source
+    this.#source = source
     this.#kysely = options.kysely ?? {}
     this.#tables = options.tables && new TableCatalog(options.tables)
     this.#placements = new PlacementCache(source, this.#limits.entrySecret, this.#limits.maxCachedTenants)
@@ -160,8 +162,22 @@ class TenantRouter<DB> implements Router<DB> {
   }
 
   #changed(change: PlacementChange): void {
+    if (change !== 'all' && change.coming) {
+      if (this.#placements.isKnown(change.tenantId)) void this.#warm(change.tenantId)
+      return
+    }
     this.#placements.invalidate(change)
     this.#holds.wake(change)
+  }
+
+  /** Whoever hears of it too late, or cannot connect, does so when the tenant has come. */
+  async #warm(tenantId: TenantId): Promise<void> {
+    try {
+      const coming = await this.#source.comingDatabase?.(tenantId)
+      if (coming) await this.#pools.warm(coming)
+    } catch {
+      // The catalog does not answer.
+    }
   }
 }
 

@@ -63,6 +63,14 @@ export class ConnectionBudget {
     return false
   }
 
+  /** A place for one more connection that nobody waits for yet: only one that is free and that nobody else wants. */
+  claimSpare(member: BudgetMember): boolean {
+    if (this.#used >= this.max || this.#stillHungry().size > 0) return false
+    this.#used++
+    this.#members.add(member)
+    return true
+  }
+
   /** One of the connections is being closed. */
   ending(): void {
     this.#ending++

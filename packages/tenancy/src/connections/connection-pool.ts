@@ -1,11 +1,13 @@
 import { isFreeholdError, type TenantId } from '@freehold/contract'
 import type { DatabaseAddress } from '@freehold/postgres'
+import type pg from 'pg'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
 import { budgetExhausted, ConnectFailedError } from './connection-errors.ts'
 import { IdleConnections } from './idle-connections.ts'
 import { type CloseReason, type ConnectionLimit, newCounters, type PoolCounters } from './pool-counters.ts'
 import { type ConnectionState, PooledConnection } from './pooled-connection.ts'
 import { type Waiter, WaitQueue } from './wait-queue.ts'
+import { warmUp } from './warm-up.ts'
 
 export interface PoolLimits {
   /** Connections to the database, at most. */
@@ -182,6 +184,24 @@ export class ConnectionPool implements BudgetMember {
     }
   }
 
+  /**
+   * Opens connections that nobody waits for yet, until there are `count`, as far as the maxima have room to spare.
+   *
+   * @returns when it has ended, also when it could not.
+   */
+  async warm(count: number): Promise<void> {
+    const opening = []
+    while (this.#mayWarm(count) && this.#budget.claimSpare(this)) opening.push(this.#connect(warmUp))
+    if (opening.length === 0) return
+    await Promise.all(opening)
+    if (!this.#failing) await this.warm(count)
+  }
+
+  #mayWarm(count: number): boolean {
+    if (this.#closed || this.#connecting >= this.#maxConnecting) return false
+    return this.open < Math.min(count, this.#limits.maxConnections)
+  }
+
   /** Lets work under way finish, and closes every connection. */
   close(): Promise<void> {
     if (!this.#closed) {
@@ -193,13 +213,15 @@ export class ConnectionPool implements BudgetMember {
     return this.#closed.promise
   }
 
-  async #connect(): Promise<void> {
+  /** @param prepare done with a connection before anybody gets it. */
+  async #connect(prepare?: (client: pg.Client) => Promise<void>): Promise<void> {
     this.#connecting++
     const start = performance.now()
     const connection = new PooledConnection(this.address, this.#limits.options, () => this.#lost(connection))
     this.#connections.add(connection)
     try {
       await connection.open()
+      await prepare?.(connection.client)
     } catch (error) {
       this.#connecting--
       this.#failing = true

@@ -1,6 +1,7 @@
 import { type DataDatabaseId, FreeholdError, type RegionId } from '@freehold/contract'
+import type { DatabaseAddress } from '@freehold/postgres'
 import { sameAddress } from '../placement/placement.ts'
-import type { Route } from '../placement/placement-source.ts'
+import type { ComingDatabase, Route } from '../placement/placement-source.ts'
 import { ConnectionBudget } from './connection-budget.ts'
 import { ConnectionPool } from './connection-pool.ts'
 import { addCounters, copyCounters, newCounters, type PoolCounters } from './pool-counters.ts'
@@ -9,6 +10,8 @@ import { sessionOptions } from './session-settings.ts'
 
 const IDLE_MS = 30_000
 const SWEEP_MS = 5_000
+/** Made before a tenant comes. The others are made when they are needed, by a server that is known to answer. */
+const WARM_CONNECTIONS = 8
 
 export interface ConnectionLimits {
   /** Connections to all databases together, at most. */
@@ -24,7 +27,7 @@ export interface ConnectionLimits {
 }
 
 /** Whether a database holds many tenants or one. */
-export type DatabaseKind = 'pool' | 'silo'
+export type DatabaseKind = ComingDatabase['kind']
 
 /** The connections to one data database at a moment. */
 export interface DatabaseConnections extends Readonly<Record<ConnectionState, number>> {
@@ -87,10 +90,19 @@ export class DatabasePools {
     const known = this.#members.get(route.dataDatabaseId)
     if (known && sameAddress(known.pool.address, route.address)) return known.pool
     if (known) void this.#close(known.pool)
-    const kind = route.isolation === 'silo' ? 'silo' : 'pool'
-    const pool = this.#newPool(route, kind)
-    this.#members.set(route.dataDatabaseId, { pool, region: route.region, kind })
-    return pool
+    return this.#add(route, route.isolation === 'silo' ? 'silo' : 'pool')
+  }
+
+  /**
+   * Connects to a database where work is about to come: a few connections, as far as there is room for them that nobody
+   * waits for. Never takes the place of anything.
+   */
+  warm(coming: ComingDatabase): Promise<void> {
+    if (this.#closed) return Promise.resolve()
+    const known = this.#members.get(coming.dataDatabaseId)
+    // Whether an address is new is the word of a route, with which work comes.
+    if (known && !sameAddress(known.pool.address, coming.address)) return Promise.resolve()
+    return (known?.pool ?? this.#add(coming, coming.kind)).warm(WARM_CONNECTIONS)
   }
 
   /** The connections to every database in use, by its id. */
@@ -149,7 +161,14 @@ export class DatabasePools {
     await Promise.all(this.#closing.values())
   }
 
-  #newPool(route: Route, kind: DatabaseKind): ConnectionPool {
+  #add(database: Omit<ComingDatabase, 'kind'>, kind: DatabaseKind): ConnectionPool {
+    const { dataDatabaseId, region, address } = database
+    const pool = this.#newPool(address, kind)
+    this.#members.set(dataDatabaseId, { pool, region, kind })
+    return pool
+  }
+
+  #newPool(address: DatabaseAddress, kind: DatabaseKind): ConnectionPool {
     const { maxConnections, maxConnectionsPerDatabase, maxConnectionsPerTenant, connectionWaitMs } =
       this.#limits
     const limits = {
@@ -159,7 +178,7 @@ export class DatabasePools {
       waitMs: connectionWaitMs,
       options: this.#limits.pooler === undefined ? sessionOptions(this.#limits.session) : undefined,
     }
-    return new ConnectionPool(route.address, limits, this.#budget)
+    return new ConnectionPool(address, limits, this.#budget)
   }
 
   async #close(pool: ConnectionPool): Promise<void> {

@@ -14,6 +14,7 @@ const CLOSE_TIMEOUT_MS = 1_000
  * | from         | event                                            | to          |
  * |--------------|--------------------------------------------------|-------------|
  * | (none)       | somebody waits and every limit has room          | connecting  |
+ * | (none)       | a tenant is about to come, and room is to spare  | connecting  |
  * | connecting   | the server has let us in                         | idle        |
  * | connecting   | it has not                                       | ending      |
  * | idle         | taken, or handed to whoever waits                | lent        |

@@ -8,12 +8,19 @@ export function throughPooler(
 ): PlacementSource {
   const through = (route: Route): Route => ({ ...route, address: addressOf(route.address) })
   const page = source.page?.bind(source)
+  const comingDatabase = source.comingDatabase?.bind(source)
   return {
     async lookup(tenantId) {
       const route = await source.lookup(tenantId)
       return route && through(route)
     },
     subscribe: (listener) => source.subscribe(listener),
+    ...(comingDatabase && {
+      async comingDatabase(tenantId) {
+        const coming = await comingDatabase(tenantId)
+        return coming && { ...coming, address: addressOf(coming.address) }
+      },
+    }),
     ...(page && {
       async page(after, limit) {
         const { routes, next } = await page(after, limit)

@@ -99,6 +99,11 @@ export class PlacementCache {
     }
   }
 
+  /** Whether the tenant was asked for, be the answer out of date or not. */
+  isKnown(tenantId: TenantId): boolean {
+    return this.#known.get(tenantId) !== undefined
+  }
+
   /** The placement, if it is known and nothing was heard against it. Allocates nothing. */
   peek(tenantId: TenantId): Placement | undefined {
     const known = this.#known.get(tenantId)

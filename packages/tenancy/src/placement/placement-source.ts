@@ -25,8 +25,21 @@ export interface Route {
   readonly address: DatabaseAddress
 }
 
-/** A tenant whose route may have changed, or `'all'` when changes may have been missed, as after a reconnect. */
-export type PlacementChange = { readonly tenantId: TenantId } | 'all'
+/** A database in which a tenant may soon live. */
+export interface ComingDatabase {
+  readonly dataDatabaseId: DataDatabaseId
+  /** Whether it holds many tenants or one. */
+  readonly kind: 'pool' | 'silo'
+  readonly region: RegionId
+  /** As the application's role. */
+  readonly address: DatabaseAddress
+}
+
+/**
+ * A tenant whose route may have changed, or is about to (`coming`), or `'all'` when changes may have been missed, as after
+ * a reconnect.
+ */
+export type PlacementChange = { readonly tenantId: TenantId; readonly coming?: true } | 'all'
 
 export type PlacementListener = (change: PlacementChange) => void
 
@@ -46,6 +59,12 @@ export interface PlacementSource {
   lookup(tenantId: TenantId): Promise<Route | null>
   /** Calls the listener at every change. @returns how to stop that. */
   subscribe(listener: PlacementListener): Promise<() => Promise<void>>
+  /**
+   * Where a tenant whose change was announced as `coming` is about to live. Nothing is decided by it: a router connects
+   * there beforehand, and learns from {@link lookup} when the tenant lives there. A source whose tenants do not move
+   * leaves it out.
+   */
+  comingDatabase?(tenantId: TenantId): Promise<ComingDatabase | null>
   /**
    * Pages through the routes, those first that are most likely to be needed, as far as the source can tell. A source
    * that cannot leaves this out; then there is no warm start.

@@ -29,6 +29,7 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
   if (move.session.verifiedBy !== applier || applier.changedRows() === undefined) return 'changes_forgotten'
   await withClient(move.source.mover, 'freehold-ready', async (source) => {
     refuseBlocked(await recheck(move, source))
+    await move.catalog.announcements.announceComing(move.operation.tenantId)
     const deadline = performance.now() + CATCH_UP_TIMEOUT_MS
     for (;;) {
       move.signal.throwIfAborted()
