@@ -11,7 +11,7 @@ import { sessionOptions } from './session-settings.ts'
 const IDLE_MS = 30_000
 const SWEEP_MS = 5_000
 /** Made before a tenant comes. The others are made when they are needed, by a server that is known to answer. */
-const WARM_CONNECTIONS = 8
+const WARM_CONNECTIONS = 4
 
 export interface ConnectionLimits {
   /** Connections to all databases together, at most. */

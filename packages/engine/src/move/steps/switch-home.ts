@@ -23,7 +23,11 @@ import { compareRows } from '../compare.ts'
 import { type Move, sourceScope, targetDatabaseId, targetScope } from '../move.ts'
 
 /** Each compares what has changed during the one before. */
-const REHEARSALS = 3
+const MIN_REHEARSALS = 3
+/** One that takes no longer is quick: what follows the fence will be. */
+const QUICK_MS = 10
+/** How long to rehearse for a quick one, while routers connect to the target. */
+const PATIENCE_MS = 200
 const CATCH_UP_TIMEOUT_MS = 60_000
 
 /** The connections of a switch, opened before writers have to wait for anything. */
@@ -63,7 +67,7 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
 
 /**
  * Does what writers would have to wait for once before they do: all rows but those that change now are compared, and
- * connections and caches are warm.
+ * connections and caches are warm, and the machines are not busy with routers that connect to the target.
  *
  * @returns false when the target is too far behind, or too many rows have changed to be remembered.
  */
@@ -72,13 +76,17 @@ async function rehearse(attempt: Switch): Promise<boolean> {
   const applier = await runningApplier(move)
   await schemaFingerprint(lockHolder, move.source.schema)
   await alignSequences({ ...source, client: lockHolder }, target, await moveTables(move))
-  for (let rehearsal = 0; rehearsal < REHEARSALS; rehearsal++) {
+  const begun = performance.now()
+  for (let rehearsal = 1, tookMs = Number.POSITIVE_INFINITY; ; rehearsal++) {
+    const isQuick = tookMs <= QUICK_MS || performance.now() - begun > PATIENCE_MS
+    if (rehearsal > MIN_REHEARSALS && isQuick) return true
+    const started = performance.now()
     if ((await applier.drain(CATCH_UP_TIMEOUT_MS)) > move.settings.maxLagMs) return false
     const changed = applier.takeChangedRows()
     if (changed === undefined) return false
     applier.giveBack(await compareRows(source, target, changed))
+    tookMs = performance.now() - started
   }
-  return true
 }
 
 async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
