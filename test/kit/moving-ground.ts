@@ -1,5 +1,6 @@
 import type { Catalog } from '@freehold/catalog'
 import {
+  type ChangeStreamChoice,
   createTenantSchema,
   type Move,
   type MoveDetail,
@@ -41,7 +42,7 @@ export interface MovingGround {
   /** A tenant in the pool of `us`, with this many customers. */
   tenant(slug: string, customers: number): Promise<Tenant>
   /** Plans a move to a silo in a region (`eu` unless named) and records it; nobody works on it yet. */
-  startMove(tenant: Tenant, region?: string): Promise<Move>
+  startMove(tenant: Tenant, region?: string, changeStream?: ChangeStreamChoice): Promise<Move>
   /** Waits until the move has ended. */
   ended(id: OperationId, timeoutMs?: number): Promise<MoveDetail>
   remove(): Promise<void>
@@ -93,10 +94,11 @@ export async function prepareMovingGround(
       await fill(us, tenant, customers)
       return tenant
     },
-    async startMove(tenant, region = 'eu') {
+    async startMove(tenant, region = 'eu', changeStream = 'auto') {
       const prepared = await planMove(catalog, {
         tenantIdOrSlug: tenant.id,
         target: moveTargetSchema.parse({ isolation: 'silo', region }),
+        changeStream,
         entrySecret: TEST_ENTRY_SECRET,
       })
       return startMove(catalog, prepared, { createdBy: 'test' })

@@ -1,4 +1,4 @@
-import type { MoveDetail, Tenant } from '@freehold/contract'
+import type { ChangeStreamChoice, MoveDetail, Tenant } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import t, { type Test } from 'tap'
 import { asSuperuser } from '../kit/databases.ts'
@@ -33,7 +33,13 @@ for (const [on, settings] of [
 const cluster = (region: string) => (region === 'us' ? ground.us : ground.eu).cluster
 
 /** Moves the tenant while its rows are changed in every phase, and compares what was fenced with what arrived. */
-async function moveStirred(t: Test, tenant: Tenant, region: string, first: number): Promise<MoveDetail> {
+async function moveStirred(
+  t: Test,
+  tenant: Tenant,
+  region: string,
+  changeStream: ChangeStreamChoice,
+  first: number,
+): Promise<MoveDetail> {
   const source = asSuperuser(cluster(tenant.placement.region), tenant.placement.database)
   const phases = ['backfill.entered', 'backfill.copied', 'verify.entered', 'ready.entered']
   let fenced: Record<string, string[]> = {}
@@ -49,7 +55,7 @@ async function moveStirred(t: Test, tenant: Tenant, region: string, first: numbe
     },
   })
   const structure = await exactStructure(source)
-  const ended = await ground.ended((await ground.startMove(tenant, region)).id)
+  const ended = await ground.ended((await ground.startMove(tenant, region, changeStream)).id)
   await engine.stop()
   t.equal(ended.phase, 'completed')
   t.notOk(ended.events.some(({ message }) => message.startsWith('Interrupted')))
@@ -63,16 +69,24 @@ async function moveStirred(t: Test, tenant: Tenant, region: string, first: numbe
   return ended
 }
 
-t.test('every type and kind of table moves from a pool to a silo, and from there to another', async (t) => {
-  const tenant = await ground.tenant('zoo', 20)
-  const neighbour = await ground.tenant('next-door', 20)
-  const pool = asSuperuser(ground.us.cluster, 'pool')
-  await fillZoo(pool, tenant.id, 100)
-  await fillZoo(pool, neighbour.id, 5_000)
-  const beside = await exactContent(pool, neighbour.id)
+for (const [changeStream, first] of [
+  ['logical', 100],
+  ['triggers', 400],
+] as const) {
+  t.test(
+    `every type and kind of table moves from a pool to a silo, and from there to another: ${changeStream}`,
+    async (t) => {
+      const tenant = await ground.tenant(`zoo-${changeStream}`, 20)
+      const neighbour = await ground.tenant(`next-door-${changeStream}`, 20)
+      const pool = asSuperuser(ground.us.cluster, 'pool')
+      await fillZoo(pool, tenant.id, first)
+      await fillZoo(pool, neighbour.id, 5_000 + first)
+      const beside = await exactContent(pool, neighbour.id)
 
-  await moveStirred(t, tenant, 'eu', 100)
-  t.same(await exactContent(pool, tenant.id), {}, 'nothing is left in the pool')
-  t.same(await exactContent(pool, neighbour.id), beside, "the neighbour's rows are as they were")
-  await moveStirred(t, await ground.catalog.tenants.get(tenant.id), 'us', 200)
-})
+      await moveStirred(t, tenant, 'eu', changeStream, first)
+      t.same(await exactContent(pool, tenant.id), {}, 'nothing is left in the pool')
+      t.same(await exactContent(pool, neighbour.id), beside, "the neighbour's rows are as they were")
+      await moveStirred(t, await ground.catalog.tenants.get(tenant.id), 'us', changeStream, first + 100)
+    },
+  )
+}

@@ -6,7 +6,7 @@ import { type Lease, leaseLost } from './leases.ts'
 const ledgerRow = z.object({
   operationId: operationIdSchema,
   clusterId: clusterIdSchema,
-  kind: z.enum(['database', 'schema', 'publication', 'replication_slot']),
+  kind: z.enum(['database', 'schema', 'publication', 'replication_slot', 'change_triggers']),
   databaseName: z.string(),
   name: z.string(),
 })

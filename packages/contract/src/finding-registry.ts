@@ -257,6 +257,11 @@ export const findingRegistry = {
     title: 'The source server does not log what a change stream needs',
     remedy: 'Set wal_level = logical on the source server and restart it.',
   },
+  followed_by_triggers: {
+    severity: 'advisory',
+    title: 'The change stream comes from triggers on the tables of the source',
+    remedy: 'Nothing needs to be done: every write of the tenant costs a little more until it has moved.',
+  },
   slots_exhausted: {
     severity: 'blocking',
     error: 'move_blocked',

@@ -114,14 +114,27 @@ const onePlace = { message: 'name either a region or a cluster' }
 export const moveTargetSchema = z.strictObject(moveTargetFields).refine(namesOnePlace, onePlace)
 export type MoveTarget = z.infer<typeof moveTargetSchema>
 
+/**
+ * How a move follows its tenant: by the server's log, by triggers on its tables, or by the log where that can be had and
+ * by triggers elsewhere.
+ */
+export const changeStreamChoiceSchema = z.enum(['auto', 'logical', 'triggers'])
+export type ChangeStreamChoice = z.infer<typeof changeStreamChoiceSchema>
+
+const changeStreamField = changeStreamChoiceSchema
+  .default('auto')
+  .describe(
+    "How writes are followed while the tenant moves: by the source's log, by triggers, or by what is to be had",
+  )
+
 export const startMoveSchema = z
-  .strictObject({ tenant: tenantReferenceSchema, target: moveTargetSchema })
+  .strictObject({ tenant: tenantReferenceSchema, target: moveTargetSchema, changeStream: changeStreamField })
   .meta({ id: 'StartMove' })
 export type StartMove = z.infer<typeof startMoveSchema>
 
 /** The same as a query: what is to be planned. */
 export const planMoveSchema = z
-  .strictObject({ tenant: tenantReferenceSchema, ...moveTargetFields })
+  .strictObject({ tenant: tenantReferenceSchema, ...moveTargetFields, changeStream: changeStreamField })
   .refine(namesOnePlace, onePlace)
 export type PlanMove = z.infer<typeof planMoveSchema>
 

@@ -9,6 +9,7 @@ import {
   toMove,
 } from '@freehold/catalog'
 import {
+  type ChangeStreamChoice,
   epochSchema,
   FreeholdError,
   type Move,
@@ -19,11 +20,14 @@ import {
 import { deriveEntryKey } from '@freehold/postgres'
 import { initialMoveState, initialProgress } from './move/state.ts'
 import { type Examination, examineMove, type MoveSource, readSource } from './preflight/examine-move.ts'
+import { type ChosenStream, chooseStream } from './stream/choose-stream.ts'
 import { describeFindings, type Finding, isBlocking, refuseBlocked } from './preflight/finding.ts'
 
 export interface MoveRequest {
   readonly tenantIdOrSlug: string
   readonly target: MoveTarget
+  /** How the tenant is to be followed; by what can be had, unless said. */
+  readonly changeStream?: ChangeStreamChoice
   readonly entrySecret: string
 }
 
@@ -32,6 +36,7 @@ export interface PreparedMove {
   readonly tenant: Tenant
   readonly plan: MovePlan
   readonly findings: readonly Finding[]
+  readonly changeStream: ChangeStreamChoice
 }
 
 /**
@@ -44,7 +49,11 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
   const candidates = await findCandidates(catalog, request.target)
   const { placement } = tenant
   const cluster = await catalog.topology.cluster(placement.cluster)
+  const mover = await moverAddress(cluster, placement.database)
+  const { changeStream = 'auto' } = request
+  const stream = await chooseStream(mover, changeStream)
   const source: MoveSource = {
+    stream: stream.kind,
     cluster,
     scope: {
       tenantId: tenant.id,
@@ -55,13 +64,14 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
         epoch: placement.epoch,
       }),
       schema: placement.schema,
-      mover: await moverAddress(cluster, placement.database),
+      mover,
     },
   }
   const database = siloName(tenant)
   const { target, examination } = await firstThatFits(tenant, source, candidates, database)
   const findings = [
     ...checkTenant(tenant),
+    ...describeChoice(cluster, stream),
     ...checkTarget(tenant, target),
     ...examination.source,
     ...examination.target,
@@ -69,6 +79,7 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
   return {
     tenant,
     findings,
+    changeStream,
     plan: {
       tenant: { id: tenant.id, slug: tenant.slug },
       from: placement,
@@ -100,7 +111,7 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
  */
 export async function startMove(
   catalog: Catalog,
-  { tenant, plan, findings }: PreparedMove,
+  { tenant, plan, findings, changeStream }: PreparedMove,
   options: { readonly createdBy: string; readonly request?: IdempotentRequest },
 ): Promise<Move> {
   refuseBlocked(findings)
@@ -110,7 +121,7 @@ export async function startMove(
     targetClusterId: plan.to.cluster,
     targetDatabaseName: plan.to.database,
     createdBy: options.createdBy,
-    state: initialMoveState,
+    state: { ...initialMoveState, changeStream },
     progress: initialProgress(plan.tables),
     message: `Planned: ${tenant.slug} moves from ${plan.from.database} to ${plan.to.database} in ${plan.to.region}.`,
     request: options.request,
@@ -129,6 +140,11 @@ function checkTenant({ slug, activeMoveId }: Tenant): Finding[] {
   if (activeMoveId === null) return []
   const found = `Tenant ${slug} is being moved already.`
   return [{ code: 'tenant_moving', object: slug, found, details: { tenant: slug, move: activeMoveId } }]
+}
+
+function describeChoice({ id }: ClusterRecord, { because }: ChosenStream): Finding[] {
+  if (because === undefined) return []
+  return [{ code: 'followed_by_triggers', object: id, found: `The log of ${id} is not to be had: ${because}.` }]
 }
 
 function checkTarget({ slug, residency, placement }: Tenant, target: ClusterRecord): Finding[] {

@@ -53,8 +53,8 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
       },
     },
     async (request) => {
-      const { tenant: tenantIdOrSlug, ...target } = request.query
-      return (await planMove(catalog, { tenantIdOrSlug, target, entrySecret })).plan
+      const { tenant: tenantIdOrSlug, changeStream, ...target } = request.query
+      return (await planMove(catalog, { tenantIdOrSlug, target, changeStream, entrySecret })).plan
     },
   )
 
@@ -71,13 +71,13 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
       },
     },
     async (request, reply) => {
-      const { tenant: tenantIdOrSlug, target } = request.body
+      const { tenant: tenantIdOrSlug, target, changeStream } = request.body
       const idempotent = idempotentRequest(request)
       const made = idempotent && (await catalog.findMade(idempotent))
       if (made !== undefined)
         return reply.code(202).send(await catalog.moves.get(operationIdSchema.parse(made)))
 
-      const prepared = await planMove(catalog, { tenantIdOrSlug, target, entrySecret })
+      const prepared = await planMove(catalog, { tenantIdOrSlug, target, changeStream, entrySecret })
       const move = await startMove(catalog, prepared, {
         createdBy: request.user.sub,
         ...(idempotent && { request: idempotent }),

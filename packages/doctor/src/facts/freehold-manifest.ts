@@ -15,6 +15,10 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
       digest: '9e958c697a9803374ae85c3bb588fd86',
       create: null,
     },
+    'table freehold.change': {
+      digest: '2b5797616e74c8d0056db498a69c1df8',
+      create: null,
+    },
     'view freehold.entered': {
       digest: 'c719664c47de5aafb972f4b6448a1a1c',
       create:
@@ -80,6 +84,11 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
       create:
         "CREATE OR REPLACE FUNCTION freehold.enter_writer(tenant text, at_epoch bigint, entry_key text)\n RETURNS void\n LANGUAGE plpgsql\n SECURITY DEFINER\nAS $function$\nbegin\n  if pg_catalog.current_setting('transaction_isolation') operator(pg_catalog.=) any\n      (array['repeatable read', 'serializable'])\n    and not freehold.session_holds_lock(tenant) then\n    raise exception using errcode = 'active_sql_transaction',\n      message = 'a transaction with one snapshot needs the tenant''s lock before it begins',\n      hint = 'Take pg_try_advisory_lock_shared(freehold.lock_key(tenant)) first, or use READ COMMITTED.';\n  end if;\n  -- The lock comes first, and the residency is read by a later statement with a fresh snapshot: checked the\n  -- other way round, a fence could fall between the check and the lock. Tried and never waited for: a held\n  -- tenant must not occupy connections.\n  if not pg_catalog.pg_try_advisory_xact_lock_shared(freehold.lock_key(tenant)) then\n    raise exception using errcode = 'FH002', message = 'the tenant is being switched to another placement';\n  end if;\n  perform pg_catalog.set_config('freehold.entry', entry_key, true),\n    pg_catalog.set_config('freehold.tenant_id', tenant, true),\n    case when resident.schema_name is not null then\n      pg_catalog.set_config('search_path',\n        pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)\n    end\n  from freehold.resident\n  where resident.entry_digest operator(pg_catalog.=)\n        pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))\n    and pg_catalog.texteq(resident.tenant_id, tenant)\n    and pg_catalog.int8eq(resident.epoch, at_epoch)\n    and (resident.state operator(pg_catalog.=) 'active'\n      or resident.state operator(pg_catalog.=) 'fenced'\n        and resident.fence_expires_at operator(pg_catalog.<=) pg_catalog.clock_timestamp());\n  if found then\n    return;\n  end if;\n  perform from freehold.resident\n  where resident.entry_digest operator(pg_catalog.=)\n        pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))\n    and pg_catalog.texteq(resident.tenant_id, tenant)\n    and pg_catalog.int8eq(resident.epoch, at_epoch)\n    and resident.state operator(pg_catalog.<>) 'standby'\n    and resident.state operator(pg_catalog.<>) 'moved';\n  if found then\n    raise exception using errcode = 'FH002', message = 'the tenant is being switched to another placement';\n  end if;\n  raise exception using errcode = 'FH001', message = 'the tenant is not resident here at this epoch';\nend\n$function$;",
     },
+    'function freehold.exact_key(record,text)': {
+      digest: '0c9bd78509ecda90c43db70fceeb1028',
+      create:
+        "CREATE OR REPLACE FUNCTION freehold.exact_key(changed record, expression text)\n RETURNS text[]\n LANGUAGE plpgsql\n STABLE\n SET search_path TO 'pg_catalog', 'pg_temp'\n SET \"DateStyle\" TO 'ISO, YMD'\n SET \"IntervalStyle\" TO 'postgres'\n SET \"TimeZone\" TO 'UTC'\n SET extra_float_digits TO '1'\n SET bytea_output TO 'hex'\n SET lc_monetary TO 'C'\nAS $function$\ndeclare\n  key text[];\nbegin\n  execute expression into key using changed;\n  return key;\nend\n$function$;",
+    },
     'function freehold.is_canonical(text,text)': {
       digest: 'c444e25d42842242258bc45d2d1d54a4',
       create:
@@ -105,6 +114,11 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
       create:
         "CREATE OR REPLACE FUNCTION freehold.protect_table(relation regclass, tenant_column name DEFAULT 'tenant_id'::name)\n RETURNS void\n LANGUAGE plpgsql\n SET search_path TO 'pg_catalog', 'pg_temp'\nAS $function$\ndeclare\n  column_type text := freehold.tenant_column_type(relation, tenant_column);\n  own_schema name;\n  entered text;\n  partition regclass;\n  used_sequence regclass;\nbegin\n  if column_type not in (select types.column_type from freehold.tenant_column_types types)\n    and exists (select from freehold.resident where not freehold.is_canonical(tenant_id, column_type)) then\n    raise exception using errcode = 'check_violation', constraint = 'tenant_id_is_canonical',\n      message = format('a resident''s id is not a canonical value of type %s', column_type);\n  end if;\n  select tenant_schema.schema_name into own_schema\n  from pg_class class\n  join pg_namespace namespace on namespace.oid = class.relnamespace\n  join freehold.tenant_schema on tenant_schema.schema_name = namespace.nspname\n  where class.oid = relation;\n  -- Compared with the schema as well: rows that a move has left behind, or not yet brought, belong to nobody's view.\n  -- The scalar subquery is evaluated once per query, not per row, and leaves the index on the column usable.\n  entered := format('(select entered.tenant_id from freehold.entered where entered.schema_name %s)::%s',\n    case when own_schema is null then 'is null' else format('= %L', own_schema) end, column_type);\n\n  for partition in\n    select tree.relid from pg_partition_tree(relation) tree\n    union all select relation where not exists (select from pg_partition_tree(relation))\n  loop\n    execute format('alter table %s enable row level security', partition);\n    execute format('alter table %s force row level security', partition);\n    execute format('drop policy if exists freehold_tenant on %s', partition);\n    execute format('create policy freehold_tenant on %1$s using (%2$I operator(pg_catalog.=) %3$s)'\n      ' with check (%2$I operator(pg_catalog.=) %3$s)',\n      partition, tenant_column, entered);\n    execute format('revoke all on %s from public, freehold_app, freehold_mover', partition);\n  end loop;\n\n  execute format('alter table %s alter column %I set default freehold.tenant_to_write()::%s',\n    relation, tenant_column, column_type);\n  execute format('alter table %s alter column %I set not null', relation, tenant_column);\n  perform freehold.open_schema_of(relation);\n  execute format('grant select, insert, update, delete on %s to freehold_app, freehold_mover', relation);\n  for used_sequence in\n    -- What a column owns (serial, identity), and what a default only names.\n    select dependency.objid from pg_depend dependency\n    join pg_class class on class.oid = dependency.objid and class.relkind = 'S'\n    where dependency.refobjid = relation and dependency.refclassid = 'pg_class'::regclass\n      and dependency.classid = 'pg_class'::regclass and dependency.deptype in ('a', 'i')\n    union\n    select dependency.refobjid from pg_attrdef column_default\n    join pg_depend dependency on dependency.objid = column_default.oid\n      and dependency.classid = 'pg_attrdef'::regclass and dependency.refclassid = 'pg_class'::regclass\n    join pg_class class on class.oid = dependency.refobjid and class.relkind = 'S'\n    where column_default.adrelid = relation\n  loop\n    -- Without UPDATE: nobody sets a sequence back under the other tenants. With USAGE, which inserting takes, it can\n    -- be seen where the sequence stands, and so how much all tenants together insert.\n    execute format('grant usage on sequence %s to freehold_app', used_sequence);\n    execute format('grant usage, select, update on sequence %s to freehold_mover', used_sequence);\n  end loop;\n\n  insert into freehold.managed_table (relation, kind, tenant_column) values (relation, 'tenant', tenant_column)\n  on conflict on constraint managed_table_pkey do update\n    set kind = excluded.kind, tenant_column = excluded.tenant_column;\nend\n$function$;",
     },
+    'function freehold.record_change()': {
+      digest: 'e6073bc30f1fa75da222d615e99dd2cf',
+      create:
+        "CREATE OR REPLACE FUNCTION freehold.record_change()\n RETURNS trigger\n LANGUAGE plpgsql\n SECURITY DEFINER\n SET search_path TO 'pg_catalog', 'pg_temp'\nAS $function$\ndeclare\n  former text[];\n  latter text[];\nbegin\n  if tg_op = 'TRUNCATE' then\n    insert into freehold.change (stream, tenant_id, relation, kind)\n    values (tg_argv[0], tg_argv[1], tg_argv[2], 'truncate');\n    return null;\n  end if;\n  begin\n    if tg_argv[5] = 'exact' then\n      if tg_op <> 'INSERT' then former := freehold.exact_key(old, tg_argv[3]); end if;\n      if tg_op <> 'DELETE' then latter := freehold.exact_key(new, tg_argv[3]); end if;\n    else\n      if tg_op <> 'INSERT' then execute tg_argv[3] into former using old; end if;\n      if tg_op <> 'DELETE' then execute tg_argv[3] into latter using new; end if;\n    end if;\n  exception when others then\n    -- Nobody's write may fail because somebody has renamed a column while a tenant moves. The move ends instead.\n    insert into freehold.change (stream, tenant_id, relation, kind)\n    values (tg_argv[0], tg_argv[1], tg_argv[2], 'unknown');\n    return null;\n  end;\n  -- A row that changes its tenant has one key here and one that is none of this tenant's business.\n  if former[tg_argv[4]::integer] = tg_argv[1] then\n    insert into freehold.change (stream, tenant_id, relation, kind, key)\n    values (tg_argv[0], tg_argv[1], tg_argv[2], 'row', former);\n  end if;\n  if latter[tg_argv[4]::integer] = tg_argv[1] and latter is distinct from former then\n    insert into freehold.change (stream, tenant_id, relation, kind, key)\n    values (tg_argv[0], tg_argv[1], tg_argv[2], 'row', latter);\n  end if;\n  return null;\nend\n$function$;",
+    },
     'function freehold.session_holds_lock(text)': {
       digest: '1afa0180b005e3fcfa7d1b25e5c1fda1',
       create:
@@ -125,6 +139,10 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
       create:
         "CREATE OR REPLACE FUNCTION freehold.tenant_to_write()\n RETURNS text\n LANGUAGE sql\n STABLE PARALLEL SAFE\nRETURN NULLIF(current_setting('freehold.tenant_id'::text, true), ''::text);",
     },
+    'type freehold.change_kind': {
+      digest: 'a96e8d92dcd688e23da15e62e2c9857a',
+      create: null,
+    },
     'type freehold.residency_state': {
       digest: '569275f65f19f80b0e7c8f0afd7c70d0',
       create: null,
@@ -136,6 +154,7 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
   },
   grants: [
     'DELETE on table freehold.applied to freehold_mover',
+    'DELETE on table freehold.change to freehold_mover',
     'DELETE on table freehold.resident to freehold_control',
     'DELETE on table freehold.resident to freehold_mover',
     'EXECUTE on function freehold.announce_resident() to public',
@@ -155,6 +174,7 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
     'INSERT on table freehold.resident to freehold_control',
     'INSERT on table freehold.resident to freehold_mover',
     'SELECT on table freehold.applied to freehold_mover',
+    'SELECT on table freehold.change to freehold_mover',
     'SELECT on table freehold.entered to freehold_app',
     'SELECT on table freehold.entered to freehold_mover',
     'SELECT on table freehold.identity to freehold_control',

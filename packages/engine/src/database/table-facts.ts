@@ -50,6 +50,8 @@ const TABLES_SQL = `
     ) as unlogged,
     (select coalesce(array_agg(trigger.tgname::text), '{}') from pg_trigger trigger
      where trigger.tgrelid = class.oid and not trigger.tgisinternal and trigger.tgenabled in ('A', 'R')
+       -- Those that note the changes of a tenant that is moving fire for replication, and for nobody else's rows.
+       and trigger.tgfoid is distinct from to_regprocedure('freehold.record_change()')
     ) as replica_triggers,
     (select coalesce(array_agg(distinct sequence.relname::text), '{}')
      from pg_attrdef

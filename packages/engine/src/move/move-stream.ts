@@ -1,7 +1,7 @@
 import { FreeholdError } from '@freehold/contract'
 import type { TablePair } from '../database/tables.ts'
 import type { ChangeStream } from '../stream/change-stream.ts'
-import { logStream } from '../stream/log-stream.ts'
+import { openStream } from '../stream/open-stream.ts'
 import { type Move, sourceScope, targetScope } from './move.ts'
 
 /**
@@ -16,7 +16,9 @@ export async function moveStream(
   atSource = move.state.streamAtSource,
 ): Promise<ChangeStream> {
   if (atSource === null) throw new FreeholdError('change_stream_failed', 'The move has no change stream.')
-  return logStream({
+  const { changeStream } = move.state
+  if (changeStream === 'auto') throw new Error('how the tenant is followed has not been decided')
+  return openStream(changeStream, {
     stream: move.names.stream,
     name: atSource,
     from: { ...sourceScope(move), owner: move.source.owner },

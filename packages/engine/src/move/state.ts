@@ -1,4 +1,4 @@
-import type { MoveProgress } from '@freehold/contract'
+import { changeStreamChoiceSchema, type MoveProgress } from '@freehold/contract'
 import { z } from 'zod'
 
 /**
@@ -13,6 +13,8 @@ export const moveStateSchema = z.strictObject({
   verifications: z.int(),
   /** Copies begun: a copy whose snapshot is lost begins anew, in a fresh database. */
   copyAttempts: z.int(),
+  /** How the tenant is followed; `auto` until the preflight has looked at the source. */
+  changeStream: changeStreamChoiceSchema,
   /** The change stream in use, by the name of what it made at the source: of the lease that made it. */
   streamAtSource: z.string().nullable(),
 })
@@ -24,6 +26,7 @@ export const initialMoveState: MoveState = {
   cutoverAttempts: 0,
   verifications: 0,
   copyAttempts: 0,
+  changeStream: 'auto',
   streamAtSource: null,
 }
 

@@ -2,6 +2,12 @@ import type { FindingCode, FreeholdError } from '@freehold/contract'
 import type { Move } from './move.ts'
 import type { MoveEventKind } from './transitions.ts'
 
+const how: Record<Move['state']['changeStream'], string> = {
+  auto: 'Changes are followed',
+  logical: "Changes are followed by the source's log",
+  triggers: 'Changes are followed by triggers at the source',
+}
+
 /** What the timeline of a move says about an event. */
 export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdError | undefined): string {
   const { progress, target } = move
@@ -11,7 +17,7 @@ export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdE
     case 'provisioned':
       return `Database ${target.database} is created on cluster ${target.cluster.id}.`
     case 'stream_created':
-      return 'The change stream is created: from here every write reaches both sides.'
+      return `${how[move.state.changeStream]}: from here every write reaches both sides.`
     case 'snapshot_lost':
       return 'The worker that was copying is gone; the copy begins anew.'
     case 'copied':

@@ -5,6 +5,7 @@ import { estimateTables, type TableEstimate } from '../database/estimate.ts'
 import { readTableFacts, type TableFacts } from '../database/table-facts.ts'
 import { tenantTables } from '../database/tables.ts'
 import { MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
+import type { StreamKind } from '../stream/choose-stream.ts'
 import { checkActivity } from './checks/activity.ts'
 import { checkChangeStream } from './checks/change-stream.ts'
 import { checkDatabases } from './checks/database.ts'
@@ -35,6 +36,8 @@ interface SourceFacts {
 export interface MoveSource {
   readonly scope: TenantScope
   readonly cluster: ClusterRecord
+  /** How its changes are to be followed. */
+  readonly stream: StreamKind
 }
 
 export interface MoveDestination {
@@ -103,11 +106,13 @@ export async function examineMove(
   return { source: sourceFindings, target: targetFindings, tables, estimates }
 }
 
-function checkSource({ scope, cluster }: MoveSource, facts: SourceFacts): Finding[] {
+function checkSource({ scope, cluster, stream }: MoveSource, facts: SourceFacts): Finding[] {
   return [
     ...checkTables(facts.tables, scope.schema),
     ...checkTableTraits(facts.traits, scope.schema),
-    ...checkChangeStream({ name: cluster.id, server: facts.server }, REPLICATION_CONNECTIONS),
+    ...(stream === 'logical'
+      ? checkChangeStream({ name: cluster.id, server: facts.server }, REPLICATION_CONNECTIONS)
+      : []),
     ...checkActivity(facts.activity),
   ]
 }
@@ -119,7 +124,7 @@ function checkTarget({ cluster, database }: MoveDestination, facts: ServerFacts)
 }
 
 function checkBoth(
-  { scope, cluster: from }: MoveSource,
+  { scope, cluster: from, stream }: MoveSource,
   { server, database, traits }: SourceFacts,
   { cluster: to }: MoveDestination,
   target: ServerFacts,
@@ -133,7 +138,7 @@ function checkBoth(
   return [
     ...checkDatabases({ ...named(from, { server, database }) }, named(to, { server: target })),
     ...checkVersions(named(from, server), named(to, target), traits, scope.schema),
-    ...checkRoles(named(from, server), named(to, target)),
+    ...checkRoles(named(from, server), named(to, target), stream),
     ...checkRoom(named(from, { server }), named(to, { server: target }), estimates),
   ]
 }

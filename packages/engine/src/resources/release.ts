@@ -1,5 +1,6 @@
 import { type Catalog, type LedgerEntry, moverAddress, ownerAddress } from '@freehold/catalog'
 import { hasSqlState, SQLSTATE, withClient } from '@freehold/postgres'
+import { dropChangeTriggers } from './change-triggers.ts'
 import { dropPublication } from './publication.ts'
 import { dropReplicationSlot } from './replication-slot.ts'
 import { dropDatabase, MAINTENANCE_DATABASE } from './silo-database.ts'
@@ -31,6 +32,12 @@ async function removeResource(catalog: Catalog, entry: LedgerEntry): Promise<voi
       return inDatabase(async () =>
         withClient(await ownerAddress(cluster, entry.databaseName), 'freehold-cleanup', (client) =>
           dropPublication(client, entry.name),
+        ),
+      )
+    case 'change_triggers':
+      return inDatabase(async () =>
+        withClient(await ownerAddress(cluster, entry.databaseName), 'freehold-cleanup', (client) =>
+          dropChangeTriggers(client, entry.name),
         ),
       )
     case 'replication_slot':

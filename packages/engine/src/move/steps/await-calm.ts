@@ -57,6 +57,6 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
 
 /** The short form of the preflight. */
 function recheck({ source, target, state }: Move, client: pg.ClientBase): Promise<Finding[]> {
-  const stream = state.streamAtSource
-  return recheckMove({ source: { client, cluster: source.cluster.id, slot: stream }, target })
+  const slot = state.changeStream === 'triggers' ? null : state.streamAtSource
+  return recheckMove({ source: { client, cluster: source.cluster.id, slot }, target })
 }

@@ -1,5 +1,6 @@
 import { examineMove, readSource } from '../../preflight/examine-move.ts'
 import { isBlocking, refuseBlocked } from '../../preflight/finding.ts'
+import { chooseStream } from '../../stream/choose-stream.ts'
 import { type Move, sourceScope } from '../move.ts'
 
 /**
@@ -8,10 +9,12 @@ import { type Move, sourceScope } from '../move.ts'
  * @throws FreeholdError what the first blocking finding is refused with.
  */
 export async function preflight(move: Move): Promise<'preflight_passed'> {
-  const source = { scope: sourceScope(move), cluster: move.source.cluster }
+  const { kind } = await chooseStream(move.source.mover, move.state.changeStream)
+  const source = { scope: sourceScope(move), cluster: move.source.cluster, stream: kind }
   const examination = await examineMove(source, move.target, await readSource(source))
   const findings = [...examination.source, ...examination.target]
   refuseBlocked(findings)
   move.session.advice = [...new Set(findings.filter((found) => !isBlocking(found)).map(({ code }) => code))]
+  move.state = { ...move.state, changeStream: kind }
   return 'preflight_passed'
 }

@@ -7,8 +7,8 @@ interface Source {
 }
 
 /**
- * Whether the source's server can give a change stream by logical decoding. Whoever adds another kind of stream decides
- * here what of this blocks.
+ * Whether the source's server can give a change stream by logical decoding. A move that
+ * follows its tenant by triggers needs none of it.
  *
  * @param needed slots and senders that a move uses at the same time.
  */

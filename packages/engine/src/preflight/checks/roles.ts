@@ -1,3 +1,4 @@
+import type { StreamKind } from '../../stream/choose-stream.ts'
 import type { RoleFacts } from '../facts/server.ts'
 import type { Finding } from '../finding.ts'
 
@@ -9,7 +10,6 @@ interface Cluster {
 type Right = 'login' | 'createdb' | 'replication' | 'signal' | 'statistics' | 'setReplicationRole'
 type Needed = Readonly<Record<string, readonly Right[]>>
 
-/** The mover needs the same on both sides: after the switch the stream runs the other way. */
 const MOVER: readonly Right[] = ['login', 'replication', 'signal', 'statistics', 'setReplicationRole']
 
 const NEEDED: Readonly<Record<'source' | 'target', Needed>> = {
@@ -27,18 +27,21 @@ const RIGHTS: Readonly<Record<Right, string>> = {
 }
 
 /** Whether the roles of Freehold are there, can do what a move needs, and no more than they should. */
-export function checkRoles(source: Cluster, target: Cluster): Finding[] {
-  const atTarget = checkCluster(target, NEEDED.target)
-  return source.name === target.name ? atTarget : [...checkCluster(source, NEEDED.source), ...atTarget]
+export function checkRoles(source: Cluster, target: Cluster, stream: StreamKind): Finding[] {
+  // Whatever it is that tells the changes, after the switch it is to tell them at the target.
+  const unneeded = stream === 'triggers' ? 'replication' : undefined
+  const atTarget = checkCluster(target, NEEDED.target, unneeded)
+  if (source.name === target.name) return atTarget
+  return [...checkCluster(source, NEEDED.source, unneeded), ...atTarget]
 }
 
-function checkCluster({ name, roles }: Cluster, needed: Needed): Finding[] {
+function checkCluster({ name, roles }: Cluster, needed: Needed, unneeded?: Right): Finding[] {
   return Object.entries(needed).flatMap(([roleName, rights]) => {
     const role = roles.find((each) => each.name === roleName)
     const object = `${roleName} on ${name}`
     if (role === undefined)
       return [{ code: 'role_missing', object, found: `${name} has no role ${roleName}.` }]
-    const missing = rights.filter((right) => !role[right]).map((right) => RIGHTS[right])
+    const missing = rights.filter((right) => right !== unneeded && !role[right]).map((right) => RIGHTS[right])
     const findings: Finding[] = []
     if (missing.length > 0) {
       const found = `${roleName} lacks ${missing.join(', ')} on ${name}.`
