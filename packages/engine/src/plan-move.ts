@@ -20,8 +20,8 @@ import {
 import { deriveEntryKey } from '@freehold/postgres'
 import { initialMoveState, initialProgress } from './move/state.ts'
 import { type Examination, examineMove, type MoveSource, readSource } from './preflight/examine-move.ts'
-import { type ChosenStream, chooseStream } from './stream/choose-stream.ts'
 import { describeFindings, type Finding, isBlocking, refuseBlocked } from './preflight/finding.ts'
+import { type ChosenStream, chooseStream } from './stream/choose-stream.ts'
 
 export interface MoveRequest {
   readonly tenantIdOrSlug: string
@@ -144,7 +144,9 @@ function checkTenant({ slug, activeMoveId }: Tenant): Finding[] {
 
 function describeChoice({ id }: ClusterRecord, { because }: ChosenStream): Finding[] {
   if (because === undefined) return []
-  return [{ code: 'followed_by_triggers', object: id, found: `The log of ${id} is not to be had: ${because}.` }]
+  return [
+    { code: 'followed_by_triggers', object: id, found: `The log of ${id} is not to be had: ${because}.` },
+  ]
 }
 
 function checkTarget({ slug, residency, placement }: Tenant, target: ClusterRecord): Finding[] {

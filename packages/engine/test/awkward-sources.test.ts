@@ -91,6 +91,31 @@ t.test('timeouts that are meant for applications do not end a move', async (t) =
   t.equal(ended.events.filter(({ message }) => message.startsWith('Interrupted')).length, 0)
 })
 
+t.test('a tenant is followed by triggers where the mover may not replicate', async (t) => {
+  const tenant = await ground.tenant('followed', 200)
+  const before = await tenantContent(pool, tenant.id)
+  const mayReplicate = (may: string) =>
+    withClient(asSuperuser(ground.us.cluster, 'postgres'), 'test', (client) =>
+      client.query(`alter role freehold_mover ${may}`),
+    )
+  await mayReplicate('noreplication')
+  t.teardown(() => mayReplicate('replication'))
+  await t.rejects(ground.startMove(tenant, 'eu', 'logical'), { code: 'move_blocked' })
+  const engine = ground.engine()
+  t.teardown(() => engine.stop())
+  engine.start()
+  const ended = await ground.ended((await ground.startMove(tenant)).id)
+  t.equal(ended.phase, 'completed', JSON.stringify(ended.error))
+  t.ok(ended.events.some(({ message }) => /followed by triggers/.test(message)))
+  t.same(await tenantContent(asSuperuser(ground.eu.cluster, ended.to.database), tenant.id), before)
+  const left = await withClient(pool, 'test', (client) =>
+    client.query(
+      `select tgname from pg_trigger where tgname like 'freehold%' union all select stream from freehold.change`,
+    ),
+  )
+  t.same([...left.rows, ...(await ground.catalog.ledger.unreleased())], [], 'nothing is left')
+})
+
 t.test('a move that waits for a foreign transaction says so, and can be cancelled', async (t) => {
   const tenant = await ground.tenant('waiting', 10)
   const before = await tenantContent(pool, tenant.id)

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
+  type ChangeStreamChoice,
   createTenantSchema,
   type FindingCode,
   findingRegistry,
@@ -111,10 +112,15 @@ const AWKWARD_TABLES = [
 /** What was found on real servers in the course of this file. */
 const seen = new Set<FindingCode>()
 
-async function plan(of: Tenant, cluster: string): Promise<MovePlan> {
+async function plan(
+  of: Tenant,
+  cluster: string,
+  changeStream: ChangeStreamChoice = 'auto',
+): Promise<MovePlan> {
   const { plan } = await planMove(ground.catalog, {
     tenantIdOrSlug: of.id,
     target: moveTargetSchema.parse({ isolation: 'silo', cluster }),
+    changeStream,
     entrySecret: TEST_ENTRY_SECRET,
   })
   for (const { code } of plan.findings) seen.add(code)
@@ -219,7 +225,7 @@ t.test('a server that is not made for moves is told from one that is', async (t)
   await inPoor('drop database template1')
   await inPoor("create database template1 template template0 encoding 'LATIN1' locale 'C'")
 
-  const away = codes(await plan(poorTenant, 'eu-1'))
+  const away = codes(await plan(poorTenant, 'eu-1', 'logical'))
   for (const code of [
     'logical_decoding_off',
     'slots_exhausted',
@@ -230,6 +236,11 @@ t.test('a server that is not made for moves is told from one that is', async (t)
     'role_too_powerful',
   ] as const) {
     t.ok(away.includes(code), `as a source: ${code}`)
+  }
+  const followed = codes(await plan(poorTenant, 'eu-1'))
+  t.ok(followed.includes('followed_by_triggers'), 'its log is not asked for where it is not to be had')
+  for (const code of ['logical_decoding_off', 'slots_exhausted', 'senders_exhausted'] as const) {
+    t.notOk(followed.includes(code), `nor missed: ${code}`)
   }
   await inPool('create extension idle_extension')
   const towards = codes(await plan(tenant, 'us-poor-1'))

@@ -1,4 +1,10 @@
-import { type ChangeStreamChoice, changeStreamChoiceSchema, isBlocked, movePlanSchema, moveSchema } from '@freehold/contract'
+import {
+  type ChangeStreamChoice,
+  changeStreamChoiceSchema,
+  isBlocked,
+  movePlanSchema,
+  moveSchema,
+} from '@freehold/contract'
 import { type Command, Option } from 'commander'
 import { printResult, type RunCommand } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'

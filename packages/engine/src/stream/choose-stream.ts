@@ -22,7 +22,10 @@ export interface ChosenStream {
  *
  * @param mover the source.
  */
-export async function chooseStream(mover: DatabaseAddress, choice: ChangeStreamChoice): Promise<ChosenStream> {
+export async function chooseStream(
+  mover: DatabaseAddress,
+  choice: ChangeStreamChoice,
+): Promise<ChosenStream> {
   if (choice !== 'auto') return { kind: choice }
   const because = await whyNoLogicalDecoding(mover)
   return because === undefined ? { kind: 'logical' } : { kind: 'triggers', because }

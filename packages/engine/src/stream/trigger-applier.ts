@@ -164,6 +164,14 @@ export class TriggerApplier implements Applier {
     return this.#changed?.rows
   }
 
+  takeChangedRows(): ChangedRows | undefined {
+    return this.#changed?.take()
+  }
+
+  giveBack(rows: ChangedRows): void {
+    this.#changed?.giveBack(rows)
+  }
+
   async close(): Promise<void> {
     this.#fail(new Error('the applier was closed'))
     await this.#turn
