@@ -33,4 +33,5 @@ comment on function freehold.stage_rows(regclass, text[]) is
   'when it ends. COPY fills it, and INSERT ... SELECT takes the rows from there through row security. Runs with the '
   'owner''s rights, so that products need no right to make temporary tables, which would outlive the transaction.';
 revoke execute on function freehold.stage_rows(regclass, text[]) from public;
-grant execute on function freehold.stage_rows(regclass, text[]) to freehold_app;
+-- Moves into shared tables bring their rows the same way, through row security, as the tenant.
+grant execute on function freehold.stage_rows(regclass, text[]) to freehold_app, freehold_mover;

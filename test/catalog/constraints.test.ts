@@ -90,13 +90,24 @@ function placement(
 function operation(
   id: string,
   tenant: string,
-  given: { pin?: string; target?: string; phase?: string; epoch?: number; kind?: string; finished?: string },
+  given: {
+    pin?: string
+    target?: string
+    phase?: string
+    epoch?: number
+    kind?: string
+    finished?: string
+    isolation?: string
+    schema?: string
+  },
 ): string {
   const { pin = 'any', target = 'us', phase = 'planned', epoch = 1, kind = 'move', finished = 'null' } = given
+  const { isolation = 'silo', schema = 'public' } = given
   return `insert into catalog.operations (id, kind, tenant_id, pinned_to, phase, source_epoch, target_cluster_id,
-      target_jurisdiction, target_database_name, state, progress, created_by, finished_at)
-    values ('${id}', '${kind}', '${tenant}', '${pin}', '${phase}', ${epoch}, '${target}-1', '${target}', 'silo',
-      '{}', '{}', 'test', ${finished})`
+      target_jurisdiction, target_isolation, target_database_name, target_schema, state, progress, created_by,
+      finished_at)
+    values ('${id}', '${kind}', '${tenant}', '${pin}', '${phase}', ${epoch}, '${target}-1', '${target}',
+      '${isolation}', 'silo', '${schema}', '{}', '{}', 'test', ${finished})`
 }
 
 function host(name: string, of: string, id = ''): string {
@@ -299,6 +310,17 @@ const catalogViolations: Violation[] = [
      update catalog.placements set until = null where tenant_id = '${ids.loner}' and epoch = 1`,
   ],
   [
+    'home_is_not_dropped',
+    'a home that is dropped',
+    `update catalog.data_databases set dropped_at = clock_timestamp() where id = '${ids.siloUs}'`,
+  ],
+  [
+    'home_is_not_dropped',
+    'a home in a database that is gone',
+    `update catalog.data_databases set dropped_at = clock_timestamp() where id = '${ids.siloEu}';
+     ${succeed(ids.roamer, ids.siloEu, 'eu', 'any', 'silo', 'silo')}`,
+  ],
+  [
     'placements_are_history',
     'a placement removed',
     `delete from catalog.placements where tenant_id = '${ids.loner}'`,
@@ -341,6 +363,17 @@ const catalogViolations: Violation[] = [
     'move_respects_residency',
     'a pin set while a move leads out of it',
     `update catalog.tenants set residency = 'us' where id = '${ids.roamer}'`,
+  ],
+  ['target_isolation_is_known', 'a made-up isolation', operation(unknown, ids.loner, { isolation: 'lake' })],
+  [
+    'only_own_schemas_have_a_name',
+    'a silo with a schema',
+    operation(unknown, ids.loner, { schema: 't_loner' }),
+  ],
+  [
+    'only_own_schemas_have_a_name',
+    'a schema of its own without a name',
+    operation(unknown, ids.loner, { isolation: 'schema' }),
   ],
   ['one_active_operation_per_tenant', 'a second move', operation(unknown, ids.roamer, {})],
   ['lease_has_an_owner_and_an_expiry', 'a lease for ever', changeMove("lease_owner = 'w'")],
@@ -649,12 +682,15 @@ t.test('every constraint has a test that tries to violate it', async (t) => {
     const triggers = await client.query<{ name: string }>(
       `select tgname as name from pg_trigger where not tgisinternal and tgname not like 'announce%' and tgname <> 'name_tenant' order by 1`,
     )
-    // Each of these guards a rule whose name the function raises; tenant_keeps_a_home raises tenant_has_a_home.
+    // Each of these guards a rule whose name the function raises; tenant_keeps_a_home raises tenant_has_a_home, and
+    // dropped_databases_are_empty raises home_is_not_dropped.
     t.same(
       triggers.rows.map(({ name }) => name),
       [
+        'dropped_databases_are_empty',
         'epoch_only_grows',
         'fencing_token_only_grows',
+        'home_is_not_dropped',
         'operation_events_are_append_only',
         'placements_are_history',
         'revoked_keys_stay_revoked',

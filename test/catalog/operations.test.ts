@@ -175,7 +175,7 @@ t.test('a lease that ran out is taken over, and its former holder writes nothing
   t.same(await operations.renewLease(slow, LONG), { held: false, cancelRequested: false })
   for (const write of [
     () => operations.saveState(slow, { version: 1, stolen: true }),
-    () => operations.retarget(slow, 'silo_stolen'),
+    () => operations.retarget(slow, { database: 'silo_stolen', schema: 'public' }),
     () => operations.saveProgress(slow, { ...noProgress, rowsCopied: 1 }),
     () => operations.addEvent(slow, 'I was here.'),
     () => operations.intendSwitch(slow, {}),
@@ -190,7 +190,7 @@ t.test('a lease that ran out is taken over, and its former holder writes nothing
 
   const held: Lease = { id, token: slow.token + 1 }
   t.same(await operations.renewLease(held, LONG), { held: true, cancelRequested: false })
-  await operations.retarget(held, 'silo_second')
+  await operations.retarget(held, { database: 'silo_second', schema: 'public' })
   t.equal((await catalog.moves.get(id)).to.database, 'silo_second')
 })
 

@@ -195,7 +195,10 @@ t.test('a silo is registered once and can be forgotten until a tenant lives ther
   await catalog.topology.removeDataDatabase(id)
   await catalog.topology.removeDataDatabase(id)
   t.not(await catalog.topology.registerSilo(silo), id, 'it was forgotten')
-  await t.rejects(catalog.topology.removeDataDatabase(us.pool), /placement_is_in_a_database/)
+  await t.rejects(
+    catalog.topology.removeDataDatabase(us.pool),
+    /must be in a database that has not been dropped/,
+  )
 })
 
 t.test('a region offers its least used cluster first, and its newest pool', async (t) => {

@@ -16,6 +16,8 @@ export async function recordMove(
     tenantId: tenant.id,
     sourceEpoch: tenant.placement.epoch,
     targetClusterId: cluster,
+    targetIsolation: 'silo',
+    targetSchema: 'public',
     targetDatabaseName: `silo_${tenant.slug.replaceAll('-', '_')}`,
     createdBy: 'test',
     state: { version: 1 },

@@ -4,6 +4,7 @@ import {
   createTenantSchema,
   type Move,
   type MoveDetail,
+  type MoveTarget,
   moveTargetSchema,
   type OperationId,
   type Placement,
@@ -41,8 +42,8 @@ export interface MovingGround {
   ): Engine
   /** A tenant in the pool of `us`, with this many customers. */
   tenant(slug: string, customers: number): Promise<Tenant>
-  /** Plans a move to a silo in a region (`eu` unless named) and records it; nobody works on it yet. */
-  startMove(tenant: Tenant, region?: string, changeStream?: ChangeStreamChoice): Promise<Move>
+  /** Plans a move to a silo in a region (`eu` unless named), or elsewhere, and records it; nobody works on it yet. */
+  startMove(tenant: Tenant, to?: string | MoveTarget, changeStream?: ChangeStreamChoice): Promise<Move>
   /** Waits until the move has ended. */
   ended(id: OperationId, timeoutMs?: number): Promise<MoveDetail>
   remove(): Promise<void>
@@ -94,10 +95,10 @@ export async function prepareMovingGround(
       await fill(us, tenant, customers)
       return tenant
     },
-    async startMove(tenant, region = 'eu', changeStream = 'auto') {
+    async startMove(tenant, to = 'eu', changeStream = 'auto') {
       const prepared = await planMove(catalog, {
         tenantIdOrSlug: tenant.id,
-        target: moveTargetSchema.parse({ isolation: 'silo', region }),
+        target: typeof to === 'string' ? moveTargetSchema.parse({ isolation: 'silo', region: to }) : to,
         changeStream,
         entrySecret: TEST_ENTRY_SECRET,
       })

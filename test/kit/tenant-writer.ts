@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRouteSource } from '@freehold/catalog'
 import type { Tenant } from '@freehold/contract'
-import { type DatabaseAddress, withClient } from '@freehold/postgres'
+import { type DatabaseAddress, quoteIdentifier, withClient } from '@freehold/postgres'
 import { createRouter, type Router } from '@freehold/tenancy'
 import { TEST_ENTRY_SECRET } from './moving-ground.ts'
 
@@ -18,7 +18,7 @@ export interface WriterReport {
   /** The longest time in which no write was acknowledged, in ms. */
   readonly longestPauseMs: number
   /** Compares every acknowledged write with what stands in the tenant's home now. @returns what differs. */
-  differences(home: DatabaseAddress): Promise<string[]>
+  differences(home: DatabaseAddress, schema?: string): Promise<string[]>
 }
 
 /** How a benchmark has a tenant written, and what it hears of it. */
@@ -116,7 +116,7 @@ export function startTenantWriter(
         acknowledged,
         failures,
         longestPauseMs,
-        differences: (home) => compare(home, tenant, ledger),
+        differences: (home, schema = 'public') => compare(home, schema, tenant, ledger),
       }
     },
   }
@@ -134,12 +134,14 @@ export function turns(intervalMs: number, phaseMs: number): () => Promise<void> 
 
 async function compare(
   home: DatabaseAddress,
+  schema: string,
   tenant: Tenant,
   ledger: ReadonlyMap<string, string | null>,
 ): Promise<string[]> {
   return withClient(home, 'test', async (client) => {
     const found = await client.query<{ id: string; name: string }>(
-      "select id, name from customers where tenant_id = $1 and email like '%@writer.test'",
+      `select id, name from ${quoteIdentifier(schema)}.customers
+       where tenant_id = $1 and email like '%@writer.test'`,
       [tenant.id],
     )
     const rows = new Map(found.rows.map((row) => [row.id, row.name]))

@@ -20,9 +20,11 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
 }
 
-/** `eu-1/silo_acme (silo, eu)` */
+/** `eu-1/silo_acme (silo, eu)`, `eu-1/pool.t_acme (schema, eu)` */
 export function formatPlacement(placement: Omit<Placement, 'dataDatabaseId'>): string {
-  return `${placement.cluster}/${placement.database} (${placement.isolation}, ${placement.region})`
+  const { cluster, database, isolation, schema, region } = placement
+  const place = isolation === 'schema' ? `${database}.${schema}` : database
+  return `${cluster}/${place} (${isolation}, ${region})`
 }
 
 /** `2026-11-21 04:12:03` in UTC. */

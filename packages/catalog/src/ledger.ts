@@ -6,12 +6,15 @@ import { type Lease, leaseLost } from './leases.ts'
 const ledgerRow = z.object({
   operationId: operationIdSchema,
   clusterId: clusterIdSchema,
-  kind: z.enum(['database', 'schema', 'publication', 'replication_slot', 'change_triggers']),
+  kind: z.enum(['database', 'schema', 'tenant_rows', 'publication', 'replication_slot', 'change_triggers']),
   databaseName: z.string(),
   name: z.string(),
 })
 
-/** A resource that an operation creates outside the catalog; for a database `name` repeats `databaseName`. */
+/**
+ * A resource that an operation creates outside the catalog. For a database `name` repeats `databaseName`; for a tenant's rows
+ * in shared tables it is the tenant's id.
+ */
 export type LedgerEntry = Readonly<z.output<typeof ledgerRow>>
 
 export type LedgerCatalog = ReturnType<typeof createLedger>

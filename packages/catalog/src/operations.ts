@@ -5,6 +5,8 @@ import {
   dataDatabaseIdSchema,
   type Epoch,
   FreeholdError,
+  type Isolation,
+  isolationSchema,
   jurisdictionSchema,
   type MoveProgress,
   movePhaseSchema,
@@ -38,7 +40,9 @@ export const operationRow = z
     targetCluster: clusterIdSchema,
     targetRegion: regionIdSchema,
     targetJurisdiction: jurisdictionSchema,
+    targetIsolation: isolationSchema,
     targetDatabase: z.string(),
+    targetSchema: z.string(),
     targetDatabaseId: dataDatabaseIdSchema.nullable(),
     state: z.unknown(),
     progress: moveProgressSchema,
@@ -72,7 +76,8 @@ export const operationRow = z
 export const SELECT_OPERATIONS = `
   select operations.id, operations.tenant_id as "tenantId", tenants.slug, operations.phase,
     operations.target_cluster_id as "targetCluster", targets.region_id as "targetRegion",
-    operations.target_jurisdiction as "targetJurisdiction", operations.target_database_name as "targetDatabase",
+    operations.target_jurisdiction as "targetJurisdiction", operations.target_isolation as "targetIsolation",
+    operations.target_database_name as "targetDatabase", operations.target_schema as "targetSchema",
     target_databases.id as "targetDatabaseId", operations.state, operations.progress,
     operations.cancel_requested as "cancelRequested", operations.switch_intended as "switchIntended",
     operations.error, operations.attempts, operations.fencing_token as "fencingToken",
@@ -94,7 +99,10 @@ export interface NewMove {
   /** The epoch of the home from which the plan was made; a home that has changed since refuses the move. */
   readonly sourceEpoch: Epoch
   readonly targetClusterId: ClusterId
+  readonly targetIsolation: Isolation
   readonly targetDatabaseName: string
+  /** A schema of the tenant's own; `public` otherwise. */
+  readonly targetSchema: string
   readonly createdBy: string
   /** All that is needed to resume, with a version. */
   readonly state: object
@@ -165,9 +173,9 @@ export async function readOperation(queries: Queries, id: OperationId): Promise<
 async function insertMove(queries: Queries, id: OperationId, move: NewMove): Promise<void> {
   const inserted = await queries.run(
     `insert into catalog.operations (id, kind, tenant_id, pinned_to, phase, source_epoch, target_cluster_id,
-       target_jurisdiction, target_database_name, state, progress, created_by)
+       target_jurisdiction, target_isolation, target_database_name, target_schema, state, progress, created_by)
      select $1, 'move', tenants.id, tenants.pinned_to, 'planned', placements.epoch, clusters.id,
-       clusters.jurisdiction, $5, $6, $7, $8
+       clusters.jurisdiction, $5, $6, $7, $8, $9, $10
      from catalog.tenants
      join catalog.placements on placements.tenant_id = tenants.id and placements.until is null,
        catalog.clusters
@@ -177,7 +185,9 @@ async function insertMove(queries: Queries, id: OperationId, move: NewMove): Pro
       move.tenantId,
       move.sourceEpoch,
       move.targetClusterId,
+      move.targetIsolation,
       move.targetDatabaseName,
+      move.targetSchema,
       JSON.stringify(move.state),
       JSON.stringify(move.progress),
       move.createdBy,

@@ -61,9 +61,9 @@ export function createSteps(database: CatalogDatabase) {
       await write(database, lease, 'state = $3', [JSON.stringify(state)])
     },
 
-    /** Makes another database the one that the move is to fill. @throws FreeholdError `lease_lost` */
-    async retarget(lease: Lease, databaseName: string): Promise<void> {
-      await write(database, lease, 'target_database_name = $3', [databaseName])
+    /** Makes another database or schema the one that the move is to fill. @throws FreeholdError `lease_lost` */
+    async retarget(lease: Lease, to: { readonly database: string; readonly schema: string }): Promise<void> {
+      await write(database, lease, 'target_database_name = $3, target_schema = $4', [to.database, to.schema])
     },
 
     /** Keeps what is shown, and tells those who follow. @throws FreeholdError `lease_lost` */

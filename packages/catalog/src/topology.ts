@@ -118,9 +118,47 @@ export function createTopology(database: CatalogDatabase) {
     /** Registers a database for one tenant; safe to repeat. @throws FreeholdError `target_not_found` */
     registerSilo: (silo: NewDataDatabase): Promise<DataDatabaseId> => register(database, silo, 'silo'),
 
-    /** Forgets a data database that no placement names; nothing happens when it is not registered. */
+    /**
+     * A registered pool.
+     *
+     * @throws FreeholdError `pool_not_found`
+     */
+    async pool({ clusterId, name }: NewDataDatabase): Promise<DataDatabaseRecord> {
+      const found = await database.first(
+        dataDatabaseRow,
+        `select ${DATA_DATABASE_COLUMNS} from catalog.data_databases
+         where cluster_id = $1 and name = $2 and kind = 'pool' and dropped_at is null`,
+        [clusterId, name],
+      )
+      if (found !== undefined) return found
+      throw new FreeholdError('pool_not_found', `Cluster ${clusterId} has no pool ${name}.`, {
+        details: { cluster: clusterId, database: name },
+      })
+    },
+
+    /**
+     * The pools of some clusters, the one registered last first: registering a further pool is how an operator says that the
+     * others are full.
+     */
+    pools: (clusters: readonly ClusterId[]): Promise<DataDatabaseRecord[]> =>
+      database.all(
+        dataDatabaseRow,
+        `select ${DATA_DATABASE_COLUMNS} from catalog.data_databases
+         where cluster_id = any ($1) and kind = 'pool' and dropped_at is null order by created_at desc, id`,
+        [clusters],
+      ),
+
+    /** Records that a data database is gone. What the history of placements names is kept, as dropped; safe to repeat. */
     async removeDataDatabase(id: DataDatabaseId): Promise<void> {
-      await database.run('delete from catalog.data_databases where id = $1', [id])
+      await database.run(
+        `delete from catalog.data_databases where id = $1
+           and not exists (select from catalog.placements where data_database_id = data_databases.id)`,
+        [id],
+      )
+      await database.run(
+        'update catalog.data_databases set dropped_at = clock_timestamp() where id = $1 and dropped_at is null',
+        [id],
+      )
     },
 
     /** @throws FreeholdError `target_not_found` */
@@ -135,7 +173,7 @@ export function createTopology(database: CatalogDatabase) {
       const found = await database.all(
         clusterRow,
         `select ${CLUSTER_COLUMNS} from catalog.clusters where clusters.region_id = $1
-         order by (select count(*) from catalog.data_databases where cluster_id = clusters.id), clusters.id`,
+         order by (select count(*) from catalog.data_databases where cluster_id = clusters.id and dropped_at is null), clusters.id`,
         [region],
       )
       if (found.length > 0) return found
@@ -153,7 +191,7 @@ export function createTopology(database: CatalogDatabase) {
              count(data_databases.id) filter (where kind = 'pool') as pools,
              count(data_databases.id) filter (where kind = 'silo') as silos
            from catalog.clusters
-           left join catalog.data_databases on data_databases.cluster_id = clusters.id
+           left join catalog.data_databases on data_databases.cluster_id = clusters.id and dropped_at is null
            group by clusters.id order by clusters.id`,
         ),
         database.all(tierSchema, 'select id, name, isolation from catalog.tiers order by id'),
@@ -185,7 +223,7 @@ export async function choosePool(queries: Queries, region: RegionId): Promise<Da
     dataDatabaseRow,
     `select data_databases.id, cluster_id as "clusterId", data_databases.jurisdiction, name, kind
      from catalog.data_databases join catalog.clusters on clusters.id = cluster_id
-     where region_id = $1 and kind = 'pool'
+     where region_id = $1 and kind = 'pool' and dropped_at is null
      order by data_databases.created_at desc, data_databases.id limit 1`,
     [region],
   )

@@ -224,6 +224,21 @@ export const errorRegistry = {
     title: 'The target cluster has no room for the tenant',
     next: 'Free space on the cluster, raise its capacity in the catalog, or choose another target.',
   },
+  target_occupied: {
+    status: 409,
+    title: 'The target pool holds rows of the tenant already',
+    next: 'If an earlier move has just been given up, its rows are being removed: try again soon. Otherwise look at whose they are.',
+  },
+  key_collision: {
+    status: 409,
+    title: 'Keys of the tenant collide with those of others at the target',
+    next: 'Let the constraint begin with the tenant column, or choose a target of another isolation.',
+  },
+  foreign_key_broken: {
+    status: 422,
+    title: 'Rows of the tenant refer to rows that the target does not have',
+    next: 'Bring the reference tables of the target up to date, then move the tenant again.',
+  },
   source_unreachable: {
     status: 503,
     title: "The tenant's current database cannot be reached",

@@ -42,6 +42,19 @@ export const findingRegistry = {
     title: 'What the move is to make at the target is there already',
     remedy: 'Look at whose it is, and remove it if it is a leftover; or plan the move anew.',
   },
+  target_occupied: {
+    severity: 'blocking',
+    error: 'target_occupied',
+    title: 'The target pool holds rows of the tenant already',
+    remedy:
+      'If an earlier move has just been given up, its rows are being removed: try again soon. Otherwise look at whose they are.',
+  },
+  key_collision: {
+    severity: 'blocking',
+    error: 'key_collision',
+    title: "Keys of the tenant could collide with others' in the target pool",
+    remedy: 'Let the constraint include the tenant column, or choose a target of another isolation.',
+  },
 
   // Reaching both sides
   source_unreachable: {

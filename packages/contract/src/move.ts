@@ -7,7 +7,7 @@ import {
   tenantIdSchema,
   tenantReferenceSchema,
 } from './ids.ts'
-import { placementSchema } from './placement.ts'
+import { isolationSchema, placementSchema } from './placement.ts'
 import { problemSchema } from './problem.ts'
 
 /** The phases of a move, in the order in which an undisturbed move passes them (docs/protocol.md). */
@@ -101,17 +101,29 @@ export const moveDetailSchema = moveSchema
 export type MoveDetail = z.infer<typeof moveDetailSchema>
 
 const moveTargetFields = {
-  isolation: z.literal('silo'),
+  isolation: isolationSchema,
   region: regionIdSchema.optional(),
   cluster: clusterIdSchema.optional(),
+  database: z
+    .string()
+    .min(1)
+    .max(63)
+    .optional()
+    .describe('One pool of the cluster, for the isolations pool and schema; without it Freehold picks one'),
 }
 type MoveTargetFields = z.infer<z.ZodObject<typeof moveTargetFields>>
 const namesOnePlace = (target: MoveTargetFields) =>
   (target.region === undefined) !== (target.cluster === undefined)
 const onePlace = { message: 'name either a region or a cluster' }
+const namesAPool = ({ isolation, cluster, database }: MoveTargetFields) =>
+  database === undefined || (cluster !== undefined && isolation !== 'silo')
+const aPool = { message: 'name a database together with its cluster, and only for a pool or a schema' }
 
-/** Where a tenant is to go: a region (Freehold picks a cluster with room) or one cluster. */
-export const moveTargetSchema = z.strictObject(moveTargetFields).refine(namesOnePlace, onePlace)
+/** Where a tenant is to go: a region (Freehold picks a cluster with room), one cluster, or one pool of a cluster. */
+export const moveTargetSchema = z
+  .strictObject(moveTargetFields)
+  .refine(namesOnePlace, onePlace)
+  .refine(namesAPool, aPool)
 export type MoveTarget = z.infer<typeof moveTargetSchema>
 
 /**
@@ -136,6 +148,7 @@ export type StartMove = z.infer<typeof startMoveSchema>
 export const planMoveSchema = z
   .strictObject({ tenant: tenantReferenceSchema, ...moveTargetFields, changeStream: changeStreamField })
   .refine(namesOnePlace, onePlace)
+  .refine(namesAPool, aPool)
 export type PlanMove = z.infer<typeof planMoveSchema>
 
 export const moveQuerySchema = z.strictObject({

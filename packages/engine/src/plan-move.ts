@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { IdempotentRequest } from '@freehold/catalog'
 import {
   type Catalog,
@@ -19,6 +18,7 @@ import {
 } from '@freehold/contract'
 import { deriveEntryKey } from '@freehold/postgres'
 import { initialMoveState, initialProgress } from './move/state.ts'
+import { isHome, type TargetChoice, targetChoices } from './placements/target-choice.ts'
 import { type Examination, examineMove, type MoveSource, readSource } from './preflight/examine-move.ts'
 import { describeFindings, type Finding, isBlocking, refuseBlocked } from './preflight/finding.ts'
 import { type ChosenStream, chooseStream } from './stream/choose-stream.ts'
@@ -46,7 +46,7 @@ export interface PreparedMove {
  */
 export async function planMove(catalog: Catalog, request: MoveRequest): Promise<PreparedMove> {
   const tenant = await catalog.tenants.get(request.tenantIdOrSlug)
-  const candidates = await findCandidates(catalog, request.target)
+  const clusters = await findClusters(catalog, request.target)
   const { placement } = tenant
   const cluster = await catalog.topology.cluster(placement.cluster)
   const mover = await moverAddress(cluster, placement.database)
@@ -67,12 +67,14 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
       mover,
     },
   }
-  const database = siloName(tenant)
-  const { target, examination } = await firstThatFits(tenant, source, candidates, database)
+  const choices = await targetChoices(catalog, tenant, request.target, clusters)
+  const epoch = epochSchema.parse(placement.epoch + 1)
+  const { choice, examination } = await firstThatFits(tenant, source, choices, epoch)
+  const { cluster: target, ...place } = choice
   const findings = [
     ...checkTenant(tenant),
     ...describeChoice(cluster, stream),
-    ...checkTarget(tenant, target),
+    ...checkTarget(tenant, choice),
     ...examination.source,
     ...examination.target,
   ]
@@ -84,13 +86,11 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
       tenant: { id: tenant.id, slug: tenant.slug },
       from: placement,
       to: {
-        isolation: 'silo',
+        ...place,
         region: target.region,
         jurisdiction: target.jurisdiction,
         cluster: target.id,
-        database,
-        schema: 'public',
-        epoch: epochSchema.parse(placement.epoch + 1),
+        epoch,
       },
       findings: describeFindings(findings),
       estimates: examination.estimates,
@@ -119,17 +119,19 @@ export async function startMove(
     tenantId: tenant.id,
     sourceEpoch: tenant.placement.epoch,
     targetClusterId: plan.to.cluster,
+    targetIsolation: plan.to.isolation,
     targetDatabaseName: plan.to.database,
+    targetSchema: plan.to.schema,
     createdBy: options.createdBy,
     state: { ...initialMoveState, changeStream },
     progress: initialProgress(plan.tables),
-    message: `Planned: ${tenant.slug} moves from ${plan.from.database} to ${plan.to.database} in ${plan.to.region}.`,
+    message: `Planned: ${tenant.slug} moves from ${placeName(plan.from)} to ${placeName(plan.to)} in ${plan.to.region}.`,
     request: options.request,
   })
   return toMove(operation)
 }
 
-async function findCandidates(catalog: Catalog, target: MoveTarget): Promise<ClusterRecord[]> {
+async function findClusters(catalog: Catalog, target: MoveTarget): Promise<ClusterRecord[]> {
   if (target.cluster !== undefined) return [await catalog.topology.cluster(target.cluster)]
   if (target.region !== undefined) return catalog.topology.clustersIn(target.region)
   throw new FreeholdError('invalid_request', 'Name either a region or a cluster.')
@@ -149,7 +151,8 @@ function describeChoice({ id }: ClusterRecord, { because }: ChosenStream): Findi
   ]
 }
 
-function checkTarget({ slug, residency, placement }: Tenant, target: ClusterRecord): Finding[] {
+function checkTarget({ slug, residency, placement }: Tenant, choice: TargetChoice): Finding[] {
+  const { cluster: target, database, isolation } = choice
   const findings: Finding[] = []
   if (residency !== null && residency !== target.jurisdiction) {
     const { message, details } = residencyViolation({
@@ -159,8 +162,9 @@ function checkTarget({ slug, residency, placement }: Tenant, target: ClusterReco
     })
     findings.push({ code: 'residency_violation', object: target.id, found: message, details })
   }
-  if (placement.isolation === 'silo' && placement.cluster === target.id) {
-    const found = `Tenant ${slug} already has a silo on ${target.id}.`
+  if (isHome(placement, choice)) {
+    const place = isolation === 'silo' ? target.id : `${target.id}/${database}`
+    const found = `Tenant ${slug} lives on ${place} as ${isolation} already.`
     findings.push({
       code: 'target_is_home',
       object: target.id,
@@ -171,26 +175,25 @@ function checkTarget({ slug, residency, placement }: Tenant, target: ClusterReco
   return findings
 }
 
-/** The first cluster that nothing speaks against; when there is none, the first. */
+/** The first place that nothing speaks against; when there is none, the first. */
 async function firstThatFits(
   tenant: Tenant,
   source: MoveSource,
-  candidates: readonly ClusterRecord[],
-  database: string,
-): Promise<{ readonly target: ClusterRecord; readonly examination: Examination }> {
+  choices: readonly TargetChoice[],
+  epoch: number,
+): Promise<{ readonly choice: TargetChoice; readonly examination: Examination }> {
   const read = await readSource(source)
-  let first: { readonly target: ClusterRecord; readonly examination: Examination } | undefined
-  for (const target of candidates) {
-    const examination = await examineMove(source, { cluster: target, database }, read)
-    const examined = { target, examination }
-    if (![...checkTarget(tenant, target), ...examination.target].some(isBlocking)) return examined
+  let first: { readonly choice: TargetChoice; readonly examination: Examination } | undefined
+  for (const choice of choices) {
+    const examination = await examineMove(source, { ...choice, epoch }, read)
+    const examined = { choice, examination }
+    if (![...checkTarget(tenant, choice), ...examination.target].some(isBlocking)) return examined
     first ??= examined
   }
   if (first === undefined) throw new FreeholdError('target_not_found')
   return first
 }
 
-/** Names the tenant for whoever looks at the cluster; the random part makes a second silo possible. */
-function siloName(tenant: Tenant): string {
-  return `silo_${tenant.slug.replaceAll('-', '_')}_${randomBytes(4).toString('hex')}`
+function placeName({ isolation, database, schema }: MovePlan['to']): string {
+  return isolation === 'schema' ? `${database}.${schema}` : database
 }

@@ -8,6 +8,7 @@ export const SQLSTATE = {
   uniqueViolation: '23505',
   foreignKeyViolation: '23503',
   checkViolation: '23514',
+  exclusionViolation: '23P01',
   readOnlyTransaction: '25006',
   serializationFailure: '40001',
   deadlockDetected: '40P01',

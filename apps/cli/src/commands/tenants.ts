@@ -10,7 +10,7 @@ import { printResult, type RunCommand } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { formatFields, formatInstant, formatPlacement, formatTable } from '../format.ts'
 import { addPageOptions, type PageOptions, withMore } from '../pages.ts'
-import { addPromoteCommand } from './promote.ts'
+import { addRelocationCommands } from './relocate.ts'
 
 interface CreateOptions {
   readonly region: string
@@ -68,7 +68,7 @@ export function addTenantCommands(program: Command, run: RunCommand): void {
       }),
     )
 
-  addPromoteCommand(tenants, run)
+  addRelocationCommands(tenants, run)
 }
 
 function tenantTable(tenants: readonly Tenant[]): string {

@@ -168,6 +168,7 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
     'EXECUTE on function freehold.open_schema_of(regclass) to public',
     'EXECUTE on function freehold.session_holds_lock(text) to public',
     'EXECUTE on function freehold.stage_rows(regclass,text[]) to freehold_app',
+    'EXECUTE on function freehold.stage_rows(regclass,text[]) to freehold_mover',
     'EXECUTE on function freehold.tenant_column_type(regclass,name) to public',
     'EXECUTE on function freehold.tenant_to_write() to public',
     'INSERT on table freehold.applied to freehold_mover',

@@ -1,15 +1,14 @@
-import { connectClient, type DatabaseAddress, quoteLiteral } from '@freehold/postgres'
+import { connectClient, quoteLiteral } from '@freehold/postgres'
 import type pg from 'pg'
 import { asTenant, type TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
 import { type TargetClaim, targetWriters } from '../database/target-claim.ts'
+import type { RowSink } from './row-sink.ts'
 
 export interface CopyEnds {
   readonly source: TenantScope
   /** Exported by the slot's creation: the copy holds exactly what the change stream does not. */
   readonly snapshot: string
-  /** As the owner of the bare tables. */
-  readonly target: DatabaseAddress
   readonly claim: TargetClaim
 }
 
@@ -18,6 +17,7 @@ export interface CopyStream {
   /** In a transaction that has entered as the tenant and sees the snapshot. */
   readonly source: pg.Client
   readonly target: pg.Client
+  readonly into: RowSink
   readonly claim: TargetClaim
 }
 
@@ -27,13 +27,14 @@ const BUILD_MEMORY = '256MB'
 /** Runs `work` with a stream of its own, closed afterwards whatever happens. */
 export async function withCopyStream(
   ends: CopyEnds,
+  into: RowSink,
   work: (stream: CopyStream) => Promise<void>,
 ): Promise<void> {
   const { claim } = ends
   const name = targetWriters(claim.stream).copy
   const opened = await Promise.allSettled([
     connectClient(ends.source.mover, name),
-    connectClient(ends.target, name),
+    connectClient(into.address, name),
   ])
   const clients = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   try {
@@ -43,7 +44,7 @@ export async function withCopyStream(
     if (source === undefined || target === undefined) throw new Error('a connection is missing')
     await Promise.all([prepareTarget(target), useExactText(source)])
     const begin = `begin isolation level repeatable read read only; set transaction snapshot ${quoteLiteral(ends.snapshot)}`
-    await asTenant(source, ends.source, () => work({ source, target, claim }), begin)
+    await asTenant(source, ends.source, () => work({ source, target, into, claim }), begin)
   } finally {
     await Promise.allSettled(clients.map((client) => client.end()))
   }

@@ -4,13 +4,15 @@ import { analyzeCoarsely, type BarePart } from '../database/structure.ts'
 import type { TablePair } from '../database/tables.ts'
 import { type CopyEnds, type CopyStream, withCopyStream } from './copy-stream.ts'
 import { copyTable } from './copy-table.ts'
+import type { RowSink } from './row-sink.ts'
 import { type Task, TaskGraph } from './task-graph.ts'
 
 export interface LoadTables {
   readonly ends: CopyEnds
+  readonly into: RowSink
   /** The first are begun first. */
   readonly tables: readonly TablePair[]
-  /** What the bare tables at the target lack, in an order in which it can be put back. */
+  /** What bare tables at the target lack, in an order in which it can be put back; nothing, where others use the tables. */
   readonly parts: readonly BarePart[]
   /** So many tables are worked on at the same time. */
   readonly streams: number
@@ -21,7 +23,7 @@ export interface LoadTables {
 type LoadTask = Task<CopyStream>
 
 /**
- * Copies tables into bare ones and puts back what these lack, each part as soon as the rows that it needs are there: while
+ * Copies tables, into bare ones as a rule, and puts back what these lack, each part as soon as the rows that it needs are there: while
  * one stream copies a table, another builds on those that are copied.
  */
 export async function loadTables(load: LoadTables): Promise<void> {
@@ -29,7 +31,7 @@ export async function loadTables(load: LoadTables): Promise<void> {
   const signal = AbortSignal.any([load.signal, failed.signal])
   const graph = new TaskGraph(loadTasks(load, signal))
   const streams = Array.from({ length: load.streams }, () =>
-    withCopyStream(load.ends, (stream) => graph.work(stream, signal)).catch((error: unknown) => {
+    withCopyStream(load.ends, load.into, (stream) => graph.work(stream, signal)).catch((error: unknown) => {
       failed.abort(error)
       throw error
     }),
@@ -50,6 +52,8 @@ function loadTasks({ tables, parts, onCopied }: LoadTables, signal: AbortSignal)
   const builds = new Map([...copies].map(([table, copy]) => [table, buildTasks(table, copy, parts)]))
   const built = (table: string) => builds.get(table) ?? []
 
+  // Tables that are not bare are others' as well: what they are is not for a load to settle.
+  if (parts.length === 0) return [...copies.values()]
   const foreignKeys = onTables('foreign_key').map(
     (part): LoadTask => ({ after: part.tables.flatMap(built), alone: part.tables, run: restore(part) }),
   )

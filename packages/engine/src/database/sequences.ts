@@ -26,10 +26,16 @@ interface SequencesSide {
   readonly scope: Pick<TenantScope, 'schema'>
 }
 
+/** Up to here a sequence that others draw from as well is brought forward by drawing, which nothing can undo. */
+const DRAWN_AT_MOST = 10_000
+
 /**
  * Sets the sequences behind the tenant tables at the target to hand out no value that the source has handed out. A
  * sequence that is already further, as in a pool shared with others, stays; so this may be repeated. Values are not
- * part of the change stream, so it comes after the last write at the source.
+ * part of the change stream, so it comes after the last write at the source; done before as well, little is left then.
+ *
+ * Others may draw from the sequence meanwhile, and what is set could be behind them by then. So only a sequence that is far
+ * behind is set; one that is close is drawn from.
  */
 export async function alignSequences(
   source: SequencesSide,
@@ -45,15 +51,20 @@ export async function alignSequences(
   const used = found.rows.filter(({ last_value }) => last_value !== null)
   if (used.length === 0) return
   await target.client.query(
-    `select setval(sequence::regclass, case when ascending
-         then greatest(last_value, coalesce(pg_sequence_last_value(sequence::regclass), last_value))
-         else least(last_value, coalesce(pg_sequence_last_value(sequence::regclass), last_value)) end)
-     from unnest($1::text[], $2::boolean[], $3::bigint[]) used (sequence, ascending, last_value)`,
+    `select case when steps > ${DRAWN_AT_MOST} then setval(sequence, last_value)
+         else (select max(value) from (select nextval(sequence) as value from generate_series(1, steps::bigint)) drawn) end
+     from (
+       select sequence::regclass as sequence, last_value,
+         ceil((last_value - coalesce(pg_sequence_last_value(sequence::regclass), seqstart - seqincrement))::numeric
+           / seqincrement) as steps
+       from unnest($1::text[], $2::bigint[]) used (sequence, last_value)
+       join pg_sequence on seqrelid = sequence::regclass
+     ) behind
+     where steps > 0`,
     [
       used.map(({ schema, name }) =>
         [schema === source.scope.schema ? target.scope.schema : schema, name].map(quoteIdentifier).join('.'),
       ),
-      used.map(({ ascending }) => ascending),
       used.map(({ last_value }) => last_value),
     ],
   )

@@ -25,11 +25,7 @@ export interface TargetClaim {
  * @throws FreeholdError `lease_lost` when a newer lease has claimed the target.
  */
 export async function claimTarget(mover: ClientBase, claim: TargetClaim): Promise<void> {
-  await mover.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity
-     where datname = current_database() and application_name = any ($1) and pid <> pg_backend_pid()`,
-    [Object.values(targetWriters(claim.stream))],
-  )
+  await endWriters(mover, claim)
   const claimed = await mover.query(
     `insert into freehold.applied (stream, fencing_token) values ($1, $2)
      on conflict (stream) do update set fencing_token = excluded.fencing_token
@@ -37,6 +33,31 @@ export async function claimTarget(mover: ClientBase, claim: TargetClaim): Promis
     [claim.stream, claim.fencingToken],
   )
   if (claimed.rowCount !== 1) throw targetTaken()
+}
+
+/**
+ * As {@link claimTarget}, but only where the stream has claimed before: to remove what it has written.
+ *
+ * @returns whether it has.
+ */
+export async function reclaimTarget(mover: ClientBase, claim: TargetClaim): Promise<boolean> {
+  const found = await mover.query('select from freehold.applied where stream = $1', [claim.stream])
+  if (found.rowCount === 0) return false
+  await endWriters(mover, claim)
+  const claimed = await mover.query(
+    'update freehold.applied set fencing_token = $2 where stream = $1 and fencing_token <= $2',
+    [claim.stream, claim.fencingToken],
+  )
+  if (claimed.rowCount !== 1) throw targetTaken()
+  return true
+}
+
+async function endWriters(mover: ClientBase, { stream }: TargetClaim): Promise<void> {
+  await mover.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and application_name = any ($1) and pid <> pg_backend_pid()`,
+    [Object.values(targetWriters(stream))],
+  )
 }
 
 /**
@@ -50,6 +71,14 @@ export async function holdTarget(client: ClientBase, claim: TargetClaim): Promis
     [claim.stream, claim.fencingToken],
   )
   if (held.rowCount !== 1) throw targetTaken()
+}
+
+/** Takes the stream's row away, unless a newer lease has claimed it. Without it nothing of the stream is written any more. */
+export async function forgetTarget(client: ClientBase, claim: TargetClaim): Promise<void> {
+  await client.query('delete from freehold.applied where stream = $1 and fencing_token <= $2', [
+    claim.stream,
+    claim.fencingToken,
+  ])
 }
 
 export function targetTaken(): FreeholdError {

@@ -1,15 +1,10 @@
 import { withClient } from '@freehold/postgres'
 import { pairTables, readTables, type TablePair } from '../database/tables.ts'
-import { claimTarget, type TargetClaim } from '../database/target-claim.ts'
 import type { Applier } from '../stream/change-stream.ts'
 import type { Move, Side } from './move.ts'
 import { moveStream } from './move-stream.ts'
 import { requireSameSchema } from './same-schema.ts'
-
-/** This worker's right to write to the target. */
-export function targetClaim(move: Move): TargetClaim {
-  return { stream: move.names.stream, fencingToken: move.lease.token }
-}
+import { takeTarget, targetClaim } from './take-target.ts'
 
 /**
  * The tenant's tables at both ends, read once by each worker.
@@ -34,9 +29,8 @@ export async function runningApplier(move: Move): Promise<Applier> {
   if (move.session.applier !== undefined) return move.session.applier
   const tables = await moveTables(move)
   await requireSameSchema(move, tables)
-  const claim = targetClaim(move)
-  await withClient(move.target.mover, 'freehold-claim', (mover) => claimTarget(mover, claim))
+  await withClient(move.target.mover, 'freehold-claim', (mover) => takeTarget(move, mover))
   const stream = await moveStream(move, tables)
-  move.session.applier = await stream.startApplier(claim.fencingToken)
+  move.session.applier = await stream.startApplier(targetClaim(move).fencingToken)
   return move.session.applier
 }

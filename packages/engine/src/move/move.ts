@@ -13,6 +13,7 @@ import {
   epochSchema,
   type FindingCode,
   FreeholdError,
+  type Isolation,
   type MoveProgress,
 } from '@freehold/contract'
 import { type DatabaseAddress, deriveEntryKey } from '@freehold/postgres'
@@ -28,6 +29,8 @@ import { type MoveState, moveStateSchema } from './state.ts'
 export interface Side {
   readonly cluster: ClusterRecord
   readonly database: string
+  /** How the tenant is kept apart there. */
+  readonly isolation: Isolation
   /** Where the tenant's tables are. */
   readonly schema: string
   readonly epoch: Epoch
@@ -48,7 +51,7 @@ export interface Move {
   readonly settings: MoveSettings
   readonly names: ReturnType<typeof moveNames>
   readonly source: Side
-  /** A copy that begins anew gets a new database. */
+  /** A copy that begins anew may get a new database or schema. */
   target: Side
   readonly progress: ProgressReport
   /** Aborted when the lease is lost, a cancel is asked for or the worker stops; steps look at it between writes. */
@@ -97,8 +100,9 @@ export async function openMove(open: OpenMove): Promise<Move> {
     openSide(catalog, operation.source),
     openSide(catalog, {
       cluster: operation.targetCluster,
+      isolation: operation.targetIsolation,
       database: operation.targetDatabase,
-      schema: 'public',
+      schema: operation.targetSchema,
       epoch: epochSchema.parse(operation.source.epoch + 1),
     }),
   ])
@@ -118,12 +122,12 @@ export async function openMove(open: OpenMove): Promise<Move> {
 /** Finds the addresses of one end of a move. */
 export async function openSide(
   catalog: Catalog,
-  at: { readonly cluster: ClusterId } & Pick<Side, 'database' | 'schema' | 'epoch'>,
+  at: { readonly cluster: ClusterId } & Pick<Side, 'isolation' | 'database' | 'schema' | 'epoch'>,
 ): Promise<Side> {
-  const { database, schema, epoch } = at
+  const { isolation, database, schema, epoch } = at
   const cluster = await catalog.topology.cluster(at.cluster)
   const [owner, mover] = await Promise.all([ownerAddress(cluster, database), moverAddress(cluster, database)])
-  return { cluster, database, schema, epoch, owner, mover }
+  return { cluster, isolation, database, schema, epoch, owner, mover }
 }
 
 /** The tenant where it is now. */
@@ -136,9 +140,12 @@ export async function targetScope(move: Move): Promise<TenantScope> {
   return scope(move, move.target, await targetDatabaseId(move))
 }
 
-/** The target as the catalog knows it; registering it twice registers it once. */
-export function targetDatabaseId(move: Move): Promise<DataDatabaseId> {
-  return move.catalog.topology.registerSilo({ clusterId: move.target.cluster.id, name: move.target.database })
+/** The target as the catalog knows it; asking twice is asking once. */
+export async function targetDatabaseId({ catalog, target }: Move): Promise<DataDatabaseId> {
+  const place = { clusterId: target.cluster.id, name: target.database }
+  if (target.isolation === 'silo') return catalog.topology.registerSilo(place)
+  const { id } = await catalog.topology.pool(place)
+  return id
 }
 
 function scope(move: Move, side: Side, dataDatabaseId: DataDatabaseId): TenantScope {

@@ -1,4 +1,5 @@
 import type { Lease } from '@freehold/catalog'
+import type { OperationId } from '@freehold/contract'
 
 /**
  * The names of what a move creates. What only one lease may use carries its fencing token: a worker whose lease was
@@ -7,15 +8,19 @@ import type { Lease } from '@freehold/catalog'
 export function moveNames({ id, token }: Lease) {
   const move = id.replaceAll('-', '')
   return {
-    /** The stream's row in `freehold.applied`, and its markers in the log. */
-    stream: `freehold_move_${move}`,
+    stream: streamName(id),
     /** What the change stream makes at the source. */
     atSource: `freehold_${move}_${token}`,
   }
 }
 
-/** The target database of a lease. The first lease takes the name of the plan. */
-export function targetDatabaseName(planned: string, { token }: Lease): string {
+/** The stream's row in `freehold.applied`, and its markers in the log: the same for every lease. */
+export function streamName(id: OperationId): string {
+  return `freehold_move_${id.replaceAll('-', '')}`
+}
+
+/** What a lease calls a database or schema of the tenant's own. The first lease takes the name of the plan. */
+export function nameOfLease(planned: string, { token }: Lease): string {
   const base = planned.replace(/_t\d+$/, '')
   return token === 1 ? base : `${base}_t${token}`
 }

@@ -1,11 +1,19 @@
-import type { FindingCode, FreeholdError } from '@freehold/contract'
-import type { Move } from './move.ts'
+import type { FindingCode, FreeholdError, Isolation } from '@freehold/contract'
+import type { Move, Side } from './move.ts'
 import type { MoveEventKind } from './transitions.ts'
 
 const how: Record<Move['state']['changeStream'], string> = {
   auto: 'Changes are followed',
   logical: "Changes are followed by the source's log",
   triggers: 'Changes are followed by triggers at the source',
+}
+
+/** What has been made for the tenant. */
+const provisioned: Record<Isolation, (target: Side) => string> = {
+  pool: ({ database, cluster }) => `Pool ${database} on cluster ${cluster.id} expects the tenant.`,
+  schema: ({ schema, database, cluster }) =>
+    `Schema ${schema} is created in pool ${database} on cluster ${cluster.id}.`,
+  silo: ({ database, cluster }) => `Database ${database} is created on cluster ${cluster.id}.`,
 }
 
 /** What the timeline of a move says about an event. */
@@ -15,7 +23,7 @@ export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdE
     case 'preflight_passed':
       return passed(move.session.advice ?? [])
     case 'provisioned':
-      return `Database ${target.database} is created on cluster ${target.cluster.id}.`
+      return provisioned[target.isolation](target)
     case 'stream_created':
       return `${how[move.state.changeStream]}: from here every write reaches both sides.`
     case 'snapshot_lost':

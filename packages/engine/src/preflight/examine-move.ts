@@ -1,9 +1,10 @@
-import { type ClusterRecord, ownerAddress } from '@freehold/catalog'
-import type { MoveEstimates } from '@freehold/contract'
+import { type ClusterRecord, moverAddress, ownerAddress } from '@freehold/catalog'
+import type { Isolation, MoveEstimates } from '@freehold/contract'
 import type { TenantScope } from '../database/entered.ts'
 import { estimateTables, type TableEstimate } from '../database/estimate.ts'
 import { readTableFacts, type TableFacts } from '../database/table-facts.ts'
 import { tenantTables } from '../database/tables.ts'
+import { checkPool } from '../placements/pool-checks.ts'
 import { MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
 import type { StreamKind } from '../stream/choose-stream.ts'
 import { checkActivity } from './checks/activity.ts'
@@ -42,8 +43,11 @@ export interface MoveSource {
 
 export interface MoveDestination {
   readonly cluster: ClusterRecord
-  /** The database that the move makes. */
+  /** The database that the move makes, or the pool that it leads to. */
   readonly database: string
+  readonly isolation: Isolation
+  /** At which the tenant would live there. */
+  readonly epoch: number
 }
 
 /** What the checks of a move have found, and what there is to move. */
@@ -101,6 +105,7 @@ export async function examineMove(
   const estimates = estimateMove(tables, read.facts.server, target.facts)
   const targetFindings = [
     ...checkTarget(destination, target.facts),
+    ...(sourceFindings.some(isBlocking) ? [] : await examinePool(source, destination, read.facts.tables)),
     ...checkBoth(source, read.facts, destination, target.facts, estimates),
   ]
   return { source: sourceFindings, target: targetFindings, tables, estimates }
@@ -117,8 +122,24 @@ function checkSource({ scope, cluster, stream }: MoveSource, facts: SourceFacts)
   ]
 }
 
-function checkTarget({ cluster, database }: MoveDestination, facts: ServerFacts): Finding[] {
-  if (!facts.databaseExists) return []
+/** Others live in a pool, and the tenant must not be in their way. */
+async function examinePool(
+  { scope }: MoveSource,
+  { cluster, database, isolation, epoch }: MoveDestination,
+  facts: readonly TableFacts[],
+): Promise<Finding[]> {
+  if (isolation !== 'pool') return []
+  const { tenantId, schema } = scope
+  const tables = tenantTables(facts, schema)
+  const address = await moverAddress(cluster, database)
+  const examined = await reach('target_unreachable', cluster.id, address, (target) =>
+    checkPool({ target, tenantId, epoch, tables }),
+  )
+  return examined.facts ?? [examined.refusal]
+}
+
+function checkTarget({ cluster, database, isolation }: MoveDestination, facts: ServerFacts): Finding[] {
+  if (isolation !== 'silo' || !facts.databaseExists) return []
   const found = `There is a database ${database} on ${cluster.id} already.`
   return [{ code: 'target_not_empty', object: database, found }]
 }

@@ -1,9 +1,12 @@
 import { type Catalog, type LedgerEntry, moverAddress, ownerAddress } from '@freehold/catalog'
 import { hasSqlState, SQLSTATE, withClient } from '@freehold/postgres'
+import { forgetTarget } from '../database/target-claim.ts'
+import { streamName } from '../move/names.ts'
 import { dropChangeTriggers } from './change-triggers.ts'
 import { dropPublication } from './publication.ts'
 import { dropReplicationSlot } from './replication-slot.ts'
 import { dropDatabase, MAINTENANCE_DATABASE } from './silo-database.ts'
+import { removeTenantRows } from './tenant-rows.ts'
 import { dropTenantSchema } from './tenant-schema.ts'
 
 /** Removes a resource that the ledger names, if it exists, and then its entry. Safe to run twice. */
@@ -24,9 +27,21 @@ async function removeResource(catalog: Catalog, entry: LedgerEntry): Promise<voi
     }
     case 'schema':
       return inDatabase(async () =>
-        withClient(await ownerAddress(cluster, entry.databaseName), 'freehold-cleanup', (client) =>
-          dropTenantSchema(client, entry.name),
-        ),
+        withClient(await ownerAddress(cluster, entry.databaseName), 'freehold-cleanup', async (client) => {
+          await dropTenantSchema(client, entry.name)
+          // While the operation goes on, its newest worker may be loading another schema there.
+          const { phase, fencingToken } = await catalog.operations.get(entry.operationId)
+          if (phase !== 'aborting' && phase !== 'aborted') return
+          await forgetTarget(client, { stream: streamName(entry.operationId), fencingToken })
+        }),
+      )
+    case 'tenant_rows':
+      return inDatabase(async () =>
+        withClient(await moverAddress(cluster, entry.databaseName), 'freehold-cleanup', async (client) => {
+          const { fencingToken } = await catalog.operations.get(entry.operationId)
+          const claim = { stream: streamName(entry.operationId), fencingToken }
+          await removeTenantRows(client, { tenantId: entry.name, claim })
+        }),
       )
     case 'publication':
       return inDatabase(async () =>

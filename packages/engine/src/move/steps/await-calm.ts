@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { FreeholdError } from '@freehold/contract'
 import { tenantLock, withClient } from '@freehold/postgres'
 import type pg from 'pg'
+import { alignSequences } from '../../database/sequences.ts'
 import { type Finding, refuseBlocked } from '../../preflight/finding.ts'
 import { recheckMove } from '../../preflight/recheck-move.ts'
-import { runningApplier } from '../applier-session.ts'
-import type { Move } from '../move.ts'
+import { moveTables, runningApplier } from '../applier-session.ts'
+import { type Move, sourceScope, targetScope } from '../move.ts'
 
 const CATCH_UP_TIMEOUT_MS = 600_000
 const BACK_OFF_MS = 100
@@ -30,6 +31,7 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
   await withClient(move.source.mover, 'freehold-ready', async (source) => {
     refuseBlocked(await recheck(move, source))
     await move.catalog.announcements.announceComing(move.operation.tenantId)
+    await bringSequencesForward(move, source)
     const deadline = performance.now() + CATCH_UP_TIMEOUT_MS
     for (;;) {
       move.signal.throwIfAborted()
@@ -53,6 +55,18 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
     }
   })
   return 'settled'
+}
+
+/** Most of what they are behind is made up for before writers have to wait for it. */
+async function bringSequencesForward(move: Move, source: pg.Client): Promise<void> {
+  const scope = await targetScope(move)
+  await withClient(scope.mover, 'freehold-ready', async (target) =>
+    alignSequences(
+      { client: source, scope: sourceScope(move) },
+      { client: target, scope },
+      await moveTables(move),
+    ),
+  )
 }
 
 /** The short form of the preflight. */

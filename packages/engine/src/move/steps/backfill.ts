@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { withClient } from '@freehold/postgres'
-import type pg from 'pg'
 import { loadTables } from '../../copy/load-tables.ts'
-import { useExactText } from '../../database/exact-text.ts'
-import { bareTables } from '../../database/structure.ts'
 import type { TablePair } from '../../database/tables.ts'
-import { claimTarget, targetWriters } from '../../database/target-claim.ts'
-import { moveTables, targetClaim } from '../applier-session.ts'
+import { placementOf } from '../../placements/placement-of.ts'
+import type { LoadingPlace } from '../../placements/target-placement.ts'
+import { moveTables } from '../applier-session.ts'
 import { CopyMeter } from '../copy-meter.ts'
 import { type Move, sourceScope } from '../move.ts'
+import { targetClaim } from '../take-target.ts'
 
 /**
  * backfill: copies what existed when the stream was created. The snapshot lives in the worker that created it; a
@@ -19,11 +18,9 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
   if (snapshot === undefined) return 'snapshot_lost'
   const started = performance.now()
   const tables = await moveTables(move)
-  await withClient(move.target.owner, targetWriters(move.names.stream).copy, async (owner) => {
-    await claimTarget(owner, targetClaim(move))
-    await useExactText(owner)
-    await loadAll(move, owner, tables, snapshot.snapshot)
-  })
+  await placementOf(move.target.isolation).load(move, (place) =>
+    loadAll(move, place, tables, snapshot.snapshot),
+  )
   await snapshot.release()
   delete move.session.snapshot
   move.progress.updateSeconds({ backfill: (performance.now() - started) / 1000 })
@@ -33,21 +30,16 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
 /** Copies the tables, the largest first, and builds what belongs to them. */
 async function loadAll(
   move: Move,
-  owner: pg.Client,
+  place: LoadingPlace,
   tables: readonly TablePair[],
   snapshot: string,
 ): Promise<void> {
   const meter = new CopyMeter(move.progress)
   const uncopied = new Set(tables)
   const load = loadTables({
-    ends: {
-      source: sourceScope(move),
-      snapshot,
-      target: move.target.owner,
-      claim: targetClaim(move),
-    },
+    ...place,
+    ends: { source: sourceScope(move), snapshot, claim: targetClaim(move) },
     tables: [...tables].sort((a, b) => rowsOf(move, b) - rowsOf(move, a)),
-    parts: await bareTables(owner, move.target.schema),
     streams: move.settings.copyStreams,
     signal: move.signal,
     onCopied: async (pair, { rows, bytes }) => {
@@ -57,7 +49,9 @@ async function loadAll(
       if (uncopied.size === 0) await move.barrier('backfill.copied')
     },
   })
-  await showWhile(load, () => meter.sample(owner, tables))
+  await withClient(place.into.address, 'freehold-progress', (target) =>
+    showWhile(load, () => meter.sample(target, tables)),
+  )
 }
 
 function rowsOf(move: Move, { source }: TablePair): number {

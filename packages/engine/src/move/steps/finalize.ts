@@ -8,11 +8,13 @@ import { asTenant } from '../../database/entered.ts'
 import { readResident } from '../../database/resident.ts'
 import { analyzePartitioned } from '../../database/structure.ts'
 import { readTables, type TableShape } from '../../database/tables.ts'
+import { forgetTarget } from '../../database/target-claim.ts'
+import { placementOf } from '../../placements/placement-of.ts'
 import { releaseResource } from '../../resources/release.ts'
 import { dropDatabase, MAINTENANCE_DATABASE } from '../../resources/silo-database.ts'
 import { hasTenantSchema } from '../../resources/tenant-schema.ts'
 import { closeSession, type Move, sourceScope } from '../move.ts'
-import { targetEntry } from './provision.ts'
+import { targetClaim } from '../take-target.ts'
 
 const READERS_TIMEOUT_MS = 30_000
 
@@ -22,16 +24,19 @@ const READERS_TIMEOUT_MS = 30_000
  */
 export async function finalize(move: Move): Promise<'purged'> {
   await closeSession(move)
-  // From here on the database belongs to the tenant and not to the move.
-  await move.catalog.ledger.release(targetEntry(move))
+  // From here on the target belongs to the tenant and not to the move.
+  await move.catalog.ledger.release(placementOf(move.target.isolation).entry(move))
   await releaseStream(move)
   await move.barrier('finalize.released')
   await allEnded([
-    removeFromSource[move.operation.source.isolation](move),
+    removeFromSource[move.source.isolation](move),
     withClient(move.target.owner, 'freehold-statistics', (owner) =>
       analyzePartitioned(owner, move.target.schema),
     ),
   ])
+  await withClient(move.target.mover, 'freehold-finalize', (client) =>
+    forgetTarget(client, targetClaim(move)),
+  )
   return 'purged'
 }
 
@@ -65,12 +70,13 @@ async function dropSource(move: Move): Promise<void> {
       await requireMovedAway(client, move)
       await awaitReaders(client)
     })
+    const maintenance = await ownerAddress(cluster, MAINTENANCE_DATABASE)
+    await withClient(maintenance, 'freehold-purge', (client) => dropDatabase(client, database))
+    await move.barrier('finalize.database_dropped')
   } catch (error) {
-    if (hasSqlState(error, SQLSTATE.invalidCatalogName)) return
-    throw error
+    if (!hasSqlState(error, SQLSTATE.invalidCatalogName)) throw error
   }
-  const maintenance = await ownerAddress(cluster, MAINTENANCE_DATABASE)
-  await withClient(maintenance, 'freehold-purge', (client) => dropDatabase(client, database))
+  await move.catalog.topology.removeDataDatabase(move.operation.source.dataDatabaseId)
 }
 
 /** The schema held this tenant and nobody else. One that is gone was dropped by an earlier run of the step. */

@@ -133,8 +133,8 @@ async function completeSwitch({ move, source, target }: Switch): Promise<void> {
     fromEpoch: move.source.epoch,
     toEpoch: move.target.epoch,
     dataDatabaseId: target.id,
-    isolation: 'silo',
-    schema: 'public',
+    isolation: move.target.isolation,
+    schema: move.target.schema,
   })
   await move.barrier('cutover.home_switched')
   await retire(source.client, source.scope)

@@ -2,8 +2,8 @@ import { FreeholdError } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import type pg from 'pg'
 import { type Comparison, isEqual, verificationFailed } from '../../database/checksum.ts'
-import { requireNobodyElse } from '../../database/foreign-rows.ts'
 import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
+import { placementOf } from '../../placements/placement-of.ts'
 import type { Applier } from '../../stream/change-stream.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
 import { compareTables } from '../compare.ts'
@@ -66,13 +66,7 @@ async function compareAtOnePoint(move: Move, applier: Applier, source: pg.Client
         tables,
       ),
     )
-    await withClient(move.target.owner, 'freehold-verify', (owner) =>
-      requireNobodyElse(
-        owner,
-        tables.map(({ target }) => target),
-        move.operation.tenantId,
-      ),
-    )
+    await placementOf(move.target.isolation).inspect(move, tables)
     return comparisons
   })
 }

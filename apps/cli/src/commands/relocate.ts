@@ -1,7 +1,9 @@
 import {
   type ChangeStreamChoice,
   changeStreamChoiceSchema,
+  type Isolation,
   isBlocked,
+  isolationSchema,
   movePlanSchema,
   moveSchema,
 } from '@freehold/contract'
@@ -11,24 +13,58 @@ import { EXIT } from '../exit-codes.ts'
 import { describePlan } from '../plan-view.ts'
 import { watchMove } from '../watch-move.ts'
 
-interface PromoteOptions {
+interface RelocateOptions {
+  readonly to: Isolation
   readonly region?: string
   readonly cluster?: string
   readonly changeStream: ChangeStreamChoice
+  readonly database?: string
   readonly dryRun?: boolean
   readonly watch?: boolean
   readonly yes?: boolean
 }
 
-export function addPromoteCommand(tenants: Command, run: RunCommand): void {
+/** Adds the commands that start a move. What they differ in is where they lead. */
+export function addRelocationCommands(tenants: Command, run: RunCommand): void {
+  addRelocation(tenants, run, {
+    name: 'promote',
+    description: 'move a tenant to a database or schema of its own, while it keeps working',
+    to: toOption(['schema', 'silo']).default('silo'),
+  })
+  addRelocation(tenants, run, {
+    name: 'demote',
+    description: 'move a tenant to the shared tables of a pool or a schema there, while it keeps working',
+    to: toOption(['pool', 'schema']).default('pool'),
+  })
+  addRelocation(tenants, run, {
+    name: 'move',
+    description: 'move a tenant to another place, of whatever kind, while it keeps working',
+    to: toOption(isolationSchema.options).makeOptionMandatory(),
+  })
+}
+
+function toOption(choices: readonly Isolation[]): Option {
+  return new Option('--to <isolation>', 'how it is to be kept apart from others').choices(choices)
+}
+
+function addRelocation(
+  tenants: Command,
+  run: RunCommand,
+  { name, description, to }: { readonly name: string; readonly description: string; readonly to: Option },
+): void {
   tenants
-    .command('promote')
-    .description('move a tenant to a database of its own, while it keeps working')
+    .command(name)
+    .description(description)
     .argument('<tenant>', 'id or slug')
+    .addOption(to)
     .addOption(
       new Option('--region <region>', 'where it is to live; Freehold picks the cluster').conflicts('cluster'),
     )
     .option('--cluster <cluster>', 'the cluster on which it is to live')
+    .option(
+      '--database <pool>',
+      'the pool of that cluster, for pool and schema; without it Freehold picks one',
+    )
     .addOption(
       new Option('--change-stream <kind>', "how its writes are followed: by the source's log, or by triggers")
         .choices(changeStreamChoiceSchema.options)
@@ -37,13 +73,13 @@ export function addPromoteCommand(tenants: Command, run: RunCommand): void {
     .option('--dry-run', 'run every check, say what would be done, change nothing')
     .option('--watch', 'follow the move to its end')
     .option('--yes', 'do not ask')
-    .action((tenant: string, options: PromoteOptions, command: Command) => {
-      const { region, cluster, changeStream } = options
+    .action((tenant: string, options: RelocateOptions, command: Command) => {
+      const { to: isolation, region, cluster, database, changeStream } = options
       if (region === undefined && cluster === undefined) {
         return command.error("error: option '--region <region>' or '--cluster <cluster>' is needed")
       }
       return run(command, async (context) => {
-        const target = { isolation: 'silo', region, cluster }
+        const target = { isolation, region, cluster, database }
         if (options.dryRun === true || (!context.json && options.yes !== true)) {
           const plan = await context.api.get('/v1/moves/plan', movePlanSchema, {
             tenant,

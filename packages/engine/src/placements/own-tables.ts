@@ -1,0 +1,57 @@
+// What a silo and a schema of the tenant's own have in common: nobody else uses the tables, and there can be others.
+
+import { withClient } from '@freehold/postgres'
+import { bareTableSink } from '../copy/row-sink.ts'
+import { useExactText } from '../database/exact-text.ts'
+import { requireNobodyElse } from '../database/foreign-rows.ts'
+import { bareTables } from '../database/structure.ts'
+import type { TablePair } from '../database/tables.ts'
+import { targetWriters } from '../database/target-claim.ts'
+import { type Move, openSide } from '../move/move.ts'
+import { nameOfLease } from '../move/names.ts'
+import { takeTarget } from '../move/take-target.ts'
+import { releaseResource } from '../resources/release.ts'
+import type { LoadingPlace, TargetPlacement } from './target-placement.ts'
+
+/**
+ * A copy that begins anew does so in a place whose name is this lease's own: the earlier worker may still be at work on the
+ * old one. Removes what earlier workers have made.
+ */
+export async function beginAnew(
+  move: Move,
+  placement: TargetPlacement,
+  named: 'database' | 'schema',
+): Promise<void> {
+  const { cluster, database, schema, isolation, epoch } = move.target
+  const name = nameOfLease(move.target[named], move.lease)
+  if (name === move.target[named]) return
+  const to = { database, schema, [named]: name }
+  await move.catalog.operations.retarget(move.lease, to)
+  move.target = await openSide(move.catalog, { cluster: cluster.id, isolation, epoch, ...to })
+  await move.barrier('provisioning.retargeted')
+  const { kind } = placement.entry(move)
+  for (const entry of await move.catalog.ledger.unreleased({ operationId: move.operation.id })) {
+    if (entry.kind === kind && entry.name !== name) await releaseResource(move.catalog, entry)
+  }
+}
+
+/** Loads the tables bare, at the speed of the disk, while they get back what belongs to them. */
+export async function loadBare(move: Move, fill: (place: LoadingPlace) => Promise<void>): Promise<void> {
+  const { owner: address, schema } = move.target
+  await withClient(address, targetWriters(move.names.stream).copy, async (owner) => {
+    await takeTarget(move, owner)
+    await useExactText(owner)
+    await fill({ into: bareTableSink(address), parts: await bareTables(owner, schema) })
+  })
+}
+
+/** Looks for other tenants' rows. */
+export async function inspectOwnTables(move: Move, tables: readonly TablePair[]): Promise<void> {
+  await withClient(move.target.owner, 'freehold-verify', (owner) =>
+    requireNobodyElse(
+      owner,
+      tables.map(({ target }) => target),
+      move.operation.tenantId,
+    ),
+  )
+}
