@@ -3,6 +3,7 @@ import { Fact, Facts } from '../components/facts.tsx'
 import { IsolationTag } from '../components/isolation-tag.tsx'
 import { RelativeTime } from '../components/relative-time.tsx'
 import { ResidencyTag } from '../components/residency-tag.tsx'
+import { placeName } from '../format/place-name.ts'
 
 /** Where the tenant's data is now, and where it may be. */
 export function PlacementFacts({ tenant }: { tenant: TenantDetail }) {
@@ -21,7 +22,7 @@ export function PlacementFacts({ tenant }: { tenant: TenantDetail }) {
       </Fact>
       <Fact name="Cluster">{placement.cluster}</Fact>
       <Fact name="Database">
-        <span className="mono">{placement.database}</span>
+        <span className="mono">{placeName(placement)}</span>
       </Fact>
       <Fact name="Schema">
         <span className="mono">{placement.schema}</span>

@@ -2,6 +2,7 @@ import type { PlacementRecord } from '@freehold/contract'
 import { IsolationTag } from '../components/isolation-tag.tsx'
 import { RelativeTime } from '../components/relative-time.tsx'
 import { Tag } from '../components/tag.tsx'
+import { placeName } from '../format/place-name.ts'
 import classes from './placement-history.module.css'
 
 /** Where the tenant has lived, newest first. */
@@ -18,7 +19,7 @@ export function PlacementHistory({ placements }: { placements: readonly Placemen
             {placement.current && <Tag tone="good">Current</Tag>}
           </div>
           <div className={`dim ${classes.detail}`}>
-            <span className="mono">{placement.database}</span> · epoch {placement.epoch}
+            <span className="mono">{placeName(placement)}</span> · epoch {placement.epoch}
           </div>
           <div className={`dim ${classes.detail}`}>
             <RelativeTime at={placement.since} />

@@ -4,6 +4,7 @@ import { ProblemAlert } from '../components/problem-alert.tsx'
 import { formatBytes } from '../format/bytes.ts'
 import { formatSeconds } from '../format/duration.ts'
 import { formatCount, formatQuantity } from '../format/number.ts'
+import { placeName } from '../format/place-name.ts'
 import { PlanFindings } from './plan-findings.tsx'
 import classes from './plan-view.module.css'
 
@@ -42,8 +43,8 @@ function Plan({ plan }: { plan: MovePlan }) {
           {estimates !== null &&
             `, about ${formatQuantity(estimates.rows, 'row')}, ${formatBytes(estimates.bytes)}`}
         </strong>{' '}
-        from <span className="mono">{from.database}</span> on {from.cluster} to{' '}
-        <span className="mono">{to.database}</span> on {to.cluster} in {to.region}. The tenant keeps working
+        from <span className="mono">{placeName(from)}</span> on {from.cluster} to{' '}
+        <span className="mono">{placeName(to)}</span> on {to.cluster} in {to.region}. The tenant keeps working
         meanwhile.
       </p>
       {estimates !== null && (

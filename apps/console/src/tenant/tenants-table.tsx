@@ -7,6 +7,7 @@ import { ResidencyTag } from '../components/residency-tag.tsx'
 import { InnerLink, RowLink } from '../components/row-link.tsx'
 import { StatusTag } from '../components/status-tag.tsx'
 import { Tag } from '../components/tag.tsx'
+import { placeName } from '../format/place-name.ts'
 import classes from './tenants-table.module.css'
 
 export function TenantsTable({ tenants }: { tenants: readonly Tenant[] }) {
@@ -59,7 +60,7 @@ function TenantRow({ tenant }: { tenant: Tenant }) {
         <div className={classes.placement}>
           <IsolationTag isolation={placement.isolation} />
           <span>{placement.region}</span>
-          <span className={`mono dim ${classes.database}`}>{placement.database}</span>
+          <span className={`mono dim ${classes.database}`}>{placeName(placement)}</span>
         </div>
       </Table.Td>
       <Table.Td visibleFrom="md" className={`dim ${classes.time}`}>
