@@ -1,14 +1,25 @@
 import type { ChangeStreamChoice } from '@freehold/contract'
-import { type DatabaseAddress, hasSqlState, isConnectionError, SQLSTATE } from '@freehold/postgres'
-import type pg from 'pg'
-import { describeFailure } from '../failure.ts'
-import { connectReplication } from './replication-client.ts'
+import {
+  type DatabaseAddress,
+  hasSqlState,
+  isConnectionError,
+  SQLSTATE,
+  withClient,
+} from '@freehold/postgres'
+import type { ClientBase } from 'pg'
 
 /** How a move follows its tenant. */
 export type StreamKind = Exclude<ChangeStreamChoice, 'auto'>
 
-/** A move reads the log through one slot, and a verification marks its point with another. */
-const SLOTS_NEEDED = 2
+/** A move reads the log through one slot and sender, and a verification marks its point with another. */
+const NEEDED = 2
+
+const REFUSED = [
+  SQLSTATE.invalidCatalogName,
+  SQLSTATE.invalidPassword,
+  SQLSTATE.invalidAuthorization,
+  SQLSTATE.insufficientPrivilege,
+] as const
 
 export interface ChosenStream {
   readonly kind: StreamKind
@@ -32,41 +43,30 @@ export async function chooseStream(
 }
 
 /**
- * Finds out whether a move could read the server's log, and leaves nothing there.
- *
- * @returns why it could not, or undefined.
+ * Finds out whether a move could read the server's log. A server that lets nobody in is found by other checks; here it
+ * is none that is known to have no log.
  */
 async function whyNoLogicalDecoding(mover: DatabaseAddress): Promise<string | undefined> {
-  let replication: pg.Client
   try {
-    // The server itself says whether this role, from here and now, may have a sender.
-    replication = await connectReplication(mover, 'freehold-preflight')
+    return await withClient(mover, 'freehold-preflight', whyNoSlot)
   } catch (error) {
-    // A server that lets nobody in is found by the checks; here it is none that is known to have no log.
-    if (isConnectionError(error) || hasSqlState(error, SQLSTATE.invalidPassword, SQLSTATE.invalidCatalogName))
-      return undefined
-    return `${mover.user} may not replicate from it (${describeFailure(error)})`
-  }
-  try {
-    return await whyNoSlot(replication)
-  } finally {
-    await replication.end().catch(() => undefined)
+    if (isConnectionError(error) || hasSqlState(error, ...REFUSED)) return undefined
+    throw error
   }
 }
 
-async function whyNoSlot(client: pg.Client): Promise<string | undefined> {
-  const found = await client.query<{ level: string; slots: string; senders: string }>(
+async function whyNoSlot(client: ClientBase): Promise<string | undefined> {
+  const found = await client.query<{ level: string; may: boolean; slots: number; senders: number }>(
     `select current_setting('wal_level') as level,
-       current_setting('max_replication_slots')::integer - (select count(*) from pg_replication_slots) as slots,
-       current_setting('max_wal_senders')::integer
-         - (select count(*) from pg_stat_activity where backend_type = 'walsender') as senders`,
+       (select rolreplication or rolsuper from pg_roles where rolname = current_user) as may,
+       current_setting('max_replication_slots')::int - (select count(*)::int from pg_replication_slots) as slots,
+       current_setting('max_wal_senders')::int - (select count(*)::int from pg_stat_replication) as senders`,
   )
-  const { level, slots, senders } = found.rows[0] ?? { level: '', slots: 0, senders: 0 }
-  if (level !== 'logical') return `wal_level is ${level}`
-  if (Number(slots) < SLOTS_NEEDED)
-    return `a move needs ${SLOTS_NEEDED} replication slots, and ${slots} of max_replication_slots are free`
-  // This connection is one of the senders that a move needs.
-  if (Number(senders) < SLOTS_NEEDED - 1)
-    return `a move needs ${SLOTS_NEEDED} senders, and ${Number(senders) + 1} of max_wal_senders are free`
+  const row = found.rows[0]
+  if (row === undefined) return undefined
+  if (row.level !== 'logical') return `wal_level is ${row.level}`
+  if (!row.may) return 'the mover may not replicate'
+  if (row.slots < NEEDED) return `a move needs ${NEEDED} replication slots, and ${row.slots} are left`
+  if (row.senders < NEEDED) return `a move needs ${NEEDED} WAL senders, and ${row.senders} are left`
   return undefined
 }
