@@ -70,6 +70,7 @@ const dataRows = `
     ('a', 1, sha256('a'), 'active', null), ('a', 2, sha256('a2'), 'standby', 'own_a'),
     ('b', 1, sha256('b'), 'active', null);
   insert into freehold.applied (stream, fencing_token, lsn) values ('move_1', 1, '0/1');
+  insert into freehold.change (stream, tenant_id, relation, kind) values ('move_1', 'one', 'orders', 'truncate');
   create table public.things (tenant_id text primary key);
   insert into freehold.managed_table values ('public.things', 'tenant', 'tenant_id');`
 
