@@ -30,6 +30,7 @@ const ids = {
   loner: '00000000-0000-4000-8000-0000000000b3',
   move: '00000000-0000-4000-8000-0000000000c1',
   ended: '00000000-0000-4000-8000-0000000000c2',
+  evacuation: '00000000-0000-4000-8000-0000000000c3',
   host: '00000000-0000-4000-8000-0000000000d1',
   apiKey: '00000000-0000-4000-8000-0000000000d2',
   membership: '00000000-0000-4000-8000-0000000000d3',
@@ -59,6 +60,8 @@ const catalogRows = `
     values ('${ids.move}', 'us-1', 'publication', 'pool', 'move_1');
   insert into catalog.idempotency_keys (key, subject, request_digest, resource_id)
     values ('key', 'ada', '', '${ids.move}');
+  ${evacuation({ id: ids.evacuation })};
+  ${evacuationTenant(ids.roamer)};
   ${host('shop.example.com', ids.roamer, ids.host)};
   ${apiKey({ id: ids.apiKey, revokedAt: 'clock_timestamp()' })};
   ${membership('ada', ids.roamer, 'admin', ids.membership)};`
@@ -140,6 +143,24 @@ function membership(subject: string, of: string, role: string, id = ''): string 
     values (${id === '' ? 'default' : `'${id}'`}, '${subject}', '${of}', '${role}')`
 }
 
+const drainUs = "update catalog.clusters set draining_since = clock_timestamp() where id = 'us-1'"
+function evacuation(given: {
+  id?: string
+  of?: string
+  to?: string | null
+  region?: string
+  atATime?: number
+}): string {
+  const { id = '', of = 'us-1', to = 'eu-1', region, atATime = 2 } = given
+  const text = (value: string | null | undefined) => (value == null ? 'null' : `'${value}'`)
+  return `insert into catalog.evacuations (id, cluster_id, target_cluster, target_region, max_concurrent, created_by)
+    values (${id === '' ? 'default' : `'${id}'`}, '${of}', ${text(to)}, ${text(region)}, ${atATime}, 'test')`
+}
+function evacuationTenant(of: string, given: { of?: string; state?: string; move?: string } = {}): string {
+  const { of: evacuating = ids.evacuation, state = 'waiting', move } = given
+  return `insert into catalog.evacuation_tenants (evacuation_id, tenant_id, state, operation_id)
+    values ('${evacuating}', '${of}', '${state}', ${move === undefined ? 'null' : `'${move}'`})`
+}
 const cluster = (id: string, region: string, jurisdiction: string, port = 5432) =>
   `insert into catalog.clusters (id, region_id, jurisdiction, host, port, owner_secret, mover_secret, app_secret)
    values ('${id}', '${region}', '${jurisdiction}', 'h', ${port}, 'env:O', 'env:M', 'env:A')`
@@ -383,6 +404,65 @@ const catalogViolations: Violation[] = [
     'a switch of a cancelled move',
     changeMove('cancel_requested = true, switch_intended = true'),
   ],
+  ['move_is_of_an_evacuation', 'an unknown evacuation', changeMove(`evacuation_id = '${unknown}'`)],
+  ['pause_names_who', 'a pause by nobody', changeMove('paused_at = clock_timestamp()')],
+  [
+    'paused_moves_do_not_switch',
+    'a switch of a paused move',
+    changeMove("phase = 'cutover', switch_intended = true, paused_at = clock_timestamp(), paused_by = 'ada'"),
+  ],
+  [
+    'approval_names_who',
+    'an approval by nobody',
+    changeMove('needs_approval = true, approved_at = clock_timestamp()'),
+  ],
+  [
+    'only_what_needs_it_is_approved',
+    'an approval unasked for',
+    changeMove("approved_at = clock_timestamp(), approved_by = 'ada'"),
+  ],
+  [
+    'switch_window_is_whole',
+    'a window without a zone',
+    changeMove("switch_from = '02:00', switch_until = '04:00'"),
+  ],
+  [
+    'switch_window_is_not_empty',
+    'a window of no length',
+    changeMove("switch_from = '02:00', switch_until = '02:00', switch_zone = 'UTC'"),
+  ],
+  ['rows_per_second_are_positive', 'no rows per second', changeMove('max_rows_per_second = 0')],
+  ['cluster_takes_part_in_some_moves', 'no moves', 'update catalog.clusters set max_moves = 0'],
+  [
+    'draining_clusters_take_no_moves',
+    'a move to a cluster that is drained',
+    `${drainUs}; ${operation(unknown, ids.loner, {})}`,
+  ],
+  [
+    'draining_clusters_take_no_tenants',
+    'a tenant on a cluster that is drained',
+    `${drainUs}; ${tenant('other', 'free', 'null', 'active', unknown)};
+     ${placement(unknown, 1, ids.poolUs, 'us', 'any')}`,
+  ],
+  ['evacuations_pkey', 'an id twice', evacuation({ id: ids.evacuation, of: 'eu-1', to: 'us-1' })],
+  ['evacuation_is_of_a_cluster', 'an unknown cluster', evacuation({ of: 'xx-1' })],
+  ['evacuation_leads_to_a_cluster', 'an unknown target', evacuation({ of: 'eu-1', to: 'xx-1' })],
+  ['evacuation_leads_to_a_region', 'an unknown region', evacuation({ of: 'eu-1', to: null, region: 'xx' })],
+  ['evacuation_has_one_target', 'two targets', evacuation({ of: 'eu-1', to: 'us-1', region: 'us' })],
+  ['evacuation_leaves_its_cluster', 'its own target', evacuation({ of: 'eu-1', to: 'eu-1' })],
+  ['evacuation_moves_some_at_a_time', 'none at a time', evacuation({ of: 'eu-1', to: 'us-1', atATime: 0 })],
+  ['one_evacuation_per_cluster', 'a second one', evacuation({})],
+  ['evacuation_tenants_pkey', 'a tenant twice', evacuationTenant(ids.roamer)],
+  [
+    'evacuation_tenant_is_of_an_evacuation',
+    'an unknown evacuation',
+    evacuationTenant(ids.loner, { of: unknown }),
+  ],
+  ['evacuation_tenant_is_a_tenant', 'an unknown tenant', evacuationTenant(unknown)],
+  ['evacuation_tenant_has_a_move', 'an unknown move', evacuationTenant(ids.loner, { move: unknown })],
+  ['evacuation_tenant_state_is_known', 'a made-up state', evacuationTenant(ids.loner, { state: 'lost' })],
+  ['moving_tenants_have_a_move', 'a move that is none', evacuationTenant(ids.loner, { state: 'moving' })],
+  ['refused_tenants_have_a_reason', 'no reason', evacuationTenant(ids.loner, { state: 'refused' })],
   ['fencing_token_only_grows', 'a token taken back', changeMove('fencing_token = -1')],
   ['finished_operations_do_not_change', 'an end rewritten', changeMove("error = '{}'", ids.ended)],
   [
@@ -688,6 +768,8 @@ t.test('every constraint has a test that tries to violate it', async (t) => {
     t.same(
       triggers.rows.map(({ name }) => name),
       [
+        'draining_clusters_take_no_moves',
+        'draining_clusters_take_no_tenants',
         'dropped_databases_are_empty',
         'epoch_only_grows',
         'fencing_token_only_grows',

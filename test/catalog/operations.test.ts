@@ -14,6 +14,7 @@ import { openTestCatalog, registerTestCluster, startPreparedCluster } from '../k
 import { noProgress, recordMove } from '../kit/moves.ts'
 
 const LONG = 60_000
+const failure = { code: 'source_unreachable', message: 'Nobody answers.' }
 const server = await startPreparedCluster('operations')
 const catalog = await openTestCatalog(server)
 // A second worker has connections of its own.
@@ -24,6 +25,7 @@ const other = openCatalog({
 const us = await registerTestCluster(catalog, server, 'us')
 const eu = await registerTestCluster(catalog, server, 'eu')
 const { operations } = catalog
+for (const { cluster } of [us, eu]) await catalog.topology.limitMoves(cluster, 1_000)
 t.teardown(async () => {
   await other.close()
   await catalog.close()
@@ -172,7 +174,7 @@ t.test('a lease that ran out is taken over, and its former holder writes nothing
   t.equal(taken?.fencingToken, slow.token + 1)
 
   const before = await catalog.moves.detail(id)
-  t.same(await operations.renewLease(slow, LONG), { held: false, cancelRequested: false })
+  t.same(await operations.renewLease(slow, LONG), undefined)
   for (const write of [
     () => operations.saveState(slow, { version: 1, stolen: true }),
     () => operations.retarget(slow, { database: 'silo_stolen', schema: 'public' }),
@@ -184,12 +186,12 @@ t.test('a lease that ran out is taken over, and its former holder writes nothing
   ]) {
     await t.rejects(async () => void (await write()), { code: 'lease_lost', details: { operation: id } })
   }
-  await operations.release(slow, 0, true)
+  await operations.release(slow, 0, failure)
   t.same(await catalog.moves.detail(id), before)
   t.equal(await operations.claim(id, 'third', LONG), null, 'a stale release frees nothing')
 
   const held: Lease = { id, token: slow.token + 1 }
-  t.same(await operations.renewLease(held, LONG), { held: true, cancelRequested: false })
+  t.same(await operations.renewLease(held, LONG), { cancelRequested: false, paused: false, maySwitch: true })
   await operations.retarget(held, { database: 'silo_second', schema: 'public' })
   t.equal((await catalog.moves.get(id)).to.database, 'silo_second')
 })
@@ -231,14 +233,14 @@ t.test(
     const id = await newMove()
     t.ok((await operations.due(100)).includes(id))
     const first = await claim(id)
-    await operations.release(first, 100, true)
+    await operations.release(first, 100, failure)
     t.notOk((await operations.due(100)).includes(id))
     await sleep(130)
     t.ok((await operations.due(100)).includes(id))
 
     const second = await claim(id)
     t.equal(second.token, first.token + 1)
-    await operations.release(second, 0, false)
+    await operations.release(second, 0)
     t.equal((await operations.get(id)).attempts, 1)
     const third = await claim(id)
     await operations.advance({ ...third, ...step('planned', 'provisioning') })
@@ -265,7 +267,7 @@ t.test('what has ended stays as it ended', async (t) => {
   t.equal((await catalog.tenants.get(ended.tenant.id)).activeMoveId, null)
 
   t.equal(await operations.claim(id, 'late', LONG), null)
-  t.equal((await operations.renewLease(lease, LONG)).held, false)
+  t.equal(await operations.renewLease(lease, LONG), undefined)
   await t.rejects(operations.saveState(lease, {}), { code: 'lease_lost' })
   await t.rejects(operations.requestCancel(id), {
     code: 'move_not_cancellable',
@@ -282,7 +284,7 @@ t.test('a cancel and the point of no return exclude each other', async (t) => {
   const first = await claim(cancelled)
   t.match(await operations.requestCancel(cancelled), { cancelRequested: true })
   t.match(await operations.requestCancel(cancelled), { cancelRequested: true }, 'twice is once')
-  t.same(await operations.renewLease(first, LONG), { held: true, cancelRequested: true })
+  t.same(await operations.renewLease(first, LONG), { cancelRequested: true, paused: false, maySwitch: false })
   t.equal(await operations.intendSwitch(first, { version: 1, intended: true }), false)
   t.match(await operations.get(cancelled), { switchIntended: false, state: { version: 1 } })
 
@@ -319,7 +321,7 @@ t.test('a cancel and the point of no return exclude each other', async (t) => {
 
 t.test('a cancel wakes an operation that waits for its next attempt', async (t) => {
   const id = await newMove()
-  await operations.release(await claim(id), LONG, true)
+  await operations.release(await claim(id), LONG, failure)
   t.notOk((await operations.due(100)).includes(id))
   await operations.requestCancel(id)
   t.ok((await operations.due(100)).includes(id))

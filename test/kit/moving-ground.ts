@@ -1,4 +1,4 @@
-import type { Catalog } from '@freehold/catalog'
+import type { Catalog, MoveTerms } from '@freehold/catalog'
 import {
   type ChangeStreamChoice,
   createTenantSchema,
@@ -41,9 +41,14 @@ export interface MovingGround {
     options?: Partial<Omit<EngineOptions, 'settings'>> & { readonly settings?: Partial<MoveSettings> },
   ): Engine
   /** A tenant in the pool of `us`, with this many customers. */
-  tenant(slug: string, customers: number): Promise<Tenant>
+  tenant(slug: string, customers: number, residency?: string): Promise<Tenant>
   /** Plans a move to a silo in a region (`eu` unless named), or elsewhere, and records it; nobody works on it yet. */
-  startMove(tenant: Tenant, to?: string | MoveTarget, changeStream?: ChangeStreamChoice): Promise<Move>
+  startMove(
+    tenant: Tenant,
+    to?: string | MoveTarget,
+    changeStream?: ChangeStreamChoice,
+    terms?: MoveTerms,
+  ): Promise<Move>
   /** Waits until the move has ended. */
   ended(id: OperationId, timeoutMs?: number): Promise<MoveDetail>
   remove(): Promise<void>
@@ -87,22 +92,22 @@ export async function prepareMovingGround(
       engines.push(engine)
       return engine
     },
-    async tenant(slug, customers) {
+    async tenant(slug, customers, residency) {
       const { tenant } = await catalog.tenants.create(
-        createTenantSchema.parse({ slug, name: slug, region: 'us' }),
+        createTenantSchema.parse({ slug, name: slug, region: 'us', residency }),
         (id, placement) => admit(us, id, placement),
       )
       await fill(us, tenant, customers)
       return tenant
     },
-    async startMove(tenant, to = 'eu', changeStream = 'auto') {
+    async startMove(tenant, to = 'eu', changeStream = 'auto', terms = {}) {
       const prepared = await planMove(catalog, {
         tenantIdOrSlug: tenant.id,
         target: typeof to === 'string' ? moveTargetSchema.parse({ isolation: 'silo', region: to }) : to,
         changeStream,
         entrySecret: TEST_ENTRY_SECRET,
       })
-      return startMove(catalog, prepared, { createdBy: 'test' })
+      return startMove(catalog, prepared, { createdBy: 'test', terms })
     },
     async ended(id, timeoutMs = 60_000) {
       const deadline = performance.now() + timeoutMs

@@ -20,6 +20,8 @@ export interface ApiClient {
    * broke, so that it takes effect once.
    */
   post<T extends z.ZodType>(path: string, schema: T, body?: object): Promise<z.output<T>>
+  /** Sets something to a value. */
+  patch<T extends z.ZodType>(path: string, schema: T, body: object): Promise<z.output<T>>
   /** Opens a stream of Server-Sent Events. */
   open(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Response>
 }
@@ -57,6 +59,10 @@ export function createApiClient({ url, token }: Connection): ApiClient {
         return send(path, init)
       })
       return parse(response, path, schema)
+    },
+    async patch(path, schema, body) {
+      const headers = { 'content-type': 'application/json' }
+      return parse(await send(path, { method: 'PATCH', headers, body: JSON.stringify(body) }), path, schema)
     },
     open: (path, headers, signal) => send(path, { headers, signal }),
   }

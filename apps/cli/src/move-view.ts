@@ -1,4 +1,11 @@
-import { type Move, type MoveEvent, type MovePhase, type MoveProgress, movePhases } from '@freehold/contract'
+import {
+  describeWait,
+  type Move,
+  type MoveEvent,
+  type MovePhase,
+  type MoveProgress,
+  movePhases,
+} from '@freehold/contract'
 import { formatBytes, formatCount, formatInstant, formatPlacement, formatSeconds } from './format.ts'
 import { describeProblem } from './problem-error.ts'
 import type { Terminal } from './terminal.ts'
@@ -21,6 +28,7 @@ export function progressLine(progress: MoveProgress): string {
     progress.rowsPerSecond === null ? undefined : `${formatCount(progress.rowsPerSecond)} rows/s`,
     !progress.etaSeconds ? undefined : `ETA ${formatSeconds(progress.etaSeconds)}`,
     progress.lagBytes === null ? undefined : `lag ${formatBytes(progress.lagBytes)}`,
+    progress.throttled === null ? undefined : `throttled: ${progress.throttled}`,
   ]
     .filter((part) => part !== undefined)
     .join('  ')
@@ -33,6 +41,7 @@ export function liveLines(move: Move, terminal: Terminal): string[] {
     `${terminal.style('bold', move.tenant.slug)}  ${formatPlacement(move.from)} -> ${formatPlacement(move.to)}`,
     courseLine(move.phase, terminal),
     `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}  ${progressLine(move.progress)}`,
+    ...(move.waiting === null ? [] : [describeWait(move.waiting)]),
   ]
 }
 
@@ -51,7 +60,7 @@ export function outcome(move: Move): string {
     case 'aborted':
       return `The move was given up; ${move.tenant.slug} stayed at ${formatPlacement(move.from)}.`
     default:
-      return `The move is in phase ${move.phase}.`
+      return `The move is in phase ${move.phase}.${move.waiting === null ? '' : ` ${describeWait(move.waiting)}`}`
   }
 }
 

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { addAdoptCommand } from './commands/adopt.ts'
+import { addClusterCommands } from './commands/clusters.ts'
 import { addDoctorCommand } from './commands/doctor.ts'
 import { addMoveCommands } from './commands/moves.ts'
 import { addTenantCommands } from './commands/tenants.ts'
@@ -30,6 +31,7 @@ export async function runProgram(
   const run = createRunner(terminal, environment, end)
   addTenantCommands(program, run)
   addMoveCommands(program, run)
+  addClusterCommands(program, run)
   addTopologyCommand(program, run)
   addDoctorCommand(program, terminal, environment, end)
   addAdoptCommand(program, terminal, environment, (ended) => {

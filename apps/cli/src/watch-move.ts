@@ -1,4 +1,4 @@
-import type { Move, OperationId } from '@freehold/contract'
+import { describeWait, type Move, type OperationId } from '@freehold/contract'
 import type { CommandContext } from './context.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { followMove, type MoveNews } from './follow-move.ts'
@@ -58,7 +58,8 @@ function lineView(terminal: Terminal): (news: MoveNews) => void {
   let said = ''
   return (news) => {
     if (news.event === 'timeline') return terminal.print(timelineLine(news.data))
-    const line = progressLine(news.data.progress)
+    const { progress, waiting } = news.data
+    const line = waiting === null ? progressLine(progress) : describeWait(waiting)
     if (line === said || performance.now() - written < LINE_INTERVAL_MS) return
     terminal.print(line)
     written = performance.now()

@@ -88,7 +88,7 @@ t.test('results are JSON for programs and text for people', async (t) => {
     (await tryOut(['tenants', 'get', 'acme'])).stdout,
     /Pinned to +us\n[\s\S]*\nEPOCH +PLACEMENT[\s\S]*\n1 .* now\n/,
   )
-  t.match((await tryOut(['topology'])).stdout, /^eu-1 +eu +eu +1 +0 +not limited$/m)
+  t.match((await tryOut(['topology'])).stdout, /^eu-1 +eu +eu +1 +0 +not limited +0 of 4$/m)
 })
 
 t.test('a refusal has a code, says what happened and what to do next, and changes nothing', async (t) => {
@@ -235,6 +235,54 @@ t.test('a move that is given up is told by the exit status', async (t) => {
   t.equal(ended.code, 3)
   t.match(ended.stdout, /The move was given up; hooli stayed at us-1\/pool \(pool, us\)\.\n$/)
   t.match(ended.stderr, /^Error move_cancelled: [\s\S]*\nNext: /)
+})
+
+t.test('a move is paused, resumed and approved by hand', async (t) => {
+  const tenant = await ground.tenant('aviato', 10)
+  const window = ['--window', '02:00-04:00,Europe/Berlin', '--not-before', '2026-01-01T00:00Z']
+  const start = ['tenants', 'promote', 'aviato', '--region', 'eu', '--approve', ...window]
+  const move = moveSchema.parse(await json([...start, '--max-rows-per-second', '500']))
+  t.match(move, {
+    tenant: { id: tenant.id },
+    cutover: {
+      approve: true,
+      notBefore: '2026-01-01T00:00:00.000Z',
+      window: { from: '02:00', to: '04:00', tz: 'Europe/Berlin' },
+    },
+    maxRowsPerSecond: 500,
+  })
+  t.match((await tryOut(['moves', 'pause', move.id])).stdout, /^The move is paused\./)
+  t.match(
+    (await tryOut(['moves', 'get', move.id])).stdout,
+    /^Waiting +Paused by \S+, until it is resumed\.$/m,
+  )
+  t.match((await tryOut(['moves', 'list', '--tenant', 'aviato'])).stdout, / resume\n/)
+  t.match(moveSchema.parse(await json(['moves', 'resume', move.id])), { waiting: null })
+  t.match((await tryOut(['moves', 'approve', move.id])).stdout, /^The switch is approved\./)
+  await ground.catalog.operations.requestCancel(move.id)
+  for (const wrong of [
+    '--window=2-3',
+    '--window=02:00-03:00,Mars',
+    '--not-before=soon',
+    '--max-rows-per-second=0',
+  ])
+    t.match(await tryOut([...start, wrong]), { code: 2, stdout: '' }, wrong)
+})
+
+t.test('a cluster is drained and takes tenants again', async (t) => {
+  const dry = await tryOut(['clusters', 'drain', 'eu-1', '--to-region', 'us', '--dry-run'])
+  t.match(dry.stdout, /tenants are to leave eu-1 for region us/)
+  t.match(await tryOut(['clusters', 'drain', 'eu-1', '--to-cluster', 'us-1', '--yes']), {
+    code: 0,
+    stdout: /^Cluster eu-1 is being emptied of \d+ tenants?\./,
+  })
+  t.match((await tryOut(['clusters', 'evacuation', 'eu-1'])).stdout, /^Tenants +\d+ moved, /m)
+  t.match((await tryOut(['topology'])).stdout, /^eu-1 .* draining$/m)
+  t.match((await tryOut(['clusters', 'limit', 'eu-1', '9'])).stdout, /^At most 9 moves/)
+  t.match((await tryOut(['clusters', 'undrain', 'eu-1'])).stdout, /takes tenants and moves again/)
+  t.match((await tryOut(['topology'])).stdout, /^eu-1 .* of 9$/m)
+  t.match(await tryOut(['clusters', 'drain', 'mars-1', '--yes']), { code: 1, stderr: /cluster_not_found/ })
+  t.match(await tryOut(['clusters', 'drain', 'eu-1', '--max-concurrent', '0']), { code: 2, stdout: '' })
 })
 
 t.test('Ctrl-C ends the watching and not the move', async (t) => {

@@ -11,9 +11,11 @@ import { serveConsole } from './console-files.ts'
 import { registerDocumentation } from './openapi.ts'
 import { answerBrokenRequest, answerError } from './problems.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
+import { clusterRoutes } from './routes/clusters.ts'
 import { hostRoutes } from './routes/hosts.ts'
 import { membershipRoutes } from './routes/memberships.ts'
 import { moveEventRoutes } from './routes/move-events.ts'
+import { moveOrderRoutes } from './routes/move-orders.ts'
 import { moveRoutes } from './routes/moves.ts'
 import { serviceRoutes } from './routes/service.ts'
 import { tenantRoutes } from './routes/tenants.ts'
@@ -79,6 +81,8 @@ export function buildControlApi(
       v1.register(apiKeyRoutes, { catalog })
       v1.register(membershipRoutes, { catalog })
       v1.register(moveRoutes, { catalog, queue, entrySecret: config.FREEHOLD_ENTRY_SECRET })
+      v1.register(moveOrderRoutes, { catalog, queue })
+      v1.register(clusterRoutes, { catalog, entrySecret: config.FREEHOLD_ENTRY_SECRET })
       v1.register(moveEventRoutes, { catalog, stopping: stopping.signal })
     },
     { prefix: '/v1' },

@@ -92,7 +92,14 @@ t.test('a token says who asks and what they may do', async (t) => {
     sub: 'test-viewer',
     role: 'viewer',
   })
-  const writes = ['/v1/tenants', '/v1/moves', '/v1/moves/00000000-0000-4000-8000-000000000000/cancel']
+  const orders = ['cancel', 'pause', 'resume', 'approve']
+  const writes = [
+    '/v1/tenants',
+    '/v1/moves',
+    ...orders.map((order) => `/v1/moves/00000000-0000-4000-8000-000000000000/${order}`),
+    '/v1/clusters/us-1/drain',
+    '/v1/clusters/mars-1/undrain',
+  ]
   for (const url of writes) {
     const refused = await app.inject({ method: 'POST', url, headers: as('viewer'), payload: {} })
     t.equal(problemOf(t, refused).code, 'forbidden', url)
@@ -219,11 +226,19 @@ t.test('the API describes itself', async (t) => {
   t.same(Object.keys(document.paths).sort(), [
     '/healthz',
     '/readyz',
+    '/v1/clusters/{cluster}',
+    '/v1/clusters/{cluster}/drain',
+    '/v1/clusters/{cluster}/evacuation',
+    '/v1/clusters/{cluster}/undrain',
     '/v1/me',
     '/v1/moves',
+    '/v1/moves/plan',
     '/v1/moves/{id}',
+    '/v1/moves/{id}/approve',
     '/v1/moves/{id}/cancel',
     '/v1/moves/{id}/events',
+    '/v1/moves/{id}/pause',
+    '/v1/moves/{id}/resume',
     '/v1/tenants',
     '/v1/tenants/{tenant}',
     '/v1/tenants/{tenant}/api-keys',

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   clusterIdSchema,
+  drainPlanSchema,
+  evacuationSchema,
   findingRegistry,
   isBlocked,
   type Move,
@@ -271,6 +273,83 @@ t.test(
   },
 )
 
+t.test('a move is paused, resumed and approved, and says what it waits for', async (t) => {
+  const tenant = await newTenant()
+  const window = { from: '02:00', to: '04:00', tz: 'Europe/Berlin' }
+  const asked = toEu(tenant.slug, { cutover: { approve: true, window }, maxRowsPerSecond: 500 })
+  const { id, ...started } = moveSchema.parse((await post('/v1/moves', asked)).json())
+  t.match(started, {
+    waiting: null,
+    cutover: { approve: true, approvedAt: null, window },
+    maxRowsPerSecond: 500,
+  })
+  nudged.length = 0
+  const paused = await post(`/v1/moves/${id}/pause`)
+  t.equal(paused.statusCode, 202)
+  t.match(paused.json(), { waiting: { for: 'resume', by: 'test-operator' } })
+  await until(() => nudged.includes(id))
+  t.match((await post(`/v1/moves/${id}/resume`)).json(), { waiting: null })
+  t.match((await post(`/v1/moves/${id}/approve`)).json(), { cutover: { approvedBy: 'test-operator' } })
+  t.same(
+    moveDetailSchema
+      .parse((await get(`/v1/moves/${id}`)).json())
+      .events.slice(1)
+      .map(({ message }) => message),
+    ['Paused by test-operator.', 'Resumed by test-operator.', 'The switch is approved by test-operator.'],
+  )
+  await abort(id)
+  t.match((await post(`/v1/moves/${id}/pause`)).json(), { status: 409, code: 'move_not_pausable' })
+  const other = await start(await newTenant())
+  t.match((await post(`/v1/moves/${other.id}/approve`)).json(), { code: 'move_needs_no_approval' })
+  for (const cutover of [{ window: { from: '2', to: '3' } }, { notBefore: 'tomorrow' }, { soon: true }]) {
+    t.match((await post('/v1/moves', toEu(tenant.slug, { cutover }))).json(), { code: 'invalid_request' })
+  }
+  await abort(other.id)
+})
+
+t.test('a cluster is drained, takes nothing new, and takes it again', async (t) => {
+  await newTenant()
+  const to = { region: 'us' }
+  const dry = drainPlanSchema.parse((await post('/v1/clusters/eu-1/drain', { to, dryRun: true })).json())
+  t.match(dry, { cluster: 'eu-1', target: to, left: 0, tenants: [] })
+  t.match((await get('/v1/clusters/eu-1/evacuation')).json(), { status: 404, code: 'evacuation_not_found' })
+
+  const drained = await post('/v1/clusters/eu-1/drain', { to, maxConcurrent: 3 })
+  t.equal(drained.statusCode, 202)
+  t.match(evacuationSchema.parse(drained.json()), { target: to, maxConcurrent: 3, left: 0 })
+  const tenant = await newTenant()
+  const onto = { tenant: tenant.slug, target: { isolation: 'silo', cluster: 'eu-1' } }
+  t.match((await post('/v1/moves', onto)).json(), { status: 409, code: 'cluster_draining' })
+  t.match((await post('/v1/moves', toEu(tenant.slug))).json(), { code: 'target_not_found' })
+  t.match((await post('/v1/tenants', { slug: 'x', name: 'X', region: 'eu' })).json(), {
+    code: 'pool_not_found',
+  })
+
+  const topology = async () => topologySchema.parse((await get('/v1/topology')).json())
+  t.ok((await topology()).clusters.find(({ id }) => id === 'eu-1')?.drainingSince)
+  t.equal((await post('/v1/clusters/eu-1/undrain')).statusCode, 200)
+  t.equal((await topology()).clusters.find(({ id }) => id === 'eu-1')?.drainingSince, null)
+  await abort((await start(tenant)).id)
+
+  const limit = (cluster: string, maxMoves: number) =>
+    api.app.inject({
+      method: 'PATCH',
+      url: `/v1/clusters/${cluster}`,
+      headers: { authorization },
+      payload: { maxMoves },
+    })
+  t.match((await limit('eu-1', 7)).json(), { clusters: [{ id: 'eu-1', maxMoves: 7 }] })
+  t.match((await limit('eu-1', 0)).json(), { code: 'invalid_request' })
+  for (const answer of [
+    limit('mars-1', 1),
+    post('/v1/clusters/mars-1/drain', {}),
+    post('/v1/clusters/mars-1/undrain'),
+    get('/v1/clusters/mars-1/evacuation'),
+  ]) {
+    t.match((await answer).json(), { status: 404, code: 'cluster_not_found' })
+  }
+})
+
 /** Follows a move over a real connection. */
 async function follow(id: string, lastEventId?: number) {
   const leave = new AbortController()
@@ -309,7 +388,7 @@ t.test('who follows a move hears all of it, once, and its end', async (t) => {
   t.ok(moves().length < 30, `60 changes in ${moves().length} messages`)
 
   await catalog.operations.addEvent(lease, 'Copied.')
-  await catalog.operations.release(lease, 0, false)
+  await catalog.operations.release(lease, 0)
   await abort(id)
   await stream.ended
   const timeline = stream.heard.filter(({ event }) => event === 'timeline')

@@ -29,6 +29,19 @@ const environmentSchema = z.object({
   FREEHOLD_WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(4),
   /** Tables that one move copies at the same time. */
   FREEHOLD_COPY_STREAMS: z.coerce.number().int().min(1).max(16).default(defaultMoveSettings.copyStreams),
+  /** Rows that a move copies or purges per second at most; 0: as fast as it can. */
+  FREEHOLD_COPY_MAX_ROWS_PER_SECOND: z.coerce.number().int().min(0).max(2_147_483_647).default(0),
+  /** Active sessions of others on a cluster beyond which copying and purging wait; 0: no limit. */
+  FREEHOLD_COPY_MAX_ACTIVE_SESSIONS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(defaultMoveSettings.loadLimits.activeSessions),
+  /** Seconds that a cluster's physical standbys may lag before copying and purging wait; 0: no limit. */
+  FREEHOLD_COPY_MAX_STANDBY_LAG_SECONDS: z.coerce
+    .number()
+    .min(0)
+    .default(defaultMoveSettings.loadLimits.standbyLagSeconds),
   /** How long a source refuses writers at most, if a worker dies during a switch, ms. */
   FREEHOLD_FENCE_EXPIRY_MS: milliseconds(defaultMoveSettings.fenceExpiryMs),
   /** How long a switch waits for the tenant's open transactions, ms. */

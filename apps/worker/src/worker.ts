@@ -38,6 +38,11 @@ export function startWorker(
         product: config.FREEHOLD_PRODUCT_MIGRATIONS,
       },
       copyStreams: config.FREEHOLD_COPY_STREAMS,
+      maxRowsPerSecond: config.FREEHOLD_COPY_MAX_ROWS_PER_SECOND || undefined,
+      loadLimits: {
+        activeSessions: config.FREEHOLD_COPY_MAX_ACTIVE_SESSIONS,
+        standbyLagSeconds: config.FREEHOLD_COPY_MAX_STANDBY_LAG_SECONDS,
+      },
       fenceExpiryMs: config.FREEHOLD_FENCE_EXPIRY_MS,
       lockTimeoutMs: config.FREEHOLD_LOCK_TIMEOUT_MS,
     },

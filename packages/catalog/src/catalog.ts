@@ -2,11 +2,13 @@ import type { DatabaseAddress } from '@freehold/postgres'
 import { type AnnouncementsCatalog, createAnnouncements } from './announcements.ts'
 import { type ApiKeysCatalog, createApiKeys } from './api-keys.ts'
 import { openCatalogDatabase } from './database.ts'
+import { createEvacuations, type EvacuationsCatalog } from './evacuations.ts'
 import { createHosts, type HostsCatalog } from './hosts.ts'
 import { findMade, type IdempotentRequest } from './idempotency.ts'
 import { createLeases, type LeasesCatalog } from './leases.ts'
 import { createLedger, type LedgerCatalog } from './ledger.ts'
 import { createMemberships, type MembershipsCatalog } from './memberships.ts'
+import { createMoveOrders, type MoveOrdersCatalog } from './move-orders.ts'
 import { createMoves, type MovesCatalog } from './moves.ts'
 import { createOperations, type OperationsCatalog } from './operations.ts'
 import { createPlacements, type PlacementsCatalog } from './placements.ts'
@@ -34,7 +36,9 @@ export interface Catalog {
   /** Moves as people see them. */
   readonly moves: MovesCatalog
   /** Moves as workers run them. */
-  readonly operations: OperationsCatalog & LeasesCatalog & StepsCatalog
+  readonly operations: OperationsCatalog & LeasesCatalog & StepsCatalog & MoveOrdersCatalog
+  /** Clusters that are emptied. */
+  readonly evacuations: EvacuationsCatalog
   readonly ledger: LedgerCatalog
   readonly announcements: AnnouncementsCatalog
   /**
@@ -60,7 +64,13 @@ export function openCatalog({ address, applicationName, max = 10 }: CatalogOptio
     apiKeys: createApiKeys(database),
     memberships: createMemberships(database),
     moves: createMoves(database),
-    operations: { ...createOperations(database), ...createLeases(database), ...createSteps(database) },
+    operations: {
+      ...createOperations(database),
+      ...createLeases(database),
+      ...createSteps(database),
+      ...createMoveOrders(database),
+    },
+    evacuations: createEvacuations(database),
     ledger: createLedger(database),
     announcements,
     findMade: (request) => findMade(database, request),

@@ -1,7 +1,16 @@
 import { FreeholdError, type OperationId, operationIdSchema } from '@freehold/contract'
 import { z } from 'zod'
-import type { CatalogDatabase } from './database.ts'
+import type { CatalogDatabase, Queries } from './database.ts'
+import type { Failure } from './operated-moves.ts'
 import { type Operation, readOperation } from './operations.ts'
+
+/** What has been asked of a move meanwhile. */
+export interface Directions {
+  readonly cancelRequested: boolean
+  readonly paused: boolean
+  /** Whether people let the switch begin now. */
+  readonly maySwitch: boolean
+}
 
 /** A worker's right to advance an operation: who holds the newest token does. */
 export interface Lease {
@@ -16,64 +25,91 @@ export function createLeases(database: CatalogDatabase) {
   return {
     /**
      * Takes an operation on which nobody works. The fencing token grows, so that whoever worked on it before
-     * writes nothing any more.
+     * writes nothing any more. A move that has not begun is taken only while both its clusters have room for it.
      *
-     * @returns the operation with the new token, or null when somebody's lease is alive or it has ended.
+     * @returns the operation with the new token, or null when somebody's lease is alive, it has ended or has to wait.
      */
     async claim(id: OperationId, owner: string, leaseMs: number): Promise<Operation | null> {
       return database.transaction(async (queries) => {
+        await holdClusters(queries, id)
         const claimed = await queries.run(
           `update catalog.operations
            set fencing_token = fencing_token + 1, lease_owner = $2,
              lease_expires_at = clock_timestamp() + $3 * interval '1 millisecond'
            where id = $1 and finished_at is null
-             and (lease_expires_at is null or lease_expires_at <= clock_timestamp())`,
+             and (lease_expires_at is null or lease_expires_at <= clock_timestamp())
+             and (phase <> 'planned' or lease_owner is not null or cancel_requested or catalog.move_may_begin(id))`,
           [id, owner, leaseMs],
         )
         return claimed === 1 ? readOperation(queries, id) : null
       })
     },
 
-    /** @returns whether the lease is still held (if not, stop at once), and whether a cancel was asked for. */
-    async renewLease(lease: Lease, leaseMs: number): Promise<{ held: boolean; cancelRequested: boolean }> {
-      const renewed = await database.first(
-        z.object({ cancelRequested: z.boolean() }),
+    /**
+     * @returns what has been asked of the operation meanwhile; undefined when the lease is not held any more: stop at
+     * once.
+     */
+    async renewLease(lease: Lease, leaseMs: number): Promise<Directions | undefined> {
+      return database.first(
+        z.object({ cancelRequested: z.boolean(), paused: z.boolean(), maySwitch: z.boolean() }),
         `update catalog.operations set lease_expires_at = clock_timestamp() + $3 * interval '1 millisecond'
          where id = $1 and fencing_token = $2 and lease_owner is not null and finished_at is null
-         returning cancel_requested as "cancelRequested"`,
+         returning cancel_requested as "cancelRequested", paused_at is not null as paused,
+           catalog.may_switch(operations) as "maySwitch"`,
         [lease.id, lease.token, leaseMs],
       )
-      return { held: renewed !== undefined, cancelRequested: renewed?.cancelRequested ?? false }
     },
 
     /**
      * Gives an operation back, to be taken up again after `runAfterMs`. Does nothing when the lease is lost.
      *
-     * @param countAttempt whether this counts as a failed attempt; the count starts anew with every phase.
+     * @param failure why the attempt failed; attempts that did not fail do not count. The count starts anew with every
+     * phase.
      */
-    async release(lease: Lease, runAfterMs: number, countAttempt: boolean): Promise<void> {
+    async release(lease: Lease, runAfterMs: number, failure?: Failure): Promise<void> {
       await database.run(
         `update catalog.operations
-         set lease_owner = null, lease_expires_at = null, attempts = attempts + $4,
+         set lease_owner = null, lease_expires_at = null, last_failure = $4, updated_at = clock_timestamp(),
+           attempts = attempts + case when $4::jsonb is null then 0 else 1 end,
            run_after = clock_timestamp() + $3 * interval '1 millisecond'
          where id = $1 and fencing_token = $2 and finished_at is null`,
-        [lease.id, lease.token, runAfterMs, countAttempt ? 1 : 0],
+        [lease.id, lease.token, runAfterMs, failure === undefined ? null : JSON.stringify(failure)],
       )
     },
 
-    /** Operations to be taken up now, those that wait longest first. */
+    /**
+     * Operations to be taken up now: those that have begun, then those that can, in the order of their line. A paused
+     * move that has begun is taken up as well: somebody has to keep its target in step.
+     */
     async due(limit: number): Promise<OperationId[]> {
       const found = await database.all(
         z.object({ id: operationIdSchema }),
-        `select id from catalog.operations
+        `with first_in_line as (
+           select operation_id as id, max(place) as place from catalog.move_line
+           group by operation_id having bool_and(place <= free))
+         select id from catalog.operations left join first_in_line using (id)
          where finished_at is null and run_after <= clock_timestamp()
            and (lease_expires_at is null or lease_expires_at <= clock_timestamp())
-         order by run_after limit $1`,
+           and (phase <> 'planned' or lease_owner is not null or cancel_requested or place is not null)
+         order by place nulls first, run_after limit $1`,
         [limit],
       )
       return found.map(({ id }) => id)
     },
   }
+}
+
+/**
+ * Holds the rows of both clusters of a move that has not begun until the transaction ends: of two workers that count
+ * what is under way there, the second counts what the first has begun.
+ */
+async function holdClusters(queries: Queries, id: OperationId): Promise<void> {
+  await queries.run(
+    `select from catalog.clusters
+     where id in (select cluster_id from catalog.moves_on_clusters where operation_id = $1 and not begun)
+     order by id for no key update`,
+    [id],
+  )
 }
 
 /** The answer to whoever writes with a token that is no longer the newest. */

@@ -9,6 +9,7 @@ import {
 } from '@freehold/contract'
 import type { CatalogDatabase } from './database.ts'
 import { readEvents } from './events.ts'
+import { operatedMove } from './operated-moves.ts'
 import { type Operation, operationRow, readOperation, SELECT_OPERATIONS } from './operations.ts'
 import { operationCursor } from './pages.ts'
 import { readTenant } from './tenants.ts'
@@ -71,6 +72,7 @@ export function toMove(operation: Operation): Move {
     },
     progress: operation.progress,
     cancelRequested: operation.cancelRequested,
+    ...operatedMove(operation),
     error: operation.error,
     createdAt: operation.createdAt,
     updatedAt: operation.updatedAt,

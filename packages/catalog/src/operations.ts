@@ -23,8 +23,15 @@ import { z } from 'zod'
 import type { CatalogDatabase, Queries } from './database.ts'
 import { insertEvent } from './events.ts'
 import { type IdempotentRequest, takeKey } from './idempotency.ts'
+import {
+  type MoveTerms,
+  OPERATED_COLUMNS,
+  OPERATED_JOINS,
+  operatedColumns,
+  recordTerms,
+} from './operated-moves.ts'
 import { PLACEMENT_COLUMNS, PLACEMENT_JOINS, placementRow } from './placements.ts'
-import { residencyViolation, withRefusals } from './refusals.ts'
+import { clusterDraining, residencyViolation, withRefusals } from './refusals.ts'
 import { bigintRow, instantRow } from './rows.ts'
 import { readTenant } from './tenants.ts'
 
@@ -55,6 +62,7 @@ export const operationRow = z
     createdAt: instantRow,
     updatedAt: instantRow,
     finishedAt: instantRow.nullable(),
+    ...operatedColumns,
     ...placementRow.shape,
   })
   .transform((row) => {
@@ -83,7 +91,7 @@ export const SELECT_OPERATIONS = `
     operations.error, operations.attempts, operations.fencing_token as "fencingToken",
     operations.created_by as "createdBy", operations.created_at as "createdAt",
     operations.updated_at as "updatedAt", operations.finished_at as "finishedAt",
-    ${PLACEMENT_COLUMNS}
+    ${PLACEMENT_COLUMNS}, ${OPERATED_COLUMNS}
   from catalog.operations
   join catalog.tenants on tenants.id = operations.tenant_id
   join catalog.placements on placements.tenant_id = operations.tenant_id
@@ -92,7 +100,8 @@ export const SELECT_OPERATIONS = `
   join catalog.clusters targets on targets.id = operations.target_cluster_id
   left join catalog.data_databases target_databases
     on target_databases.cluster_id = operations.target_cluster_id
-    and target_databases.name = operations.target_database_name`
+    and target_databases.name = operations.target_database_name
+  ${OPERATED_JOINS}`
 
 export interface NewMove {
   readonly tenantId: TenantId
@@ -109,6 +118,7 @@ export interface NewMove {
   readonly progress: MoveProgress
   /** Shown as the first entry of the timeline. */
   readonly message: string
+  readonly terms?: MoveTerms
   readonly request?: IdempotentRequest | undefined
 }
 
@@ -194,6 +204,7 @@ async function insertMove(queries: Queries, id: OperationId, move: NewMove): Pro
     ],
   )
   if (inserted === 0) throw await explainNothingToMove(queries, move)
+  await recordTerms(queries, id, move.terms)
   await insertEvent(queries, id, move.message)
 }
 
@@ -214,6 +225,7 @@ function startRefusals(database: CatalogDatabase, move: NewMove) {
         details: { tenant: slug, ...(activeMoveId === null ? {} : { move: activeMoveId }) },
       })
     },
+    draining_clusters_take_no_moves: () => clusterDraining(move.targetClusterId),
     move_respects_residency: async () => {
       const target = z.object({ tenant: z.string(), residency: z.string(), jurisdiction: z.string() })
       const found = await database.first(

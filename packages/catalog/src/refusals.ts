@@ -1,4 +1,4 @@
-import { FreeholdError } from '@freehold/contract'
+import { type ClusterId, FreeholdError } from '@freehold/contract'
 import { violatedConstraint } from '@freehold/postgres'
 
 /** What a violated constraint means to the caller of a statement, by the constraint's name. */
@@ -30,4 +30,11 @@ export function residencyViolation(violation: {
     `Tenant ${tenant} is pinned to ${residency}; the target lies in ${jurisdiction}.`,
     { details: { tenant, residency, jurisdiction } },
   )
+}
+
+/** The one answer to whoever would place something new on a cluster that is being emptied. */
+export function clusterDraining(cluster: ClusterId): FreeholdError {
+  return new FreeholdError('cluster_draining', `Cluster ${cluster} is being emptied.`, {
+    details: { cluster },
+  })
 }

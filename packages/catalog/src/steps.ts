@@ -35,6 +35,7 @@ export function createSteps(database: CatalogDatabase) {
         const advanced = await queries.run(
           `update catalog.operations
            set phase = $4, state = $5, progress = coalesce($6, progress), error = coalesce($7, error), attempts = 0,
+             last_failure = null,
              updated_at = clock_timestamp(),
              finished_at = case when $8 then clock_timestamp() end,
              lease_owner = case when not $8 then lease_owner end,
@@ -82,17 +83,17 @@ export function createSteps(database: CatalogDatabase) {
     },
 
     /**
-     * Records, before the point of no return, that it is about to be passed. From then on a cancel is refused;
-     * a cancel that came first wins.
+     * Records, before the point of no return, that it is about to be passed. From then on a cancel and a pause are
+     * refused; one that came first wins, as does the end of the window in which the switch may begin.
      *
-     * @returns false when a cancel was asked for: nothing was written, give the move up.
+     * @returns false when the switch may not begin: nothing was written.
      * @throws FreeholdError `lease_lost`
      */
     async intendSwitch(lease: Lease, state: object): Promise<boolean> {
       return database.transaction(async (queries) => {
         const intended = await queries.run(
           `update catalog.operations set switch_intended = true, state = $3
-           where id = $1 and fencing_token = $2 and finished_at is null and not cancel_requested`,
+           where id = $1 and fencing_token = $2 and finished_at is null and catalog.may_switch(operations)`,
           [lease.id, lease.token, JSON.stringify(state)],
         )
         if (intended === 0) await write(queries, lease, 'state = state', [])

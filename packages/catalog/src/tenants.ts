@@ -178,6 +178,11 @@ function createRefusals(database: CatalogDatabase, input: CreateTenant) {
       new FreeholdError('tenant_id_unfit', undefined, { details: { tenant: id ?? slug } }),
     tenant_has_a_tier: () =>
       new FreeholdError('tier_not_found', `There is no tier ${tier}.`, { details: { tier } }),
+    draining_clusters_take_no_tenants: () =>
+      new FreeholdError('pool_not_found', `Region ${input.region} has no pool that takes tenants.`, {
+        details: { region: input.region },
+        retryAfterSeconds: 1,
+      }),
     placement_respects_residency: async () =>
       residencyViolation({
         tenant: slug,

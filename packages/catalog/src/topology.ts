@@ -17,7 +17,7 @@ import {
 import { z } from 'zod'
 import type { ClusterAccess } from './addresses.ts'
 import type { CatalogDatabase, Queries } from './database.ts'
-import { bigintRow } from './rows.ts'
+import { bigintRow, instantRow } from './rows.ts'
 
 /** A cluster with all that is needed to reach it. */
 export type ClusterRecord = z.output<typeof clusterRow>
@@ -112,6 +112,15 @@ export function createTopology(database: CatalogDatabase) {
       if (registered === 0) throw regionNotFound(cluster.region)
     },
 
+    /** Sets how many moves from and to a cluster may be under way. @throws FreeholdError `cluster_not_found` */
+    async limitMoves(id: ClusterId, maxMoves: number): Promise<void> {
+      const changed = await database.run('update catalog.clusters set max_moves = $2 where id = $1', [
+        id,
+        maxMoves,
+      ])
+      if (changed === 0) throw unknownCluster(id)
+    },
+
     /** Registers a database that takes many tenants; safe to repeat. @throws FreeholdError `target_not_found` */
     registerPool: (pool: NewDataDatabase): Promise<DataDatabaseId> => register(database, pool, 'pool'),
 
@@ -161,6 +170,13 @@ export function createTopology(database: CatalogDatabase) {
       )
     },
 
+    /** @throws FreeholdError `cluster_not_found` */
+    async known(id: ClusterId): Promise<ClusterRecord> {
+      const found = await findCluster(database, id)
+      if (found === undefined) throw unknownCluster(id)
+      return found
+    },
+
     /** @throws FreeholdError `target_not_found` */
     cluster: (id: ClusterId): Promise<ClusterRecord> => readCluster(database, id),
 
@@ -172,13 +188,16 @@ export function createTopology(database: CatalogDatabase) {
     async clustersIn(region: RegionId): Promise<ClusterRecord[]> {
       const found = await database.all(
         clusterRow,
-        `select ${CLUSTER_COLUMNS} from catalog.clusters where clusters.region_id = $1
+        `select ${CLUSTER_COLUMNS} from catalog.clusters
+         where clusters.region_id = $1 and draining_since is null
          order by (select count(*) from catalog.data_databases where cluster_id = clusters.id and dropped_at is null), clusters.id`,
         [region],
       )
       if (found.length > 0) return found
       await requireRegion(database, region)
-      throw new FreeholdError('target_not_found', `Region ${region} has no cluster.`, { details: { region } })
+      throw new FreeholdError('target_not_found', `Region ${region} has no cluster that takes moves.`, {
+        details: { region },
+      })
     },
 
     /** What there is, for people; no addresses and no secrets. */
@@ -186,10 +205,19 @@ export function createTopology(database: CatalogDatabase) {
       const [regions, clusters, tiers] = await Promise.all([
         database.all(regionSchema, 'select id, jurisdiction, name from catalog.regions order by id'),
         database.all(
-          clusterSchema.extend({ capacityBytes: bigintRow.nullable(), pools: bigintRow, silos: bigintRow }),
+          clusterSchema.extend({
+            capacityBytes: bigintRow.nullable(),
+            pools: bigintRow,
+            silos: bigintRow,
+            movesUnderWay: bigintRow,
+            drainingSince: instantRow.nullable(),
+          }),
           `select clusters.id, region_id as region, clusters.jurisdiction, capacity_bytes as "capacityBytes",
              count(data_databases.id) filter (where kind = 'pool') as pools,
-             count(data_databases.id) filter (where kind = 'silo') as silos
+             count(data_databases.id) filter (where kind = 'silo') as silos,
+             max_moves as "maxMoves", draining_since as "drainingSince",
+             (select count(*) from catalog.moves_on_clusters where begun and cluster_id = clusters.id)
+               as "movesUnderWay"
            from catalog.clusters
            left join catalog.data_databases on data_databases.cluster_id = clusters.id and dropped_at is null
            group by clusters.id order by clusters.id`,
@@ -203,13 +231,15 @@ export function createTopology(database: CatalogDatabase) {
 
 /** @throws FreeholdError `target_not_found` */
 export async function readCluster(queries: Queries, id: ClusterId): Promise<ClusterRecord> {
-  const found = await queries.first(
-    clusterRow,
-    `select ${CLUSTER_COLUMNS} from catalog.clusters where clusters.id = $1`,
-    [id],
-  )
+  const found = await findCluster(queries, id)
   if (found === undefined) throw clusterNotFound(id)
   return found
+}
+
+function findCluster(queries: Queries, id: ClusterId): Promise<ClusterRecord | undefined> {
+  return queries.first(clusterRow, `select ${CLUSTER_COLUMNS} from catalog.clusters where clusters.id = $1`, [
+    id,
+  ])
 }
 
 /**
@@ -223,7 +253,7 @@ export async function choosePool(queries: Queries, region: RegionId): Promise<Da
     dataDatabaseRow,
     `select data_databases.id, cluster_id as "clusterId", data_databases.jurisdiction, name, kind
      from catalog.data_databases join catalog.clusters on clusters.id = cluster_id
-     where region_id = $1 and kind = 'pool' and dropped_at is null
+     where region_id = $1 and kind = 'pool' and dropped_at is null and draining_since is null
      order by data_databases.created_at desc, data_databases.id limit 1`,
     [region],
   )
@@ -258,6 +288,11 @@ async function register(
 async function requireRegion(queries: Queries, region: RegionId): Promise<void> {
   const found = await queries.first(z.object({}), 'select from catalog.regions where id = $1', [region])
   if (found === undefined) throw regionNotFound(region)
+}
+
+/** The answer to whoever asks about a cluster itself. */
+export function unknownCluster(cluster: ClusterId): FreeholdError {
+  return new FreeholdError('cluster_not_found', `There is no cluster ${cluster}.`, { details: { cluster } })
 }
 
 function regionNotFound(region: RegionId): FreeholdError {

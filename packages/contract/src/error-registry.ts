@@ -204,6 +204,31 @@ export const errorRegistry = {
     title: 'The move can no longer be cancelled',
     next: 'It is past the point of no return and completes by itself; move the tenant again afterwards.',
   },
+  move_not_pausable: {
+    status: 409,
+    title: 'The move cannot be paused now',
+    next: 'A move that is being switched or given up goes to the end of that; pause it afterwards if it goes on.',
+  },
+  move_needs_no_approval: {
+    status: 409,
+    title: 'The move waits for no approval',
+    next: 'Only moves started with `cutover.approve` (`--approve`) are approved; `freehold moves get` shows what this one waits for.',
+  },
+  cluster_not_found: {
+    status: 404,
+    title: 'There is no such cluster',
+    next: '`freehold topology` shows the clusters that exist.',
+  },
+  cluster_draining: {
+    status: 409,
+    title: 'The cluster is being emptied and takes nothing new',
+    next: 'Choose another cluster, or end it with `freehold clusters undrain`.',
+  },
+  evacuation_not_found: {
+    status: 404,
+    title: 'The cluster has never been drained',
+    next: '`freehold clusters drain` empties it; `freehold topology` shows the clusters that exist.',
+  },
   target_not_found: {
     status: 404,
     title: 'There is no cluster that could take the tenant',

@@ -28,6 +28,9 @@ export function canonicalTenantId(text: string): string {
 export const operationIdSchema = z.uuid().brand<'OperationId'>()
 export type OperationId = z.infer<typeof operationIdSchema>
 
+export const evacuationIdSchema = z.uuid().brand<'EvacuationId'>()
+export type EvacuationId = z.infer<typeof evacuationIdSchema>
+
 export const dataDatabaseIdSchema = z.uuid().brand<'DataDatabaseId'>()
 export type DataDatabaseId = z.infer<typeof dataDatabaseIdSchema>
 

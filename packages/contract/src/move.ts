@@ -7,6 +7,7 @@ import {
   tenantIdSchema,
   tenantReferenceSchema,
 } from './ids.ts'
+import { moveTermsFields, operatedMoveFields } from './operated-move.ts'
 import { isolationSchema, placementSchema } from './placement.ts'
 import { problemSchema } from './problem.ts'
 
@@ -50,6 +51,7 @@ export const moveProgressSchema = z
     rowsPerSecond: z.number().nullable(),
     etaSeconds: z.number().nullable(),
     lagBytes: z.int().nullable().describe('WAL of the source that the target has not yet applied'),
+    throttled: z.string().nullable().default(null).describe('Why copying or purging is held back'),
     changesApplied: z.int().describe('Row changes carried over by dual-write'),
     verification: z
       .object({ tables: z.int(), rows: z.int(), mismatches: z.int(), at: z.iso.datetime() })
@@ -77,6 +79,7 @@ export const moveSchema = z
     to: placementSchema.partial({ dataDatabaseId: true }),
     progress: moveProgressSchema,
     cancelRequested: z.boolean(),
+    ...operatedMoveFields,
     error: problemSchema.nullable(),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
@@ -140,7 +143,12 @@ const changeStreamField = changeStreamChoiceSchema
   )
 
 export const startMoveSchema = z
-  .strictObject({ tenant: tenantReferenceSchema, target: moveTargetSchema, changeStream: changeStreamField })
+  .strictObject({
+    tenant: tenantReferenceSchema,
+    target: moveTargetSchema,
+    changeStream: changeStreamField,
+    ...moveTermsFields,
+  })
   .meta({ id: 'StartMove' })
 export type StartMove = z.infer<typeof startMoveSchema>
 

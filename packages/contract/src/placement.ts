@@ -48,6 +48,12 @@ export const clusterSchema = z
       .describe('Bytes of tenant data the cluster may hold; null: not limited'),
     pools: z.int().describe('Pool databases on the cluster'),
     silos: z.int().describe('Silo databases on the cluster'),
+    maxMoves: z.int().describe('Moves from and to the cluster that may be under way at the same time'),
+    movesUnderWay: z.int(),
+    drainingSince: z.iso
+      .datetime()
+      .nullable()
+      .describe('Since then the cluster is being emptied: no tenant and no move is placed on it'),
   })
   .meta({ id: 'Cluster' })
 export type Cluster = z.infer<typeof clusterSchema>

@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Catalog, Lease } from '@freehold/catalog'
 import { FreeholdError, isFreeholdError, type OperationId } from '@freehold/contract'
-import { describeFailure } from './failure.ts'
+import { advanceEvacuations } from './evacuate.ts'
+import { classifyFailure, describeFailure } from './failure.ts'
 import { removeLeftovers } from './janitor.ts'
+import { LeaseKeeper } from './lease-keeper.ts'
 import type { Logger } from './logger.ts'
 import { runMove } from './move/run-move.ts'
 import type { MoveSettings } from './move/settings.ts'
 import { isAbortable, transition } from './move/transitions.ts'
+import { type Place, Places } from './places.ts'
 
 export interface EngineOptions {
   readonly catalog: Catalog
@@ -18,7 +21,7 @@ export interface EngineOptions {
   readonly leaseMs: number
   /** How often the catalog is asked for what is due, ms: the bound on what a lost nudge costs. */
   readonly pollMs: number
-  /** Operations that run at the same time in this process. */
+  /** Operations that run at the same time in this process; those that wait for people do not count. */
   readonly concurrency: number
   /** Called at every durable write of a move; a test stops the process there. */
   readonly barrier?: (name: string) => Promise<void>
@@ -41,35 +44,49 @@ const JANITOR_INTERVAL_MS = 15_000
 export class Engine {
   readonly #options: EngineOptions
   readonly #running = new Map<OperationId, Promise<void>>()
+  readonly #keepers = new Map<OperationId, LeaseKeeper>()
+  readonly #places: Places
   readonly #stopping = new AbortController()
   #loops: Promise<void>[] = []
 
   constructor(options: EngineOptions) {
     this.#options = options
+    this.#places = new Places(options.concurrency)
   }
 
   /** Begins to look for work; {@link stop} ends it. */
   start(): void {
     this.#loops = [
       this.#every(this.#options.pollMs, () => this.#runDue()),
+      this.#every(this.#options.pollMs, () => this.#evacuate()),
       this.#every(JANITOR_INTERVAL_MS, () => removeLeftovers(this.#options.catalog, this.#options.logger)),
     ]
   }
 
   /**
-   * Runs an operation until it has ended, is given back or belongs to another engine. Never rejects: what went wrong
-   * is in the operation's timeline and in the log.
+   * Runs an operation until it has ended, is given back or belongs to another engine; one that runs here hears at once
+   * what is asked of it. Never rejects: what went wrong is in the operation's timeline and in the log.
    */
   nudge(id: OperationId): Promise<void> {
     const running = this.#running.get(id)
-    if (running !== undefined) return running
-    if (this.#stopping.signal.aborted || this.#running.size >= this.#options.concurrency)
-      return Promise.resolve()
-    const run = this.#claimAndRun(id)
+    if (running !== undefined) {
+      void this.#keepers
+        .get(id)
+        ?.renew()
+        .catch(() => undefined)
+      return running
+    }
+    if (this.#stopping.signal.aborted) return Promise.resolve()
+    const place = this.#places.take()
+    if (place === undefined) return Promise.resolve()
+    const run = this.#claimAndRun(id, place)
       .catch((error) =>
         this.#options.logger.warn({ operation: id, failure: describeFailure(error) }, 'operation not run'),
       )
-      .finally(() => this.#running.delete(id))
+      .finally(() => {
+        this.#running.delete(id)
+        place.leave()
+      })
     this.#running.set(id, run)
     return run
   }
@@ -81,9 +98,14 @@ export class Engine {
   }
 
   async #runDue(): Promise<void> {
-    const free = this.#options.concurrency - this.#running.size
-    if (free <= 0) return
+    const { free } = this.#places
+    if (free === 0) return
     for (const id of await this.#options.catalog.operations.due(free)) void this.nudge(id)
+  }
+
+  async #evacuate(): Promise<void> {
+    const { catalog, settings } = this.#options
+    for (const id of await advanceEvacuations(catalog, settings.entrySecret)) void this.nudge(id)
   }
 
   async #every(intervalMs: number, work: () => Promise<void>): Promise<void> {
@@ -96,12 +118,15 @@ export class Engine {
     }
   }
 
-  async #claimAndRun(id: OperationId): Promise<void> {
+  async #claimAndRun(id: OperationId, place: Place): Promise<void> {
     const { catalog, settings, logger, owner, leaseMs } = this.#options
     const operation = await catalog.operations.claim(id, owner, leaseMs)
     if (operation === null) return
     const lease: Lease = { id, token: operation.fencingToken }
-    const heartbeat = this.#keepLease(lease, operation.cancelRequested)
+    const { cancelRequested, pausedAt, maySwitch } = operation
+    const directions = { cancelRequested, paused: pausedAt !== null, maySwitch }
+    const keeper = new LeaseKeeper(catalog, lease, leaseMs, directions)
+    this.#keepers.set(id, keeper)
     logger.info({ operation: id, phase: operation.phase, token: lease.token }, 'operation taken up')
     try {
       await runMove({
@@ -109,37 +134,17 @@ export class Engine {
         lease,
         catalog,
         settings,
-        signal: heartbeat.signal,
+        signal: AbortSignal.any([keeper.signal, this.#stopping.signal]),
+        orders: keeper,
+        place,
         barrier: this.#options.barrier ?? noBarrier,
       })
       logger.info({ operation: id }, 'operation ended')
     } catch (error) {
       await this.#giveBack(lease, error)
     } finally {
-      heartbeat.end()
-    }
-  }
-
-  /** Renews the lease until it is ended. The signal says when to stop, and why. */
-  #keepLease(lease: Lease, cancelled: boolean): { signal: AbortSignal; end: () => void } {
-    const { catalog, leaseMs } = this.#options
-    const stop = new AbortController()
-    if (cancelled) stop.abort(new FreeholdError('move_cancelled'))
-    let renewedAt = performance.now()
-    const timer = setInterval(async () => {
-      try {
-        const sent = performance.now()
-        const { held, cancelRequested } = await catalog.operations.renewLease(lease, leaseMs)
-        renewedAt = sent
-        if (!held) stop.abort(new FreeholdError('lease_lost'))
-        else if (cancelRequested) stop.abort(new FreeholdError('move_cancelled'))
-      } catch {
-        if (performance.now() - renewedAt > leaseMs) stop.abort(new FreeholdError('lease_lost'))
-      }
-    }, leaseMs / 4)
-    return {
-      signal: AbortSignal.any([stop.signal, this.#stopping.signal]),
-      end: () => clearInterval(timer),
+      keeper.end()
+      this.#keepers.delete(id)
     }
   }
 
@@ -148,7 +153,7 @@ export class Engine {
     const failure = describeFailure(error)
     logger.warn({ operation: lease.id, failure }, 'operation interrupted')
     if (isFreeholdError(error, 'lease_lost')) return
-    if (error instanceof EngineStopping) return catalog.operations.release(lease, 0, false)
+    if (error instanceof EngineStopping) return catalog.operations.release(lease, 0)
 
     const { phase, attempts, state } = await catalog.operations.get(lease.id)
     if (attempts + 1 >= MAX_ATTEMPTS && isAbortable(phase)) {
@@ -164,11 +169,11 @@ export class Engine {
         message: `Given up: ${exhausted.message}`,
         error: exhausted.toProblem(),
       })
-      return catalog.operations.release(lease, 0, false)
+      return catalog.operations.release(lease, 0)
     }
     await catalog.operations.addEvent(lease, `Interrupted, to be continued. ${failure}`)
     const wait = Math.min(BACK_OFF_MS * 2 ** attempts, MAX_BACK_OFF_MS)
-    await catalog.operations.release(lease, Math.round(wait * (0.5 + Math.random())), true)
+    await catalog.operations.release(lease, Math.round(wait * (0.5 + Math.random())), classifyFailure(error))
   }
 }
 

@@ -1,4 +1,5 @@
-import { FreeholdError } from '@freehold/contract'
+import { type ErrorCode, FreeholdError } from '@freehold/contract'
+import { isConnectionError } from '@freehold/postgres'
 import pg from 'pg'
 
 /**
@@ -12,4 +13,14 @@ export function describeFailure(error: unknown): string {
     return `PostgreSQL answered SQLSTATE ${error.code ?? 'unknown'}${names.length > 0 ? ` (${names.join(', ')})` : ''}`
   }
   return error instanceof Error ? `${error.name}: ${error.message}` : 'an unknown failure'
+}
+
+/** A failure with the code of the registry that fits it best. */
+export function classifyFailure(error: unknown): { readonly code: ErrorCode; readonly message: string } {
+  return { code: codeOf(error), message: describeFailure(error) }
+}
+
+function codeOf(error: unknown): ErrorCode {
+  if (error instanceof FreeholdError) return error.code
+  return isConnectionError(error) ? 'database_unavailable' : 'internal'
 }

@@ -1,5 +1,6 @@
 export { admitResident } from './database/resident.ts'
 export { Engine, type EngineOptions } from './engine.ts'
+export { planDrain } from './evacuate.ts'
 export { describeFailure } from './failure.ts'
 export type { Logger } from './logger.ts'
 export { defaultMoveSettings, type MoveSettings } from './move/settings.ts'

@@ -2,6 +2,7 @@ import type { IdempotentRequest } from '@freehold/catalog'
 import {
   type Catalog,
   type ClusterRecord,
+  type MoveTerms,
   moverAddress,
   type Operation,
   residencyViolation,
@@ -112,7 +113,7 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
 export async function startMove(
   catalog: Catalog,
   { tenant, plan, findings, changeStream }: PreparedMove,
-  options: { readonly createdBy: string; readonly request?: IdempotentRequest },
+  options: { readonly createdBy: string; readonly terms?: MoveTerms; readonly request?: IdempotentRequest },
 ): Promise<Move> {
   refuseBlocked(findings)
   const { operation }: { operation: Operation } = await catalog.operations.startMove({
@@ -126,6 +127,7 @@ export async function startMove(
     state: { ...initialMoveState, changeStream },
     progress: initialProgress(plan.tables),
     message: `Planned: ${tenant.slug} moves from ${placeName(plan.from)} to ${placeName(plan.to)} in ${plan.to.region}.`,
+    ...(options.terms && { terms: options.terms }),
     request: options.request,
   })
   return toMove(operation)

@@ -1,4 +1,5 @@
 import {
+  describeWait,
   type Move,
   type MoveDetail,
   moveDetailSchema,
@@ -54,21 +55,28 @@ export function addMoveCommands(program: Command, run: RunCommand): void {
       run(command, (context) => watchMove(context, id)),
     )
 
-  moves
-    .command('cancel')
-    .description('give a move up; the tenant stays where it was')
-    .argument('<move>', 'id', parseMoveId)
-    .action((id: OperationId, _options: object, command: Command) =>
-      run(command, async (context) => {
-        const move = await context.api.post(`/v1/moves/${id}/cancel`, moveSchema)
-        printResult(
-          context,
-          move,
-          () => `Asked for the move to be given up. Follow it: freehold moves watch ${id}`,
-        )
-        return EXIT.ok
-      }),
-    )
+  function order(name: string, description: string, done: string): void {
+    moves
+      .command(name)
+      .description(description)
+      .argument('<move>', 'id', parseMoveId)
+      .action((id: OperationId, _options: object, command: Command) =>
+        run(command, async (context) => {
+          const move = await context.api.post(`/v1/moves/${id}/${name}`, moveSchema)
+          printResult(context, move, () => `${done} Follow it: freehold moves watch ${id}`)
+          return EXIT.ok
+        }),
+      )
+  }
+
+  order('cancel', 'give a move up; the tenant stays where it was', 'Asked for the move to be given up.')
+  order(
+    'pause',
+    'have a move go no further; its change stream and what was copied stay',
+    'The move is paused.',
+  )
+  order('resume', 'let a paused move go on', 'The move goes on.')
+  order('approve', 'let the switch begin of a move that waits for its approval', 'The switch is approved.')
 }
 
 function parseMoveId(text: string): OperationId {
@@ -79,7 +87,7 @@ function parseMoveId(text: string): OperationId {
 
 function moveTable(moves: readonly Move[]): string {
   return formatTable(
-    ['MOVE', 'TENANT', 'PHASE', 'FROM', 'TO', 'STARTED'],
+    ['MOVE', 'TENANT', 'PHASE', 'FROM', 'TO', 'STARTED', 'WAITS FOR'],
     moves.map((move) => [
       move.id,
       move.tenant.slug,
@@ -87,6 +95,7 @@ function moveTable(moves: readonly Move[]): string {
       formatPlacement(move.from),
       formatPlacement(move.to),
       formatInstant(move.createdAt),
+      move.waiting?.for ?? '',
     ]),
   )
 }
@@ -99,6 +108,7 @@ function describeMove(move: MoveDetail): string {
     ['Phase', move.cancelRequested ? `${move.phase}, to be given up` : move.phase],
     ['From', formatPlacement(move.from)],
     ['To', formatPlacement(move.to)],
+    ['Waiting', move.waiting && describeWait(move.waiting)],
     ['Progress', progressLine(move.progress)],
     ['Verified', verification && `${verification.rows} rows, ${verification.mismatches} differ`],
     ['Started', formatInstant(move.createdAt)],

@@ -6,8 +6,10 @@ import {
   isolationSchema,
   movePlanSchema,
   moveSchema,
+  type SwitchWindow,
+  switchWindowSchema,
 } from '@freehold/contract'
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { printResult, type RunCommand } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { describePlan } from '../plan-view.ts'
@@ -22,6 +24,10 @@ interface RelocateOptions {
   readonly dryRun?: boolean
   readonly watch?: boolean
   readonly yes?: boolean
+  readonly approve?: boolean
+  readonly notBefore?: string
+  readonly window?: SwitchWindow
+  readonly maxRowsPerSecond?: number
 }
 
 /** Adds the commands that start a move. What they differ in is where they lead. */
@@ -72,6 +78,14 @@ function addRelocation(
     )
     .option('--dry-run', 'run every check, say what would be done, change nothing')
     .option('--watch', 'follow the move to its end')
+    .option('--approve', 'have the switch wait for `freehold moves approve`')
+    .option('--not-before <time>', 'begin the switch no earlier, such as 2026-12-01T02:00Z', parseInstant)
+    .option(
+      '--window <from-to>',
+      'begin the switch only then, such as 02:00-04:00,Europe/Berlin',
+      parseWindow,
+    )
+    .option('--max-rows-per-second <count>', 'copy no faster', parseCount)
     .option('--yes', 'do not ask')
     .action((tenant: string, options: RelocateOptions, command: Command) => {
       const { to: isolation, region, cluster, database, changeStream } = options
@@ -79,7 +93,9 @@ function addRelocation(
         return command.error("error: option '--region <region>' or '--cluster <cluster>' is needed")
       }
       return run(command, async (context) => {
+        const { approve, notBefore, window, maxRowsPerSecond } = options
         const target = { isolation, region, cluster, database }
+        const terms = { cutover: { approve, notBefore, window }, maxRowsPerSecond }
         if (options.dryRun === true || (!context.json && options.yes !== true)) {
           const plan = await context.api.get('/v1/moves/plan', movePlanSchema, {
             tenant,
@@ -91,10 +107,35 @@ function addRelocation(
           if (options.dryRun === true) return EXIT.ok
           if (!(await context.terminal.confirm(`Move ${plan.tenant.slug} now?`))) return EXIT.ok
         }
-        const move = await context.api.post('/v1/moves', moveSchema, { tenant, target, changeStream })
+        const move = await context.api.post('/v1/moves', moveSchema, {
+          tenant,
+          target,
+          changeStream,
+          ...terms,
+        })
         if (options.watch === true) return watchMove(context, move.id)
         printResult(context, move, ({ id }) => `Started move ${id}. Follow it: freehold moves watch ${id}`)
         return EXIT.ok
       })
     })
+}
+
+function parseInstant(text: string): string {
+  const instant = new Date(text)
+  if (!Number.isNaN(instant.getTime()) && /Z$|[+-]\d\d:\d\d$/.test(text)) return instant.toISOString()
+  throw new InvalidArgumentError('It must be an instant with its offset, such as 2026-12-01T02:00Z.')
+}
+
+function parseWindow(text: string): SwitchWindow {
+  const [, from, to, tz] = /^([^-]*)-([^,]*)(?:,(.*))?$/.exec(text) ?? []
+  const window = switchWindowSchema.safeParse({ from, to, tz })
+  if (window.success) return window.data
+  throw new InvalidArgumentError(
+    'It must be two times of day and a time zone, such as 02:00-04:00,Europe/Berlin.',
+  )
+}
+
+function parseCount(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('It must be a whole number, at least 1.')
 }

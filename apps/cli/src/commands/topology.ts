@@ -18,7 +18,7 @@ export function addTopologyCommand(program: Command, run: RunCommand): void {
               regions.map(({ id, jurisdiction, name }) => [id, jurisdiction, name]),
             ),
             formatTable(
-              ['CLUSTER', 'REGION', 'JURISDICTION', 'POOLS', 'SILOS', 'CAPACITY'],
+              ['CLUSTER', 'REGION', 'JURISDICTION', 'POOLS', 'SILOS', 'CAPACITY', 'MOVES', ''],
               clusters.map((cluster) => [
                 cluster.id,
                 cluster.region,
@@ -26,6 +26,8 @@ export function addTopologyCommand(program: Command, run: RunCommand): void {
                 formatCount(cluster.pools),
                 formatCount(cluster.silos),
                 cluster.capacityBytes === null ? 'not limited' : formatBytes(cluster.capacityBytes),
+                `${cluster.movesUnderWay} of ${cluster.maxMoves}`,
+                cluster.drainingSince === null ? '' : 'draining',
               ]),
             ),
             formatTable(

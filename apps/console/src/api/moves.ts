@@ -41,6 +41,9 @@ export function startMove(tenant: string, target: MoveTarget, idempotencyKey: st
   })
 }
 
-export function cancelMove(id: string): Promise<Move> {
-  return request(`/v1/moves/${encodeURIComponent(id)}/cancel`, moveSchema, { method: 'POST' })
+/** What may be asked of a move that has been started. */
+export type MoveOrder = 'cancel' | 'pause' | 'resume' | 'approve'
+
+export function orderMove(id: string, order: MoveOrder): Promise<Move> {
+  return request(`/v1/moves/${encodeURIComponent(id)}/${order}`, moveSchema, { method: 'POST' })
 }

@@ -2,7 +2,7 @@ import { errorRegistry, type Move, type MoveDetail } from '@freehold/contract'
 import { Button, Group, Modal, Stack, Tooltip } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { useMutation, useQueryClient } from '@tanstack/react-query'
-import { cancelMove } from '../api/moves.ts'
+import { orderMove } from '../api/moves.ts'
 import { ProblemAlert } from '../components/problem-alert.tsx'
 import { isCancellable } from './phases.ts'
 
@@ -45,7 +45,7 @@ function cancelRefusal({ phase, cancelRequested }: Move): string | null {
 function Confirmation({ move, onClose }: { move: Move; onClose: () => void }) {
   const client = useQueryClient()
   const cancel = useMutation({
-    mutationFn: () => cancelMove(move.id),
+    mutationFn: () => orderMove(move.id, 'cancel'),
     onSuccess: (next) => {
       client.setQueryData<MoveDetail>(
         ['moves', 'detail', move.id],

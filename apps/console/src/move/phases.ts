@@ -68,3 +68,8 @@ const cancellablePhases: ReadonlySet<MovePhase> = new Set([
 export function isCancellable(phase: MovePhase): boolean {
   return cancellablePhases.has(phase)
 }
+
+/** Phases in which a move can be paused; before the switch those in which it can be cancelled. */
+export function isPausable(phase: MovePhase): boolean {
+  return isCancellable(phase) || phase === 'finalize'
+}

@@ -1,5 +1,5 @@
-import { isTerminalPhase, type MoveDetail, type Problem } from '@freehold/contract'
-import { VisuallyHidden } from '@mantine/core'
+import { describeWait, isTerminalPhase, type MoveDetail, type Problem } from '@freehold/contract'
+import { Alert, VisuallyHidden } from '@mantine/core'
 import { Link } from 'wouter'
 import type { Connection } from '../api/follow-move.ts'
 import { ProblemError } from '../api/problem-error.ts'
@@ -16,6 +16,7 @@ import { CancelButton } from '../move/cancel-button.tsx'
 import { ConnectionTag } from '../move/connection-tag.tsx'
 import { CopyProgress } from '../move/copy-progress.tsx'
 import { Measurements } from '../move/measurements.tsx'
+import { OrderButtons } from '../move/order-buttons.tsx'
 import { PhaseStepper } from '../move/phase-stepper.tsx'
 import { phaseTexts } from '../move/phases.ts'
 import { placementText } from '../move/placement-text.ts'
@@ -53,7 +54,9 @@ interface KnownMoveProps {
 
 function KnownMove({ move, connection, refused }: KnownMoveProps) {
   const mayChange = useMayChange()
-  const { tenant, from, to, phase, error, events, progress } = move
+  const { tenant, from, to, phase, error, events, progress, waiting } = move
+  const waitText =
+    waiting === null ? progress.throttled && `Throttled: ${progress.throttled}.` : describeWait(waiting)
   return (
     <Page
       title={`Move of ${tenant.slug}`}
@@ -63,6 +66,7 @@ function KnownMove({ move, connection, refused }: KnownMoveProps) {
       actions={
         <>
           {connection !== 'ended' && <ConnectionTag connection={connection} />}
+          {mayChange && !isTerminalPhase(phase) && <OrderButtons move={move} />}
           {mayChange && !isTerminalPhase(phase) && <CancelButton move={move} />}
         </>
       }
@@ -72,6 +76,7 @@ function KnownMove({ move, connection, refused }: KnownMoveProps) {
       </VisuallyHidden>
       {error !== null && <ProblemAlert error={new ProblemError(error)} />}
       {refused !== null && <ProblemAlert error={new ProblemError(refused)} />}
+      {waitText !== null && <Alert color="yellow">{waitText}</Alert>}
       <Panel title="Phases" aside={phaseTexts[phase].description}>
         <PhaseStepper phase={phase} events={events} />
       </Panel>

@@ -1,4 +1,4 @@
-import { type Catalog, toMove } from '@freehold/catalog'
+import type { Catalog } from '@freehold/catalog'
 import {
   moveDetailSchema,
   movePageSchema,
@@ -71,7 +71,7 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
       },
     },
     async (request, reply) => {
-      const { tenant: tenantIdOrSlug, target, changeStream } = request.body
+      const { tenant: tenantIdOrSlug, target, changeStream, ...terms } = request.body
       const idempotent = idempotentRequest(request)
       const made = idempotent && (await catalog.findMade(idempotent))
       if (made !== undefined)
@@ -80,6 +80,7 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
       const prepared = await planMove(catalog, { tenantIdOrSlug, target, changeStream, entrySecret })
       const move = await startMove(catalog, prepared, {
         createdBy: request.user.sub,
+        terms,
         ...(idempotent && { request: idempotent }),
       })
       void queue.nudge(move.id)
@@ -98,23 +99,5 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
       },
     },
     (request) => catalog.moves.detail(request.params.id),
-  )
-
-  app.post(
-    '/moves/:id/cancel',
-    {
-      onRequest: requireOperator,
-      schema: {
-        tags,
-        summary: 'Ask for a move to be given up; the tenant stays where it was',
-        params: moveParams,
-        response: { 202: moveSchema, default: problemResponse },
-      },
-    },
-    async (request, reply) => {
-      const operation = await catalog.operations.requestCancel(request.params.id)
-      void queue.nudge(operation.id)
-      return reply.code(202).send(toMove(operation))
-    },
   )
 }

@@ -3,6 +3,7 @@ import { inTransaction, quoteIdentifier, quoteTable } from '@freehold/postgres'
 import { to as copyTo } from 'pg-copy-streams'
 import type { TablePair } from '../database/tables.ts'
 import { holdTarget } from '../database/target-claim.ts'
+import type { Pace } from '../move/pace.ts'
 import type { CopyStream } from './copy-stream.ts'
 
 /**
@@ -15,6 +16,7 @@ import type { CopyStream } from './copy-stream.ts'
 export async function copyTable(
   { source, target, claim, into }: CopyStream,
   { source: from, target: table }: TablePair,
+  pace: Pick<Pace, 'gate'>,
   signal: AbortSignal,
 ): Promise<{ rows: number; bytes: number }> {
   const columns = from.columns.map(({ name }) => name)
@@ -30,7 +32,7 @@ export async function copyTable(
     rows.on('data', (chunk: Buffer) => {
       bytes += chunk.length
     })
-    await pipeline(rows, sink.stream, { signal }).catch(async (error: unknown) => {
+    await pipeline(rows, pace.gate(format), sink.stream, { signal }).catch(async (error: unknown) => {
       // A COPY that is no longer read never ends, and a rollback would wait behind it for ever.
       await Promise.allSettled([source.end(), target.end()])
       throw error

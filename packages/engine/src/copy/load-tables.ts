@@ -2,6 +2,7 @@ import { quoteTable } from '@freehold/postgres'
 import { allEnded } from '../all-ended.ts'
 import { analyzeCoarsely, type BarePart } from '../database/structure.ts'
 import type { TablePair } from '../database/tables.ts'
+import type { Pace } from '../move/pace.ts'
 import { type CopyEnds, type CopyStream, withCopyStream } from './copy-stream.ts'
 import { copyTable } from './copy-table.ts'
 import type { RowSink } from './row-sink.ts'
@@ -16,6 +17,7 @@ export interface LoadTables {
   readonly parts: readonly BarePart[]
   /** So many tables are worked on at the same time. */
   readonly streams: number
+  readonly pace: Pace
   readonly signal: AbortSignal
   readonly onCopied: (table: TablePair, copied: { rows: number; bytes: number }) => Promise<void>
 }
@@ -39,13 +41,16 @@ export async function loadTables(load: LoadTables): Promise<void> {
   await allEnded(streams)
 }
 
-function loadTasks({ tables, parts, onCopied }: LoadTables, signal: AbortSignal): LoadTask[] {
+function loadTasks({ tables, parts, pace, onCopied }: LoadTables, signal: AbortSignal): LoadTask[] {
   const copies = new Map<string, LoadTask>()
   for (const pair of tables) {
     copies.set(quoteTable(pair.target.table), {
       after: [],
       alone: [],
-      run: async (stream) => onCopied(pair, await copyTable(stream, pair, signal)),
+      run: async (stream) => {
+        await pace.pass(0)
+        await onCopied(pair, await copyTable(stream, pair, pace, signal))
+      },
     })
   }
   const onTables = (kind: BarePart['kind']) => parts.filter((part) => part.kind === kind)

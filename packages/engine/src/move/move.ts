@@ -19,6 +19,8 @@ import {
 import { type DatabaseAddress, deriveEntryKey } from '@freehold/postgres'
 import type { TenantScope } from '../database/entered.ts'
 import type { TablePair } from '../database/tables.ts'
+import type { LeaseKeeper } from '../lease-keeper.ts'
+import type { Place } from '../places.ts'
 import type { Applier, HeldSnapshot } from '../stream/change-stream.ts'
 import { moveNames } from './names.ts'
 import { ProgressReport } from './progress-report.ts'
@@ -56,12 +58,18 @@ export interface Move {
   readonly progress: ProgressReport
   /** Aborted when the lease is lost, a cancel is asked for or the worker stops; steps look at it between writes. */
   readonly signal: AbortSignal
+  /** What people ask of the move. */
+  readonly orders: Orders
+  /** This move's place among those that this worker runs. */
+  readonly place: Place
   /** Called at every durable write, so that a test can stop the worker there. */
   readonly barrier: (name: string) => Promise<void>
   state: MoveState
   /** What this worker has open; a worker that resumes the move opens its own. */
   readonly session: MoveSession
 }
+
+type Orders = Pick<LeaseKeeper, 'directions' | 'next' | 'renew'>
 
 interface MoveSession {
   /** Codes of what the checks before the move have found and what does not block it. */
@@ -74,6 +82,8 @@ interface MoveSession {
   verifiedBy?: Applier
   /** What the source's tables were when the verification began. */
   verifiedSchema?: string
+  /** Fulfilled when what everything waits for has come. */
+  hold?: Promise<void>
 }
 
 export interface OpenMove {
@@ -82,6 +92,8 @@ export interface OpenMove {
   readonly catalog: Catalog
   readonly settings: MoveSettings
   readonly signal: AbortSignal
+  readonly orders: Orders
+  readonly place: Place
   readonly barrier: (name: string) => Promise<void>
 }
 

@@ -1,4 +1,5 @@
 import { FreeholdError, isTerminalPhase, type MovePhase } from '@freehold/contract'
+import { holdStep } from './hold.ts'
 import { closeSession, type Move, type OpenMove, openMove } from './move.ts'
 import { awaitCalm } from './steps/await-calm.ts'
 import { backfill } from './steps/backfill.ts'
@@ -66,6 +67,7 @@ async function runStep(move: Move, phase: keyof typeof steps): Promise<MovePhase
 async function stepOutcome(move: Move, phase: keyof typeof steps): Promise<Outcome> {
   try {
     if (isAbortable(phase)) move.signal.throwIfAborted()
+    await holdStep(move, phase)
     return await steps[phase](move)
   } catch (error) {
     const cause = move.signal.aborted ? move.signal.reason : error

@@ -1,4 +1,5 @@
 import type { DataMigrations } from '../resources/silo-database.ts'
+import type { LoadLimits } from '../throttle/server-load.ts'
 
 /** What a deployment decides about its moves. Durations in ms. */
 export interface MoveSettings {
@@ -19,6 +20,10 @@ export interface MoveSettings {
   readonly maxCutoverAttempts: number
   /** Rows that the purge of the source deletes in one transaction. */
   readonly purgeBatchRows: number
+  /** Rows that a move copies or purges per second at most, unless it was started with a limit of its own. */
+  readonly maxRowsPerSecond?: number | undefined
+  /** Load of a server beyond which copying and purging wait. */
+  readonly loadLimits: LoadLimits
 }
 
 export const defaultMoveSettings = {
@@ -29,4 +34,5 @@ export const defaultMoveSettings = {
   lockTimeoutMs: 1_000,
   maxCutoverAttempts: 20,
   purgeBatchRows: 10_000,
+  loadLimits: { activeSessions: 0, standbyLagSeconds: 10 },
 } as const satisfies Partial<MoveSettings>

@@ -47,6 +47,7 @@ export function initialProgress(
     rowsPerSecond: null,
     etaSeconds: null,
     lagBytes: null,
+    throttled: null,
     changesApplied: 0,
     verification: null,
     cutoverAttempts: 0,

@@ -6,6 +6,7 @@ import { alignSequences } from '../../database/sequences.ts'
 import { type Finding, refuseBlocked } from '../../preflight/finding.ts'
 import { recheckMove } from '../../preflight/recheck-move.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
+import { holdWhile } from '../hold.ts'
 import { type Move, sourceScope, targetScope } from '../move.ts'
 
 const CATCH_UP_TIMEOUT_MS = 600_000
@@ -14,8 +15,8 @@ const MAX_BACK_OFF_MS = 5_000
 const WRITER_POLL_MS = 100
 
 /**
- * ready: waits until the target is so close behind the source that a cutover will be short. A worker that did not run
- * the verification itself does not know which rows changed since, and has it run again.
+ * ready: waits until people let the switch begin, and until the target is so close behind the source that it will be
+ * short. A worker that did not run the verification itself does not know which rows changed since, and has it run again.
  */
 export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgotten'> {
   const { cutoverAttempts } = move.state
@@ -26,6 +27,8 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
     const wait = Math.min(BACK_OFF_MS * 2 ** (cutoverAttempts - 1), MAX_BACK_OFF_MS)
     await sleep(wait * (0.5 + Math.random()), undefined, { signal: move.signal })
   }
+  await move.orders.renew()
+  await holdWhile(move, ({ maySwitch }) => !maySwitch, true)
   const applier = await runningApplier(move)
   if (move.session.verifiedBy !== applier || applier.changedRows() === undefined) return 'changes_forgotten'
   await withClient(move.source.mover, 'freehold-ready', async (source) => {

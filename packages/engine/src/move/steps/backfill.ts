@@ -7,6 +7,7 @@ import type { LoadingPlace } from '../../placements/target-placement.ts'
 import { moveTables } from '../applier-session.ts'
 import { CopyMeter } from '../copy-meter.ts'
 import { type Move, sourceScope } from '../move.ts'
+import { atPace, type Pace } from '../pace.ts'
 import { targetClaim } from '../take-target.ts'
 
 /**
@@ -18,8 +19,10 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
   if (snapshot === undefined) return 'snapshot_lost'
   const started = performance.now()
   const tables = await moveTables(move)
-  await placementOf(move.target.isolation).load(move, (place) =>
-    loadAll(move, place, tables, snapshot.snapshot),
+  await atPace(move, ['source', 'target'], (pace) =>
+    placementOf(move.target.isolation).load(move, (place) =>
+      loadAll(move, place, tables, snapshot.snapshot, pace),
+    ),
   )
   await snapshot.release()
   delete move.session.snapshot
@@ -33,6 +36,7 @@ async function loadAll(
   place: LoadingPlace,
   tables: readonly TablePair[],
   snapshot: string,
+  pace: Pace,
 ): Promise<void> {
   const meter = new CopyMeter(move.progress)
   const uncopied = new Set(tables)
@@ -41,6 +45,7 @@ async function loadAll(
     ends: { source: sourceScope(move), snapshot, claim: targetClaim(move) },
     tables: [...tables].sort((a, b) => rowsOf(move, b) - rowsOf(move, a)),
     streams: move.settings.copyStreams,
+    pace,
     signal: move.signal,
     onCopied: async (pair, { rows, bytes }) => {
       meter.finished(pair, rows, bytes)

@@ -14,6 +14,7 @@ import { releaseResource } from '../../resources/release.ts'
 import { dropDatabase, MAINTENANCE_DATABASE } from '../../resources/silo-database.ts'
 import { hasTenantSchema } from '../../resources/tenant-schema.ts'
 import { closeSession, type Move, sourceScope } from '../move.ts'
+import { atPace, type Pace } from '../pace.ts'
 import { targetClaim } from '../take-target.ts'
 
 const READERS_TIMEOUT_MS = 30_000
@@ -55,10 +56,12 @@ async function purgeSource(move: Move): Promise<void> {
     // Triggers and foreign keys of the product are not to see the rows leave: they exist on, elsewhere.
     await client.query("set session_replication_role = 'replica'")
     // Until a whole pass finds nothing: what a product's rule does on a delete may put rows into another table.
-    for (let deleted = 1; deleted > 0; ) {
-      deleted = 0
-      for (const shape of tables) deleted += await purgeTable(client, move, shape)
-    }
+    await atPace(move, ['source'], async (pace) => {
+      for (let deleted = 1; deleted > 0; ) {
+        deleted = 0
+        for (const shape of tables) deleted += await purgeTable(client, move, shape, pace)
+      }
+    })
   })
 }
 
@@ -152,7 +155,7 @@ async function awaitReaders(client: pg.Client): Promise<void> {
  *
  * @returns the rows deleted.
  */
-async function purgeTable(client: pg.Client, move: Move, shape: TableShape): Promise<number> {
+async function purgeTable(client: pg.Client, move: Move, shape: TableShape, pace: Pace): Promise<number> {
   const table = quoteTable(shape.table)
   const { purgeBatchRows } = move.settings
   await asTenant(client, sourceScope(move), () =>
@@ -177,6 +180,7 @@ async function purgeTable(client: pg.Client, move: Move, shape: TableShape): Pro
       )
       await move.barrier('finalize.batch_purged')
       total += deleted.rowCount ?? 0
+      await pace.pass(deleted.rowCount ?? 0)
     }
   } finally {
     await client.query('close doomed').catch(() => undefined)

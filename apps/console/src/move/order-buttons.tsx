@@ -1,0 +1,40 @@
+import type { Move, MoveDetail } from '@freehold/contract'
+import { Button, Group } from '@mantine/core'
+import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { type MoveOrder, orderMove } from '../api/moves.ts'
+import { ProblemAlert } from '../components/problem-alert.tsx'
+import { isPausable } from './phases.ts'
+
+/** Pause or resume, and the approval where the switch waits for it. */
+export function OrderButtons({ move }: { move: Move }) {
+  const client = useQueryClient()
+  const order = useMutation({
+    mutationFn: (wanted: MoveOrder) => orderMove(move.id, wanted),
+    onSuccess: (next) =>
+      client.setQueryData<MoveDetail>(
+        ['moves', 'detail', move.id],
+        (before) => before && { ...before, ...next },
+      ),
+  })
+  const paused = move.waiting?.for === 'resume'
+  const needsApproval = move.cutover.approve && move.cutover.approvedAt === null
+  return (
+    <Group gap="xs">
+      {order.error !== null && <ProblemAlert error={order.error} />}
+      {needsApproval && (
+        <Button loading={order.isPending} onClick={() => order.mutate('approve')}>
+          Approve the switch
+        </Button>
+      )}
+      {(paused || isPausable(move.phase)) && (
+        <Button
+          variant="default"
+          loading={order.isPending}
+          onClick={() => order.mutate(paused ? 'resume' : 'pause')}
+        >
+          {paused ? 'Resume' : 'Pause'}
+        </Button>
+      )}
+    </Group>
+  )
+}

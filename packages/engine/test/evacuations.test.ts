@@ -1,0 +1,122 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ClusterId, clusterIdSchema, type Evacuation, regionIdSchema } from '@freehold/contract'
+import t from 'tap'
+import { prepareMovingGround, TEST_ENTRY_SECRET } from '../../../test/kit/moving-ground.ts'
+import { planDrain } from '../src/evacuate.ts'
+
+const ground = await prepareMovingGround()
+const { catalog } = ground
+t.teardown(() => ground.remove())
+const us = clusterIdSchema.parse('us-1')
+const eu = clusterIdSchema.parse('eu-1')
+const region = regionIdSchema.parse('eu')
+const drain = (cluster: ClusterId, maxConcurrent = 2) =>
+  catalog.evacuations.begin({ cluster, target: { region }, maxConcurrent, createdBy: 'ada' })
+
+t.test('a cluster is emptied by two workers, a few tenants at a time, and can be run again', async (t) => {
+  const tenants = await Promise.all(['one', 'two', 'three'].map((slug) => ground.tenant(slug, 20)))
+  const pinned = await ground.tenant('pinned', 50, 'us')
+
+  const plan = await planDrain(catalog, { cluster: us, target: { region }, entrySecret: TEST_ENTRY_SECRET })
+  t.equal(plan.left, 4)
+  t.match(
+    plan.tenants.find(({ tenant }) => tenant.slug === 'pinned'),
+    { to: null, problem: { code: 'residency_violation' } },
+  )
+  t.equal(plan.tenants.filter(({ to }) => to === eu).length, 3)
+  t.equal((await catalog.topology.read()).clusters.find(({ id }) => id === us)?.drainingSince, null)
+
+  let most = 0
+  const engines = [1, 2].map(() =>
+    ground.engine({
+      barrier: async () => {
+        const { moving } = await catalog.evacuations.get(us)
+        most = Math.max(most, moving)
+      },
+    }),
+  )
+  await drain(us)
+  for (const engine of engines) engine.start()
+  await t.rejects(ground.tenant('late', 1), { code: 'pool_not_found' }, 'no tenant is placed there any more')
+
+  const ended = await evacuated(us)
+  t.ok(most <= 2, `${most} at the same time`)
+  t.match(ended, { moved: 3, refused: 1, waiting: 0, moving: 0, left: 1 })
+  t.match(ended.tenants[0], {
+    tenant: { slug: 'pinned' },
+    state: 'refused',
+    problem: { code: 'residency_violation' },
+  })
+  for (const { id } of tenants) {
+    const { placement } = await catalog.tenants.get(id)
+    t.equal(placement.cluster, eu)
+    const { items } = await catalog.moves.list({ tenant: id, limit: 10 })
+    t.equal(items.length, 1, 'moved once')
+    t.equal(items[0]?.evacuation, ended.id)
+  }
+
+  const again = await drain(us)
+  t.not(again.evacuation.id, ended.id, 'what is left is tried again')
+  t.match(await evacuated(us), { moved: 0, refused: 1, left: 1 })
+  await catalog.evacuations.undrain(us)
+  t.equal((await ground.tenant('welcome', 1)).placement.cluster, us)
+  t.equal((await catalog.tenants.get(pinned.id)).placement.cluster, us)
+  await Promise.all(engines.map((engine) => engine.stop()))
+})
+
+t.test(
+  'what fails for a reason that passes is tried again; what nobody has begun ends with undrain',
+  async (t) => {
+    const away = clusterIdSchema.parse('eu-away')
+    const known = await catalog.topology.cluster(eu)
+    await catalog.topology.registerCluster({ ...known, id: away, port: 1 })
+  await catalog.topology.registerPool({ clusterId: away, name: 'pool' })
+    await catalog.evacuations.begin({
+      cluster: us,
+      target: { cluster: away },
+      maxConcurrent: 1,
+      createdBy: 'ada',
+    })
+    const engine = ground.engine()
+    engine.start()
+    await until(async () =>
+      (await catalog.evacuations.get(us)).tenants.some(
+        ({ problem }) => problem?.code === 'target_unreachable',
+      ),
+    )
+    const { tenants } = await catalog.evacuations.get(us)
+    t.match(
+      tenants.find(({ tenant }) => tenant.slug === 'welcome'),
+      { state: 'waiting', attempts: 1, nextAttemptAt: String },
+    )
+
+    await catalog.topology.registerCluster({ ...known, id: away })
+    await until(async () => (await catalog.evacuations.get(us)).moved > 0)
+    await engine.stop()
+
+    await catalog.topology.limitMoves(us, 1)
+    await catalog.evacuations.undrain(us)
+    const evacuation = await catalog.evacuations.get(us)
+    t.ok(evacuation.finishedAt)
+    t.same(await catalog.evacuations.open(), [])
+  },
+)
+
+async function evacuated(cluster: ClusterId): Promise<Evacuation> {
+  let evacuation = await catalog.evacuations.get(cluster)
+  await until(async () => {
+    evacuation = await catalog.evacuations.get(cluster)
+    return evacuation.finishedAt !== null
+  }).catch((error: unknown) => {
+    throw new Error(JSON.stringify(evacuation), { cause: error })
+  })
+  return evacuation
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const begun = performance.now()
+  while (!(await condition())) {
+    if (performance.now() - begun > 60_000) throw new Error('waited in vain')
+    await sleep(50)
+  }
+}

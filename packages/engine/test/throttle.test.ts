@@ -1,0 +1,105 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { withClient } from '@freehold/postgres'
+import { to } from 'pg-copy-streams'
+import t from 'tap'
+import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
+import { asSuperuser } from '../../../test/kit/databases.ts'
+import { RateLimit } from '../src/throttle/rate-limit.ts'
+import { type CopyFormat, RowCounter } from '../src/throttle/row-counter.ts'
+import { overload, readLoad } from '../src/throttle/server-load.ts'
+import { Throttle } from '../src/throttle/throttle.ts'
+
+t.test('rows pass at the rate that is set, whoever passes them', async (t) => {
+  const limit = new RateLimit(1_000)
+  t.equal(limit.delay(100, 0), 100)
+  t.equal(limit.delay(100, 0), 200, 'the second waits for the first as well')
+  t.equal(limit.delay(0, 150), 50)
+  t.equal(limit.delay(500, 10_000), 500, 'time that nobody used is not saved up')
+})
+
+t.test('a load is too much beyond its limit, and the reason says what and where', async (t) => {
+  const calm = { activeSessions: 32, standbyLagSeconds: 10 }
+  const limits = { activeSessions: 32, standbyLagSeconds: 10 }
+  t.equal(overload('source', calm, limits), undefined)
+  t.equal(
+    overload('source', { ...calm, activeSessions: 40 }, limits),
+    'source has 40 active sessions, limit 32',
+  )
+  t.equal(
+    overload('target', { ...calm, standbyLagSeconds: 12.34 }, limits),
+    'a standby of the target lags by 12.3 s, limit 10 s',
+  )
+  const busy = { activeSessions: 1e6, standbyLagSeconds: 1e6 }
+  t.equal(overload('source', busy, { activeSessions: 0, standbyLagSeconds: 0 }), undefined)
+})
+
+t.test('against a server', async (t) => {
+  const { cluster } = await startPreparedCluster('throttle')
+  t.teardown(() => cluster.remove())
+
+  t.test('rows of a COPY are counted exactly, however it is cut', async (t) => {
+    await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
+      for (const format of ['binary', 'text'] satisfies CopyFormat[]) {
+        const copied: Buffer[] = []
+        const rows = client.query(
+          to(
+            `copy (select n, null::text, repeat(chr(10) || chr(255), n % 50), ''::text, n::numeric
+             from generate_series(1, 777) n) to stdout (format ${format})`,
+          ),
+        )
+        for await (const chunk of rows) copied.push(chunk)
+        const whole = Buffer.concat(copied)
+        for (const size of [1, 3, 1_000, whole.length]) {
+          const counter = new RowCounter(format)
+          let counted = 0
+          for (let at = 0; at < whole.length; at += size) {
+            counted += counter.count(whole.subarray(at, at + size))
+          }
+          t.equal(counted, 777, `${format}, pieces of ${size} bytes`)
+        }
+      }
+    })
+  })
+
+  t.test('work waits while others keep the server busy, and not for itself', async (t) => {
+    const reasons: (string | null)[] = []
+    const stop = new AbortController()
+    const address = asSuperuser(cluster, 'postgres')
+    const busy = [1, 2].map(() =>
+      withClient(address, 'test', (client) => client.query('select pg_sleep(2.5)')),
+    )
+    await withClient(address, 'test', async (client) => {
+      while ((await readLoad(client)).activeSessions < 3) await sleep(10)
+    })
+    const throttle = new Throttle({
+      servers: { source: address },
+      limits: { activeSessions: 2, standbyLagSeconds: 0 },
+      rowsPerSecond: undefined,
+      signal: stop.signal,
+      onReason: (reason) => reasons.push(reason),
+    })
+    await throttle.ready
+    const begun = performance.now()
+    await Promise.all([throttle.pass(1), throttle.pass(1)])
+    t.ok(performance.now() - begun > 500)
+    t.same(reasons, ['source has 3 active sessions, limit 2', null])
+    t.equal(throttle.pass(1_000_000), undefined, 'and passes at once afterwards')
+    await Promise.all(busy)
+    await throttle.close()
+  })
+
+  t.test('whoever waits is woken by the signal', async (t) => {
+    const stop = new AbortController()
+    const throttle = new Throttle({
+      servers: {},
+      limits: { activeSessions: 0, standbyLagSeconds: 0 },
+      rowsPerSecond: 1,
+      signal: stop.signal,
+      onReason: () => undefined,
+    })
+    const waiting = throttle.pass(1_000)
+    stop.abort(new Error('stopped'))
+    await t.rejects(waiting ?? Promise.resolve())
+    await throttle.close()
+  })
+})
