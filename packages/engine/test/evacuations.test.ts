@@ -70,7 +70,7 @@ t.test(
     const away = clusterIdSchema.parse('eu-away')
     const known = await catalog.topology.cluster(eu)
     await catalog.topology.registerCluster({ ...known, id: away, port: 1 })
-  await catalog.topology.registerPool({ clusterId: away, name: 'pool' })
+    await catalog.topology.registerPool({ clusterId: away, name: 'pool' })
     await catalog.evacuations.begin({
       cluster: us,
       target: { cluster: away },

@@ -78,6 +78,27 @@ for (const target of TARGETS) {
   })
 }
 
+t.test('what a pool has of the tenant already stops a move into it, and stays', async (t) => {
+  const [pool] = TARGETS
+  if (pool === undefined) throw new Error('there is no pool to move to')
+  const inPool = (sql: string) =>
+    withClient(
+      { ...ground.eu.as('freehold_owner', 'pool'), ...ground.eu.cluster.superuser },
+      'test',
+      (client) => client.query(sql, [tenant.id]),
+    )
+  const refused = async (path: string, message: RegExp) =>
+    t.rejects(ground.startMove(tenant, pool), { code: 'target_occupied', issues: [{ path, message }] })
+
+  await inPool("insert into customers (tenant_id, email, name) values ($1, 'left@x.test', 'left')")
+  await refused('customers', /has rows of the tenant in customers/)
+  t.equal((await inPool('delete from customers where tenant_id = $1')).rowCount, 1)
+  await inPool(`insert into freehold.resident (tenant_id, epoch, entry_digest, state)
+    values ($1, 1, sha256('another'), 'standby')`)
+  await refused(tenant.id, /is marked as standby/)
+  t.equal((await inPool('delete from freehold.resident where tenant_id = $1')).rowCount, 1)
+})
+
 t.test('keys that do not tell tenants apart are found, in the plan or by the copy', async (t) => {
   const pools = [ground.us, ground.eu].map((server) => server.as('freehold_owner', 'pool'))
   const run = async (sql: string) => {

@@ -312,6 +312,8 @@ t.test('every finding of the registry has been found, or is tried elsewhere', as
     target_unreachable: 'apps/control-api/test/tenants-and-moves.test.ts',
     target_without_room: 'apps/control-api/test/tenants-and-moves.test.ts',
     target_is_home: 'test/e2e/bad-input.test.ts',
+    target_occupied: 'packages/engine/test/given-up-targets.test.ts',
+    key_collision: 'packages/engine/test/given-up-targets.test.ts',
     application_locked_out: 'packages/engine/test/recheck.test.ts',
     slot_lost: 'packages/engine/test/recheck.test.ts',
     server_unsupported: 'packages/engine/test/preflight-checks.test.ts',
