@@ -463,6 +463,41 @@ const catalogViolations: Violation[] = [
   ['evacuation_tenant_state_is_known', 'a made-up state', evacuationTenant(ids.loner, { state: 'lost' })],
   ['moving_tenants_have_a_move', 'a move that is none', evacuationTenant(ids.loner, { state: 'moving' })],
   ['refused_tenants_have_a_reason', 'no reason', evacuationTenant(ids.loner, { state: 'refused' })],
+  [
+    'rollback_window_is_not_negative',
+    'a window of -1 s',
+    changeMove("rollback_window_seconds = -1, source_jurisdiction = 'us'"),
+  ],
+  [
+    'rollback_needs_an_open_window',
+    'a rollback before the switch',
+    changeMove('rollback_requested = true, window_closes_at = clock_timestamp()'),
+  ],
+  [
+    'rollback_needs_an_open_window',
+    'a rollback while the source is purged',
+    changeMove("phase = 'finalize', rollback_requested = true, window_closes_at = clock_timestamp()"),
+  ],
+  [
+    'unsafe_rollbacks_are_not_made',
+    'a rollback that would lose writes',
+    changeMove(
+      "phase = 'soak', rollback_requested = true, window_closes_at = clock_timestamp(), rollback_error = '{}'",
+    ),
+  ],
+  [
+    'rollback_window_has_a_jurisdiction',
+    'a source that is nowhere',
+    changeMove('rollback_window_seconds = 1, source_jurisdiction = null'),
+  ],
+  [
+    'rollback_window_respects_residency',
+    'a pin that leaves the old home outside while it is kept in step',
+    `update catalog.operations set phase = 'soak', rollback_window_seconds = 1, source_jurisdiction = 'us',
+       window_closes_at = clock_timestamp() where id = '${ids.move}';
+     ${succeed(ids.roamer, ids.poolEu, 'eu', 'any')};
+     update catalog.tenants set residency = 'eu' where id = '${ids.roamer}'`,
+  ],
   ['fencing_token_only_grows', 'a token taken back', changeMove('fencing_token = -1')],
   ['finished_operations_do_not_change', 'an end rewritten', changeMove("error = '{}'", ids.ended)],
   [

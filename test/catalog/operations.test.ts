@@ -4,6 +4,7 @@ import {
   clusterIdSchema,
   createTenantSchema,
   epochSchema,
+  FreeholdError,
   type MovePhase,
   type OperationId,
   operationIdSchema,
@@ -326,6 +327,72 @@ t.test('a cancel wakes an operation that waits for its next attempt', async (t) 
   await operations.requestCancel(id)
   t.ok((await operations.due(100)).includes(id))
 })
+
+t.test(
+  'a rollback can be asked for while the window is open, and not once it is unsafe or over',
+  async (t) => {
+    const soaking = async (rollbackWindowSeconds: number) => {
+      const { id } = await recordMove(catalog, await newTenant(), eu.cluster, { rollbackWindowSeconds })
+      const lease = await claim(id)
+      await t.rejects(operations.requestRollback(id), { code: 'rollback_not_possible' }, 'before the switch')
+      await t.rejects(operations.requestFinalize(id), { code: 'move_not_finalizable' })
+      t.equal((await catalog.moves.get(id)).rollback?.state, 'pending')
+      await operations.advance({ ...lease, ...step('planned', 'soak') })
+      return { id, lease }
+    }
+
+    const asked = await soaking(3_600)
+    const { rollback } = await catalog.moves.get(asked.id)
+    t.match(rollback, { seconds: 3_600, state: 'open', problem: null })
+    t.ok(Date.parse(rollback?.closesAt ?? '') > Date.now() + 3_000_000)
+    await t.rejects(operations.requestCancel(asked.id), { code: 'move_not_cancellable' })
+    await operations.rest(asked.lease, LONG)
+    t.notOk((await operations.due(100)).includes(asked.id), 'it rests')
+    t.match(await operations.requestRollback(asked.id), { rollbackRequested: true })
+    t.match(await operations.requestRollback(asked.id), { rollbackRequested: true }, 'twice is once')
+    t.ok((await operations.due(100)).includes(asked.id), 'it is woken')
+    t.match((await catalog.moves.get(asked.id)).rollback, { state: 'requested', closesAt: null })
+    await t.rejects(operations.requestFinalize(asked.id), { code: 'move_not_finalizable' })
+    const held = await claim(asked.id)
+    await t.rejects(operations.advance({ ...held, ...step('soak', 'finalize') }), { code: '23514' })
+    await operations.rest(held, LONG)
+    t.ok((await operations.due(100)).includes(asked.id), 'and does not rest before it is done')
+    const again = await claim(asked.id)
+    await operations.advance({ ...again, ...step('soak', 'rolling_back') })
+    await operations.callOffRollback(again, { version: 1 }, 'no luck')
+    await operations.advance({ ...again, ...step('rolling_back', 'soak') })
+    t.match(
+      (await catalog.moves.get(asked.id)).rollback,
+      { state: 'open' },
+      'called off, it can be asked for again',
+    )
+    t.match(await operations.requestRollback(asked.id), { rollbackRequested: true })
+
+    const lost = await soaking(3_600)
+    const problem = new FreeholdError('rollback_unsafe', 'The slot is gone.').toProblem()
+    await operations.declareRollbackUnsafe(lost.lease, problem)
+    t.match(
+      (await catalog.moves.detail(lost.id)).events.at(-1)?.message,
+      /not safe any more: The slot is gone/,
+    )
+    t.match((await catalog.moves.get(lost.id)).rollback, { state: 'unsafe', problem })
+    await t.rejects(operations.requestRollback(lost.id), {
+      code: 'rollback_unsafe',
+      message: 'The slot is gone.',
+    })
+    t.match(await operations.requestFinalize(lost.id), { windowClosed: true })
+    await operations.rest(lost.lease, LONG)
+    t.ok((await operations.due(100)).includes(lost.id), 'a closed window is not rested in')
+    t.equal((await catalog.moves.get(lost.id)).rollback?.state, 'closed')
+
+    const over = await soaking(1)
+    await sleep(1_100)
+    await t.rejects(operations.requestRollback(over.id), {
+      code: 'rollback_not_possible',
+      message: /window closed at/,
+    })
+  },
+)
 
 t.test('moves are listed newest first, by pages that neither skip nor repeat', async (t) => {
   const tenant = await newTenant()

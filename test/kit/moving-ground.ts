@@ -48,6 +48,7 @@ export interface MovingGround {
     to?: string | MoveTarget,
     changeStream?: ChangeStreamChoice,
     terms?: MoveTerms,
+    rollbackWindowSeconds?: number,
   ): Promise<Move>
   /** Waits until the move has ended. */
   ended(id: OperationId, timeoutMs?: number): Promise<MoveDetail>
@@ -100,11 +101,12 @@ export async function prepareMovingGround(
       await fill(us, tenant, customers)
       return tenant
     },
-    async startMove(tenant, to = 'eu', changeStream = 'auto', terms = {}) {
+    async startMove(tenant, to = 'eu', changeStream = 'auto', terms = {}, rollbackWindowSeconds = 0) {
       const prepared = await planMove(catalog, {
         tenantIdOrSlug: tenant.id,
         target: typeof to === 'string' ? moveTargetSchema.parse({ isolation: 'silo', region: to }) : to,
         changeStream,
+        rollbackWindowSeconds,
         entrySecret: TEST_ENTRY_SECRET,
       })
       return startMove(catalog, prepared, { createdBy: 'test', terms })

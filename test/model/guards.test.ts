@@ -73,6 +73,16 @@ const GUARDS: Readonly<Record<string, Guard>> = {
     in: ['SOAK', 'WRITES=2'],
     breaks: ['I2_once'],
   },
+  'the claim at the mark of who is expected back': {
+    without: ['NO_CLAIM_AT_EXPECT'],
+    in: ['SOAK'],
+    breaks: ['purge_is_whole'],
+  },
+  'the wait for readers before that mark': {
+    without: ['NO_WAIT_AT_EXPECT'],
+    in: ['SOAK', 'READERS=1'],
+    breaks: ['no_stale_read'],
+  },
   'the claim at the purge': { without: ['NO_CLAIM_AT_PURGE'], in: ['SOAK'], breaks: ['purge_is_whole'] },
   'the expiry of fences': {
     without: ['FENCES_STAY'],

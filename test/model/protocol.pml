@@ -41,8 +41,8 @@ mtype:step = {
   IDLE, CHECK, PROVISION, CREATE_SLOT, COPY, OPEN_APPLIER, CATCH_UP, AWAIT_CALM,
   CLAIM_SOURCE, LIFT_EARLIER, ASK_SOURCE, INTEND, FENCE, LOCK, DRAIN, CHECK_SEAL, COMMIT_SEAL, LIFT, LIFT_OR_STOP,
   WITHDRAW, FREEZE, SWITCH_HOME, RETIRE, ACTIVATE,
-  TURN_ROUND, OPEN_BACK, DECIDE, EXPECT_BACK, RESUME_BACK,
-  CLOSE_STREAM, CLAIM_LEFT, PURGE, LEAVE_SOURCE, LEAVE_FENCE, DROP_SLOT, DROP_TARGET, REPORT
+  TURN_ROUND, CLAIM_OLD, EXPECT_BACK, OPEN_BACK, DECIDE, RESUME_BACK,
+  CLOSE_STREAM, CLAIM_LEFT, FORGET_BACK, PURGE, LEAVE_SOURCE, LEAVE_FENCE, DROP_SLOT, DROP_TARGET, REPORT
 }
 mtype:direction = { NONE, FORWARD, BACK }
 
@@ -214,16 +214,30 @@ bit table_is_total, purge_is_whole;
 #define TURN_STREAM forward_stream = false
 #endif
 
+#ifdef NO_CLAIM_AT_EXPECT
+#define MAY_EXPECT true
+#else
+#define MAY_EXPECT (db[A].claim == w)
+#endif
+
+#ifdef NO_WAIT_AT_EXPECT
+#define OLD_IS_UNREAD true
+#else
+#define OLD_IS_UNREAD (db[A].reading == 0)
+#endif
+
 #ifdef NO_CLAIM_AT_PURGE
-#define BEFORE_PURGE PURGE
+#define BEFORE_PURGE FORGET_BACK
+#define MAY_PURGE true
 #else
 #define BEFORE_PURGE CLAIM_LEFT
+#define MAY_PURGE (SOURCE.claim == w)
 #endif
 
 #ifdef NO_WAIT_FOR_READERS
-#define MAY_PURGE true
+#define IS_UNREAD true
 #else
-#define MAY_PURGE (SOURCE.reading == 0)
+#define IS_UNREAD (SOURCE.reading == 0)
 #endif
 
 /* These three keep a tenant from being stuck, and are missed in calm weather only. */
@@ -297,7 +311,7 @@ inline begin_phase() {
   :: phase == ready -> ME.at = AWAIT_CALM
   :: phase == cutover -> ME.at = CLAIM_SOURCE
   :: phase == soak -> ME.at = TURN_ROUND
-  :: phase == rolling_back -> ME.at = EXPECT_BACK
+  :: phase == rolling_back -> ME.at = RESUME_BACK
   :: phase == finalize -> ME.at = CLOSE_STREAM
   :: phase == aborting -> ME.at = LEAVE_SOURCE
   :: else -> end_session()
@@ -548,24 +562,33 @@ end:
   :: d_step { ON(TURN_ROUND) ->
      if :: ME.applying == FORWARD -> close_applier() :: else fi;
      TURN_STREAM;
+     ME.at = CLAIM_OLD }
+  :: d_step { ON(CLAIM_OLD) ->
+     if :: CLAIMABLE(A) -> db[A].claim = w; ME.at = EXPECT_BACK :: else -> end_session() fi }
+  /* The old home expects the tenant at a new epoch. Who entered before the switch sees no rows from then on. */
+  :: d_step { ON(EXPECT_BACK) && !MAY_EXPECT -> end_session() }
+  :: d_step { ON(EXPECT_BACK) && MAY_EXPECT && OLD_IS_UNREAD ->
+     if :: db[A].epoch < 3 -> db[A].epoch = 3; db[A].mark = STANDBY; db[A].token = 0 :: else fi;
      ME.at = OPEN_BACK }
   :: d_step { ON(OPEN_BACK) -> open_applier(A, BACK, switch_point, DECIDE) }
   :: d_step { ON(DECIDE) -> report(window_closed) }
   :: d_step { ON(DECIDE) -> report(rollback_requested) }
 
-  /* Back: the old home expects the tenant at a new epoch, and then the same switch. */
-  :: d_step { ON(EXPECT_BACK) ->
-     if :: db[A].epoch < 3 -> db[A].epoch = 3; db[A].mark = STANDBY; db[A].token = 0 :: else fi;
-     ME.at = RESUME_BACK }
+  /* Back: the same switch in the other direction. */
   :: d_step { ON(RESUME_BACK) -> open_applier(A, BACK, switch_point, CLAIM_SOURCE) }
 
   /* The tenant has left the source for good. */
   :: d_step { ON(CLOSE_STREAM) -> close_applier(); forward_stream = false; ME.at = BEFORE_PURGE }
   :: d_step { ON(CLAIM_LEFT) ->
-     if :: CLAIMABLE(ME.back) -> SOURCE.claim = w; ME.at = PURGE :: else -> end_session() fi }
-  :: d_step { ON(PURGE) && MAY_PURGE ->
+     if :: CLAIMABLE(ME.back) -> SOURCE.claim = w; ME.at = FORGET_BACK :: else -> end_session() fi }
+  :: d_step { (ON(FORGET_BACK) || ON(PURGE)) && !MAY_PURGE -> end_session() }
+  /* It is not expected back any more: the rows are found by the key under which it lived there. */
+  :: d_step { ON(FORGET_BACK) && MAY_PURGE ->
+     if :: SOURCE.epoch > EPOCH -> SOURCE.epoch = EPOCH; SOURCE.mark = MOVED :: else fi;
+     ME.at = PURGE }
+  :: d_step { ON(PURGE) && MAY_PURGE && IS_UNREAD ->
      ASSERT(I5_point_of_no_return, !ADMITS_READERS(ME.back) && home == EPOCH + 1);
-     SOURCE.rows = 0;
+     if :: SOURCE.epoch == EPOCH -> SOURCE.rows = 0 :: else fi;
      if :: ME.back -> report(returned) :: else -> report(purged) fi }
 
   /* Given up. A source that cannot be reached is left alone. */
@@ -651,11 +674,14 @@ end:
 }
 
 #define TRY_READER(place, at_epoch) \
-  :: d_step { IS_READER_AT(place, at_epoch) -> p = place; expected = ALL_ROWS; db[p].reading++ }
+  :: d_step { IS_READER_AT(place, at_epoch) -> p = place; e = at_epoch; expected = ALL_ROWS; db[p].reading++ }
 
-/* A reader enters without a lock, and reads whenever it comes to it: at least what was committed when it entered. */
+/*
+ * A reader enters without a lock, and reads whenever it comes to it: at least what was committed when it entered, as long as
+ * its epoch is the one that the mark names.
+ */
 proctype Reader() {
-  bit p; unsigned expected : 3;
+  bit p; unsigned e : 2; unsigned expected : 3;
 end:
   do
   :: if
@@ -663,7 +689,9 @@ end:
      TRY_READER(B, 2)
      TRY_READER(A, 3)
      fi;
-     d_step { ASSERT(no_stale_read, (db[p].rows & expected) == expected); db[p].reading--; p = 0; expected = 0 }
+     d_step {
+       ASSERT(no_stale_read, db[p].epoch == e && (db[p].rows & expected) == expected);
+       db[p].reading--; p = 0; e = 0; expected = 0 }
   od
 }
 

@@ -9,7 +9,7 @@ export const EXIT = {
   findings: 1,
   /** `doctor` could not check the database. */
   unchecked: 2,
-  /** The move that was watched was given up; the tenant stayed where it was. */
+  /** The move that was watched was given up or rolled back; the tenant is where it was. */
   aborted: 3,
   /** Stopped by Ctrl-C; a move that was watched goes on. */
   interrupted: 130,

@@ -13,11 +13,18 @@ export function formatBytes(bytes: number): string {
   return `${significant.format(bytes / 1000 ** unit)} ${UNITS[unit]}`
 }
 
-/** `840 ms`, `2.3 s`, `3 min 20 s` */
+/** `840 ms`, `2.3 s`, `3 min 20 s`, `12 h 30 min`, `7 d` */
 export function formatSeconds(seconds: number): string {
   if (seconds < 1) return `${significant.format(seconds * 1000)} ms`
   if (seconds < 60) return `${significant.format(seconds)} s`
-  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
+  if (seconds < 3_600) return inTwo(Math.round(seconds), 60, 'min', 1, 's')
+  if (seconds < 86_400) return inTwo(Math.round(seconds), 3_600, 'h', 60, 'min')
+  return inTwo(Math.round(seconds), 86_400, 'd', 3_600, 'h')
+}
+
+function inTwo(seconds: number, unit: number, name: string, smallerUnit: number, smaller: string): string {
+  const rest = Math.floor((seconds % unit) / smallerUnit)
+  return `${Math.floor(seconds / unit)} ${name}${rest === 0 ? '' : ` ${rest} ${smaller}`}`
 }
 
 /** `eu-1/silo_acme (silo, eu)`, `eu-1/pool.t_acme (schema, eu)` */

@@ -57,6 +57,10 @@ export function outcome(move: Move): string {
   switch (move.phase) {
     case 'completed':
       return `${move.tenant.slug} lives at ${formatPlacement(move.to)}. Moved ${copied}${total}.${pause}`
+    case 'soak':
+      return `${move.tenant.slug} lives at ${formatPlacement(move.to)}.${pause}${windowText(move)}`
+    case 'rolled_back':
+      return `The move was rolled back; ${move.tenant.slug} lives at ${formatPlacement(move.from)} again, with all that was written since.`
     case 'aborted':
       return `The move was given up; ${move.tenant.slug} stayed at ${formatPlacement(move.from)}.`
     default:
@@ -64,9 +68,30 @@ export function outcome(move: Move): string {
   }
 }
 
-/** Why a move was given up, if it was. */
+/** Why a move was given up, if it was, or cannot be rolled back any more. */
 export function reason(move: Move): string | undefined {
-  return move.error === null ? undefined : describeProblem(move.error)
+  const problem = move.error ?? (move.phase === 'soak' ? move.rollback?.problem : null)
+  return problem == null ? undefined : describeProblem(problem)
+}
+
+/** How the rollback window stands, in a few words; undefined: the move has none. */
+export function windowSummary({ rollback, progress }: Move): string | undefined {
+  if (rollback === null) return undefined
+  const closes = rollback.closesAt === null ? '' : `, closes ${formatInstant(rollback.closesAt)}`
+  const lag =
+    rollback.state !== 'open' || progress.lagBytes === null ? '' : `, lag ${formatBytes(progress.lagBytes)}`
+  return `${rollback.state}${closes}${lag}`
+}
+
+function windowText({ id, rollback }: Move): string {
+  switch (rollback?.state) {
+    case 'open':
+      return ` It can be rolled back until ${formatInstant(rollback.closesAt ?? '')}:\n  freehold moves rollback ${id}\nand then its rows at the old home are removed; to have that now:\n  freehold moves finalize ${id}`
+    case 'unsafe':
+      return ` ROLLING BACK IS NOT SAFE ANY MORE. To end the move:\n  freehold moves finalize ${id}`
+    default:
+      return ''
+  }
 }
 
 /** `✓✓✓●○○○○  backfill, 4 of 8` */

@@ -22,6 +22,9 @@ export function describePlan(original: MovePlan, terminal: Terminal): string {
   const head = [
     `${plan.tenant.slug} is to move from ${formatPlacement(plan.from)} to ${formatPlacement(plan.to)}.`,
     'It keeps working meanwhile; writes are held for some milliseconds at the switch.',
+    plan.rollbackWindowSeconds === 0
+      ? 'It cannot be rolled back: after the switch the rows are removed from where they are now.'
+      : `After the switch it can be rolled back for ${formatSeconds(plan.rollbackWindowSeconds)}.`,
   ].join('\n')
   const groups = Map.groupBy(plan.findings, ({ code }) => code).values()
   const parts = [

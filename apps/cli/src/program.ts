@@ -14,8 +14,8 @@ const EPILOGUE = `
 The control API is found at --url or FREEHOLD_URL (http://127.0.0.1:3000 when neither is set); the token is taken from
 --token, --token-file, FREEHOLD_TOKEN or FREEHOLD_TOKEN_FILE.
 
-Exit status: 0 done; 1 refused or failed; 2 command line not understood; 3 the watched move was given up;
-130 stopped by Ctrl-C; doctor: 1 findings, 2 not checked. With --json results are JSON on stdout and problems are JSON on stderr.`
+Exit status: 0 done; 1 refused or failed; 2 command line not understood; 3 the watched move was given up or
+rolled back; 130 stopped by Ctrl-C; doctor: 1 findings, 2 not checked. With --json results are JSON on stdout and problems are JSON on stderr.`
 
 /** Carries out one command line. @returns how the process should end. */
 export async function runProgram(

@@ -10,9 +10,9 @@ import type { Terminal } from './terminal.ts'
 const LINE_INTERVAL_MS = 1_000
 
 /**
- * Shows a move until it has ended: on a terminal with a bar, else line by line, with --json one JSON object a line.
+ * Shows a move until it has ended, or rests in its rollback window: on a terminal with a bar, else line by line, with --json one JSON object a line.
  *
- * @returns how the process should end: `aborted` when the move was given up, `interrupted` after Ctrl-C.
+ * @returns how the process should end: `aborted` when the move was given up or rolled back, `interrupted` after Ctrl-C.
  */
 export async function watchMove({ api, terminal, json }: CommandContext, id: OperationId): Promise<ExitCode> {
   const interrupt = new AbortController()
@@ -23,7 +23,9 @@ export async function watchMove({ api, terminal, json }: CommandContext, id: Ope
   try {
     for await (const news of followMove(api, id, interrupt.signal)) {
       view(news)
-      if (news.event === 'move') last = news.data
+      if (news.event !== 'move') continue
+      last = news.data
+      if (isResting(last)) break
     }
   } catch (error) {
     if (!interrupt.signal.aborted) throw error
@@ -38,7 +40,12 @@ export async function watchMove({ api, terminal, json }: CommandContext, id: Ope
     const why = reason(last)
     if (why !== undefined) terminal.remark(why)
   }
-  return last.phase === 'aborted' ? EXIT.aborted : EXIT.ok
+  return last.phase === 'aborted' || last.phase === 'rolled_back' ? EXIT.aborted : EXIT.ok
+}
+
+/** Nothing happens until the rollback window closes, which may be in days, or an operator says something. */
+function isResting({ phase, rollback }: Move): boolean {
+  return phase === 'soak' && (rollback?.state === 'open' || rollback?.state === 'unsafe')
 }
 
 function jsonView(terminal: Terminal): (news: MoveNews) => void {

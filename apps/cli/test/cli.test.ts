@@ -225,6 +225,41 @@ t.test('a promotion is planned, started, followed and done', async (t) => {
   t.match(await tryOut(['moves', 'cancel', move.id]), { code: 1, stderr: /Error move_not_cancellable: / })
 })
 
+t.test('a promotion with a window is watched until it rests, and is rolled back', async (t) => {
+  await ground.tenant('umbrella', 20)
+  const promote = ['tenants', 'promote', 'umbrella', '--region', 'eu', '--rollback-window', '2h']
+  t.match((await tryOut([...promote, '--dry-run'])).stdout, /can be rolled back for 2 h\./)
+  t.match(await tryOut([...promote.slice(0, -1), 'soon']), { code: 2, stderr: /number of seconds/ })
+  startEngine(t)
+  const rests = await tryOut([...promote, '--watch', '--yes'])
+  t.equal(rests.code, 0, rests.stderr)
+  t.match(rests.stdout, /\numbrella lives at eu-1\/silo_umbrella[\s\S]* It can be rolled back until \d{4}-/)
+  const [move] = await untilListed('umbrella')
+  const id = String(move?.id)
+  t.match((await tryOut(['moves', 'get', id])).stdout, /Phase +soak\n[\s\S]*Rollback +open, closes \d{4}-/)
+  t.match(await tryOut(['moves', 'rollback', id, '--dry-run']), {
+    code: 0,
+    stdout: /^umbrella is to go back from eu-1\/silo_umbrella/,
+  })
+  t.match(await tryOut(['moves', 'finalize', id, '--dry-run']), {
+    code: 0,
+    stdout: /^umbrella stays at eu-1/,
+  })
+  t.match(
+    await json(['moves', 'get', id]),
+    { phase: 'soak', rollback: { state: 'open' } },
+    'nothing was changed',
+  )
+  t.match((await tryOut(['moves', 'rollback', id, '--yes'])).stdout, /Asked for the move to be rolled back/)
+  const watched = await tryOut(['moves', 'watch', id])
+  t.equal(watched.code, 3)
+  t.match(watched.stdout, /\nThe move was rolled back; umbrella lives at us-1\/pool \(pool, us\) again/)
+  t.match(await tryOut(['moves', 'rollback', id, '--yes']), {
+    code: 1,
+    stderr: /Error rollback_not_possible: /,
+  })
+})
+
 t.test('a move that is given up is told by the exit status', async (t) => {
   await ground.tenant('hooli', 10)
   const watching = freehold(['tenants', 'promote', 'hooli', '--region', 'eu', '--watch', '--yes'])
@@ -323,7 +358,7 @@ t.test('on a terminal the plan is confirmed, and the move drawn in place', async
   const lines = agreeing.visible()
   t.match(lines.at(-1), /^vandelay lives at eu-1\/silo_vandelay/)
   t.match(lines.at(-2), /^█{30} {2}100 % {2}.* rows /, 'the last bar stays')
-  t.match(lines.at(-3), /^✓{8} {2}completed$/)
+  t.match(lines.at(-3), /^✓{9} {2}completed$/)
   t.equal(lines.filter((line) => /[█░]/.test(line)).length, 1, 'the bar is drawn in one place')
   t.ok(
     lines.some((line) => /^\d{4}-.* completed /.test(line)),

@@ -100,7 +100,7 @@ t.test('an undisturbed move shows all of its phases, with the time that each too
     'backfill',
     timeline('planned', 'provisioning', 'provisioning', 'dual_write', 'backfill'),
   )
-  t.equal(steps.length, 9)
+  t.equal(steps.length, 10)
   t.same(steps.slice(0, 5), [
     { phase: 'planned', state: 'done', seconds: 1 },
     { phase: 'provisioning', state: 'done', seconds: 2 },
@@ -109,6 +109,14 @@ t.test('an undisturbed move shows all of its phases, with the time that each too
     { phase: 'verify', state: 'upcoming', seconds: null },
   ])
   t.ok(phaseSteps('completed', []).every((step) => step.state === 'done'))
+})
+
+t.test('a move that is rolled back shows where it was, and where it goes', async (t) => {
+  const shown = phaseSteps('rolling_back', timeline('planned', 'cutover', 'soak', 'rolling_back'))
+  t.same(
+    shown.slice(-4).map((step) => `${step.phase} ${step.state}`),
+    ['cutover done', 'soak done', 'rolling_back current', 'rolled_back upcoming'],
+  )
 })
 
 t.test('an aborted move shows how far it came', async (t) => {

@@ -80,7 +80,12 @@ export function buildControlApi(
       v1.register(hostRoutes, { catalog })
       v1.register(apiKeyRoutes, { catalog })
       v1.register(membershipRoutes, { catalog })
-      v1.register(moveRoutes, { catalog, queue, entrySecret: config.FREEHOLD_ENTRY_SECRET })
+      v1.register(moveRoutes, {
+        catalog,
+        queue,
+        entrySecret: config.FREEHOLD_ENTRY_SECRET,
+        rollbackWindowSeconds: config.FREEHOLD_ROLLBACK_WINDOW_SECONDS,
+      })
       v1.register(moveOrderRoutes, { catalog, queue })
       v1.register(clusterRoutes, { catalog, entrySecret: config.FREEHOLD_ENTRY_SECRET })
       v1.register(moveEventRoutes, { catalog, stopping: stopping.signal })

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { parseEnvironment } from '@freehold/contract'
+import { MAX_ROLLBACK_WINDOW_SECONDS, parseEnvironment } from '@freehold/contract'
 import { parseDatabaseUrl } from '@freehold/postgres'
 import { z } from 'zod'
 
@@ -14,6 +14,15 @@ const environmentSchema = z.object({
   FREEHOLD_CATALOG_URL: postgresUrl.describe('The control database, as freehold_control'),
   FREEHOLD_OPERATOR_SECRET: secret.describe('Signs the tokens of operators (HS256)'),
   FREEHOLD_ENTRY_SECRET: secret.describe('What entry keys are derived from; one in the whole deployment'),
+  FREEHOLD_ROLLBACK_WINDOW_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(MAX_ROLLBACK_WINDOW_SECONDS)
+    .default(0)
+    .describe(
+      'How long a move can be rolled back after its switch, unless it was started with another window',
+    ),
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be redis://host:port' }).optional(),
   FREEHOLD_QUEUE_DATABASE_URL: postgresUrl.optional().describe('The queue, when there is no REDIS_URL'),
   FREEHOLD_CONSOLE_FOLDER: z

@@ -220,6 +220,50 @@ t.test('a move is recorded, and workers are nudged', async (t) => {
   t.match(late.json(), { status: 409, code: 'move_not_cancellable' })
 })
 
+t.test('a rollback window is planned, and ended by an operator', async (t) => {
+  const tenant = await newTenant()
+  const window = { rollbackWindowSeconds: 3_600 }
+  const plan = await get(
+    `/v1/moves/plan?tenant=${tenant.slug}&isolation=silo&region=eu&rollbackWindowSeconds=3600`,
+  )
+  t.match(movePlanSchema.parse(plan.json()), window)
+  const move = moveSchema.parse((await post('/v1/moves', toEu(tenant.slug, window))).json())
+  t.match(move.rollback, { seconds: 3_600, closesAt: null, state: 'pending', problem: null })
+  const paths = ['rollback', 'finalize'].map((verb) => `/v1/moves/${move.id}/${verb}`)
+  for (const [path, code] of [
+    [paths[0], 'rollback_not_possible'],
+    [paths[1], 'move_not_finalizable'],
+  ]) {
+    for (const body of [undefined, { dryRun: true }])
+      t.match((await post(String(path), body)).json(), { status: 409, code })
+  }
+
+  const claimed = await catalog.operations.claim(move.id, 'test', 60_000)
+  const lease = { id: move.id, token: claimed?.fencingToken ?? 0, state: {} }
+  await catalog.operations.advance({ ...lease, fromPhase: 'planned', toPhase: 'soak', message: 'Switched.' })
+  for (const path of paths) {
+    const dry = await post(path, { dryRun: true })
+    t.equal(dry.statusCode, 200)
+    t.match(moveSchema.parse(dry.json()).rollback, { state: 'open' }, 'a dry run changes nothing')
+  }
+  nudged.length = 0
+  const asked = await post(String(paths[0]))
+  t.equal(asked.statusCode, 202)
+  t.match(moveSchema.parse(asked.json()).rollback, { state: 'requested' })
+  await until(() => nudged.includes(move.id))
+  t.match((await post(String(paths[1]))).json(), { status: 409, code: 'move_not_finalizable' })
+  await catalog.operations.callOffRollback(lease, {}, 'for the test')
+  t.equal((await post(String(paths[1]))).statusCode, 202)
+  await catalog.operations.advance({ ...lease, fromPhase: 'soak', toPhase: 'finalize', message: 'Closed.' })
+  await catalog.operations.advance({
+    ...lease,
+    fromPhase: 'finalize',
+    toPhase: 'completed',
+    message: 'Done.',
+  })
+  t.match((await get(`/v1/moves/${move.id}`)).json(), { rollback: { state: 'closed' } })
+})
+
 t.test(
   'a move that may not be is refused, with a code and what to do next, and changes nothing',
   async (t) => {

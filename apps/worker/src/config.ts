@@ -46,6 +46,8 @@ const environmentSchema = z.object({
   FREEHOLD_FENCE_EXPIRY_MS: milliseconds(defaultMoveSettings.fenceExpiryMs),
   /** How long a switch waits for the tenant's open transactions, ms. */
   FREEHOLD_LOCK_TIMEOUT_MS: milliseconds(defaultMoveSettings.lockTimeoutMs),
+  /** How often the changes of a tenant in its rollback window are carried back, ms. */
+  FREEHOLD_SOAK_INTERVAL_MS: milliseconds(defaultMoveSettings.soakIntervalMs),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 })
 

@@ -45,6 +45,7 @@ export function startWorker(
       },
       fenceExpiryMs: config.FREEHOLD_FENCE_EXPIRY_MS,
       lockTimeoutMs: config.FREEHOLD_LOCK_TIMEOUT_MS,
+      soakIntervalMs: config.FREEHOLD_SOAK_INTERVAL_MS,
     },
     ...(barrier === undefined ? {} : { barrier }),
   })

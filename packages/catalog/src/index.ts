@@ -7,7 +7,7 @@ export type { Directions, Lease } from './leases.ts'
 export type { LedgerEntry } from './ledger.ts'
 export { toMove } from './moves.ts'
 export type { MoveTerms } from './operated-moves.ts'
-export type { NewMove, Operation } from './operations.ts'
+export { type NewMove, type Operation, requireFinalizable, requireRollbackPossible } from './operations.ts'
 export type { HomeSwitch } from './placements.ts'
 export { residencyViolation } from './refusals.ts'
 export {

@@ -78,6 +78,21 @@ export function createLeases(database: CatalogDatabase) {
     },
 
     /**
+     * Gives an operation back until there is something to do: after `forMs`, when its rollback window closes, or at once
+     * when it is to be rolled back. What had failed before counts no more. Does nothing when the lease is lost.
+     */
+    async rest(lease: Lease, forMs: number): Promise<void> {
+      await database.run(
+        `update catalog.operations
+         set lease_owner = null, lease_expires_at = null, attempts = 0,
+           run_after = case when rollback_requested then clock_timestamp()
+             else least(clock_timestamp() + $3 * interval '1 millisecond', window_closes_at) end
+         where id = $1 and fencing_token = $2 and finished_at is null`,
+        [lease.id, lease.token, forMs],
+      )
+    },
+
+    /**
      * Operations to be taken up now: those that have begun, then those that can, in the order of their line. A paused
      * move that has begun is taken up as well: somebody has to keep its target in step.
      */

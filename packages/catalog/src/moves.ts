@@ -1,11 +1,13 @@
 import {
   epochSchema,
+  isTerminalPhase,
   type Move,
   type MoveDetail,
   type MoveEvent,
   type MovePage,
   type MoveQuery,
   type OperationId,
+  type RollbackWindow,
 } from '@freehold/contract'
 import type { CatalogDatabase } from './database.ts'
 import { readEvents } from './events.ts'
@@ -71,6 +73,7 @@ export function toMove(operation: Operation): Move {
       ...(targetDatabaseId === null ? {} : { dataDatabaseId: targetDatabaseId }),
     },
     progress: operation.progress,
+    rollback: rollbackWindow(operation),
     cancelRequested: operation.cancelRequested,
     ...operatedMove(operation),
     error: operation.error,
@@ -78,4 +81,24 @@ export function toMove(operation: Operation): Move {
     updatedAt: operation.updatedAt,
     finishedAt: operation.finishedAt,
   }
+}
+
+function rollbackWindow(operation: Operation): RollbackWindow | null {
+  const { rollbackWindowSeconds: seconds, windowClosesAt, rollbackRequested, rollbackError } = operation
+  if (seconds === 0) return null
+  return {
+    seconds,
+    closesAt: rollbackRequested ? null : windowClosesAt,
+    state: windowState(operation),
+    problem: rollbackError,
+  }
+}
+
+function windowState(operation: Operation): RollbackWindow['state'] {
+  const { phase, windowClosed, rollbackRequested } = operation
+  if (phase === 'finalize' || isTerminalPhase(phase)) return 'closed'
+  if (rollbackRequested) return 'requested'
+  if (windowClosed) return 'closed'
+  if (operation.rollbackError !== null) return 'unsafe'
+  return operation.windowClosesAt === null ? 'pending' : 'open'
 }

@@ -55,6 +55,12 @@ export const operationRow = z
     progress: moveProgressSchema,
     cancelRequested: z.boolean(),
     switchIntended: z.boolean(),
+    rollbackWindowSeconds: z.int(),
+    windowClosesAt: instantRow.nullable(),
+    /** By the catalog's clock, when the operation was read. */
+    windowClosed: z.boolean(),
+    rollbackRequested: z.boolean(),
+    rollbackError: problemSchema.nullable(),
     error: problemSchema.nullable(),
     attempts: z.int(),
     fencingToken: bigintRow,
@@ -88,6 +94,9 @@ export const SELECT_OPERATIONS = `
     operations.target_database_name as "targetDatabase", operations.target_schema as "targetSchema",
     target_databases.id as "targetDatabaseId", operations.state, operations.progress,
     operations.cancel_requested as "cancelRequested", operations.switch_intended as "switchIntended",
+    operations.rollback_window_seconds as "rollbackWindowSeconds", operations.window_closes_at as "windowClosesAt",
+    coalesce(operations.window_closes_at <= clock_timestamp(), false) as "windowClosed",
+    operations.rollback_requested as "rollbackRequested", operations.rollback_error as "rollbackError",
     operations.error, operations.attempts, operations.fencing_token as "fencingToken",
     operations.created_by as "createdBy", operations.created_at as "createdAt",
     operations.updated_at as "updatedAt", operations.finished_at as "finishedAt",
@@ -112,6 +121,8 @@ export interface NewMove {
   readonly targetDatabaseName: string
   /** A schema of the tenant's own; `public` otherwise. */
   readonly targetSchema: string
+  /** How long the source is kept in step after the switch, so that the move can be rolled back; 0: not at all. */
+  readonly rollbackWindowSeconds?: number
   readonly createdBy: string
   /** All that is needed to resume, with a version. */
   readonly state: object
@@ -161,7 +172,8 @@ export function createOperations(database: CatalogDatabase) {
       const requested = await database.run(
         `update catalog.operations
          set cancel_requested = true, updated_at = clock_timestamp(), run_after = least(run_after, clock_timestamp())
-         where id = $1 and finished_at is null and not switch_intended and phase <> 'finalize'`,
+         where id = $1 and finished_at is null and not switch_intended
+           and phase not in ('soak', 'finalize', 'rolling_back')`,
         [id],
       )
       const operation = await readOperation(database, id)
@@ -170,7 +182,67 @@ export function createOperations(database: CatalogDatabase) {
         details: { move: id, phase: operation.phase },
       })
     },
+
+    /**
+     * Asks for a move to be rolled back; whoever works on it does so. Asking twice is asking once.
+     *
+     * @throws FreeholdError `rollback_not_possible` unless its window is open, `rollback_unsafe` when the source is not
+     * in step any more, or `move_not_found`.
+     */
+    async requestRollback(id: OperationId): Promise<Operation> {
+      await database.run(
+        `update catalog.operations
+         set rollback_requested = true, updated_at = clock_timestamp(), run_after = least(run_after, clock_timestamp())
+         where id = $1 and phase = 'soak' and not rollback_requested and rollback_error is null
+           and window_closes_at > clock_timestamp()`,
+        [id],
+      )
+      const operation = await readOperation(database, id)
+      if (!operation.rollbackRequested || operation.finishedAt !== null) requireRollbackPossible(operation)
+      return operation
+    },
+
+    /**
+     * Ends the rollback window of a move now; it is finalized next. Asking twice is asking once.
+     *
+     * @throws FreeholdError `move_not_finalizable` unless it has a window that nobody has asked to use, or
+     * `move_not_found`.
+     */
+    async requestFinalize(id: OperationId): Promise<Operation> {
+      await database.run(
+        `update catalog.operations
+         set window_closes_at = least(window_closes_at, clock_timestamp()), updated_at = clock_timestamp(),
+           run_after = least(run_after, clock_timestamp())
+         where id = $1 and phase = 'soak' and not rollback_requested`,
+        [id],
+      )
+      const operation = await readOperation(database, id)
+      if (operation.phase !== 'finalize' && operation.phase !== 'completed') requireFinalizable(operation)
+      return operation
+    },
   }
+}
+
+/** @throws FreeholdError `rollback_not_possible` or `rollback_unsafe` */
+export function requireRollbackPossible(operation: Operation): void {
+  const { id, phase, windowClosed, windowClosesAt, rollbackError } = operation
+  const details = { move: id, phase }
+  if (phase !== 'soak' || windowClosesAt === null) {
+    throw new FreeholdError('rollback_not_possible', `The move is in phase ${phase}.`, { details })
+  }
+  if (rollbackError !== null) throw new FreeholdError('rollback_unsafe', rollbackError.detail, { details })
+  if (windowClosed) {
+    throw new FreeholdError('rollback_not_possible', `The rollback window closed at ${windowClosesAt}.`, {
+      details,
+    })
+  }
+}
+
+/** @throws FreeholdError `move_not_finalizable` */
+export function requireFinalizable({ id, phase, rollbackRequested }: Operation): void {
+  if (phase === 'soak' && !rollbackRequested) return
+  const why = rollbackRequested ? 'The move is being rolled back.' : `The move is in phase ${phase}.`
+  throw new FreeholdError('move_not_finalizable', why, { details: { move: id, phase } })
 }
 
 /** @throws FreeholdError `move_not_found` */
@@ -183,9 +255,10 @@ export async function readOperation(queries: Queries, id: OperationId): Promise<
 async function insertMove(queries: Queries, id: OperationId, move: NewMove): Promise<void> {
   const inserted = await queries.run(
     `insert into catalog.operations (id, kind, tenant_id, pinned_to, phase, source_epoch, target_cluster_id,
-       target_jurisdiction, target_isolation, target_database_name, target_schema, state, progress, created_by)
+       target_jurisdiction, target_isolation, target_database_name, target_schema, state, progress, created_by,
+       rollback_window_seconds, source_jurisdiction)
      select $1, 'move', tenants.id, tenants.pinned_to, 'planned', placements.epoch, clusters.id,
-       clusters.jurisdiction, $5, $6, $7, $8, $9, $10
+       clusters.jurisdiction, $5, $6, $7, $8, $9, $10, $11, placements.jurisdiction
      from catalog.tenants
      join catalog.placements on placements.tenant_id = tenants.id and placements.until is null,
        catalog.clusters
@@ -201,6 +274,7 @@ async function insertMove(queries: Queries, id: OperationId, move: NewMove): Pro
       JSON.stringify(move.state),
       JSON.stringify(move.progress),
       move.createdBy,
+      move.rollbackWindowSeconds ?? 0,
     ],
   )
   if (inserted === 0) throw await explainNothingToMove(queries, move)

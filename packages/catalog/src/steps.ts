@@ -25,7 +25,7 @@ export function createSteps(database: CatalogDatabase) {
   return {
     /**
      * Goes on to another phase: phase, state and timeline change together or not at all. A terminal phase ends
-     * the operation and its lease.
+     * the operation and its lease. The first time in `soak` begins the rollback window.
      *
      * @throws FreeholdError `lease_lost`, also when the operation is not in `fromPhase`.
      */
@@ -38,6 +38,9 @@ export function createSteps(database: CatalogDatabase) {
              last_failure = null,
              updated_at = clock_timestamp(),
              finished_at = case when $8 then clock_timestamp() end,
+             window_closes_at = case when $4 = 'soak' and rollback_window_seconds > 0
+               then coalesce(window_closes_at, clock_timestamp() + rollback_window_seconds * interval '1 second')
+               else window_closes_at end,
              lease_owner = case when not $8 then lease_owner end,
              lease_expires_at = case when not $8 then lease_expires_at end
            where id = $1 and fencing_token = $2 and phase = $3 and finished_at is null`,
@@ -98,6 +101,41 @@ export function createSteps(database: CatalogDatabase) {
         )
         if (intended === 0) await write(queries, lease, 'state = state', [])
         return intended === 1
+      })
+    },
+
+    /**
+     * Records that the source is not in step any more: rolling back would lose writes, and is refused from here on.
+     *
+     * @throws FreeholdError `lease_lost`
+     */
+    async declareRollbackUnsafe(lease: Lease, problem: Problem): Promise<void> {
+      await database.transaction(async (queries) => {
+        await write(
+          queries,
+          lease,
+          'rollback_error = $3, rollback_requested = false, updated_at = clock_timestamp()',
+          [JSON.stringify(problem)],
+        )
+        await insertEvent(queries, lease.id, `Rolling back is not safe any more: ${problem.detail}`)
+      })
+    },
+
+    /**
+     * Gives a rollback up that could not be made. It can be asked for again: the rollback window begins anew.
+     *
+     * @throws FreeholdError `lease_lost`
+     */
+    async callOffRollback(lease: Lease, state: object, why: string): Promise<void> {
+      await database.transaction(async (queries) => {
+        await write(
+          queries,
+          lease,
+          `rollback_requested = false, state = $3, updated_at = clock_timestamp(),
+           window_closes_at = clock_timestamp() + rollback_window_seconds * interval '1 second'`,
+          [JSON.stringify(state)],
+        )
+        await insertEvent(queries, lease.id, `The rollback is called off: ${why}`)
       })
     },
 

@@ -229,6 +229,26 @@ export const errorRegistry = {
     title: 'The cluster has never been drained',
     next: '`freehold clusters drain` empties it; `freehold topology` shows the clusters that exist.',
   },
+  rollback_not_possible: {
+    status: 409,
+    title: 'The move cannot be rolled back now',
+    next: 'A move can be rolled back while its window is open (phase soak). Otherwise move the tenant in the other direction.',
+  },
+  rollback_unsafe: {
+    status: 409,
+    title: 'The old home is not in step any more, so rolling back would lose writes',
+    next: 'The tenant works on where it is. `freehold moves finalize` ends the move; to bring the tenant back, move it again.',
+  },
+  rollback_window_unavailable: {
+    status: 422,
+    title: 'The target cannot keep the old home in step',
+    next: 'Mend what is named, or start the move without a window: `rollbackWindowSeconds` 0, `--rollback-window 0`.',
+  },
+  move_not_finalizable: {
+    status: 409,
+    title: 'The move has no open rollback window that could be ended',
+    next: 'Only a move in phase soak can be finalized early, and only while it is not being rolled back.',
+  },
   target_not_found: {
     status: 404,
     title: 'There is no cluster that could take the tenant',

@@ -56,6 +56,13 @@ export const findingRegistry = {
     remedy: 'Let the constraint include the tenant column, or choose a target of another isolation.',
   },
 
+  rollback_window_unavailable: {
+    severity: 'blocking',
+    error: 'rollback_window_unavailable',
+    title: 'The target cannot keep the old home in step while the rollback window is open',
+    remedy: 'Set wal_level to logical and leave slots and senders free there, or move without a window.',
+  },
+
   // Reaching both sides
   source_unreachable: {
     severity: 'blocking',

@@ -46,6 +46,9 @@ export const movePlanSchema = z
     findings: z
       .array(moveFindingSchema)
       .describe('Blocking ones first; without any of those the move can be started'),
+    rollbackWindowSeconds: z
+      .int()
+      .describe('How long the move can be rolled back after the switch; 0: not at all'),
     estimates: moveEstimatesSchema.nullable().describe('null: the source could not be read'),
     tables: z.array(z.object({ table: z.string(), rowsEstimated: z.int(), bytesEstimated: z.int() })),
   })

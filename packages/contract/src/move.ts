@@ -20,18 +20,29 @@ export const movePhases = [
   'verify',
   'ready',
   'cutover',
+  'soak',
   'finalize',
   'completed',
   'aborting',
   'aborted',
+  'rolling_back',
+  'rolled_back',
 ] as const
 export const movePhaseSchema = z.enum(movePhases)
 export type MovePhase = (typeof movePhases)[number]
 
-export const terminalMovePhases = ['completed', 'aborted'] as const satisfies readonly MovePhase[]
+export const terminalMovePhases = [
+  'completed',
+  'aborted',
+  'rolled_back',
+] as const satisfies readonly MovePhase[]
 export function isTerminalPhase(phase: MovePhase): phase is (typeof terminalMovePhases)[number] {
-  return phase === 'completed' || phase === 'aborted'
+  return phase === 'completed' || phase === 'aborted' || phase === 'rolled_back'
 }
+
+/** The longest rollback window: 30 days. */
+export const MAX_ROLLBACK_WINDOW_SECONDS = 30 * 86_400
+export const rollbackWindowSecondsSchema = z.int().min(0).max(MAX_ROLLBACK_WINDOW_SECONDS)
 
 export const tableProgressSchema = z.object({
   table: z.string(),
@@ -50,7 +61,12 @@ export const moveProgressSchema = z
     bytesCopied: z.int(),
     rowsPerSecond: z.number().nullable(),
     etaSeconds: z.number().nullable(),
-    lagBytes: z.int().nullable().describe('WAL of the source that the target has not yet applied'),
+    lagBytes: z
+      .int()
+      .nullable()
+      .describe(
+        'WAL of the side that is written to which the other has not yet applied; in `soak` the other is the source',
+      ),
     throttled: z.string().nullable().default(null).describe('Why copying or purging is held back'),
     changesApplied: z.int().describe('Row changes carried over by dual-write'),
     verification: z
@@ -70,6 +86,27 @@ export const moveProgressSchema = z
   .meta({ id: 'MoveProgress' })
 export type MoveProgress = z.infer<typeof moveProgressSchema>
 
+/** The rollback window of a move: the time after the switch in which the old home is kept in step. */
+export const rollbackWindowSchema = z
+  .object({
+    seconds: rollbackWindowSecondsSchema.describe('How long the window lasts'),
+    closesAt: z.iso
+      .datetime()
+      .nullable()
+      .describe(
+        'From then on the source is purged; null before the switch and when a rollback was asked for',
+      ),
+    state: z
+      .enum(['pending', 'open', 'requested', 'unsafe', 'closed'])
+      .describe(
+        'pending: before the switch. open: the move can be rolled back and nothing is lost. requested: it is being ' +
+          'rolled back. unsafe: rolling back would lose writes and is refused. closed: the source is not kept any more',
+      ),
+    problem: problemSchema.nullable().describe('Why the move cannot be rolled back safely'),
+  })
+  .meta({ id: 'RollbackWindow' })
+export type RollbackWindow = z.infer<typeof rollbackWindowSchema>
+
 export const moveSchema = z
   .object({
     id: operationIdSchema,
@@ -78,6 +115,9 @@ export const moveSchema = z
     from: placementSchema,
     to: placementSchema.partial({ dataDatabaseId: true }),
     progress: moveProgressSchema,
+    rollback: rollbackWindowSchema
+      .nullable()
+      .describe('null: the move was started without a rollback window'),
     cancelRequested: z.boolean(),
     ...operatedMoveFields,
     error: problemSchema.nullable(),
@@ -148,16 +188,31 @@ export const startMoveSchema = z
     target: moveTargetSchema,
     changeStream: changeStreamField,
     ...moveTermsFields,
+    rollbackWindowSeconds: rollbackWindowSecondsSchema
+      .optional()
+      .describe('How long the move can be rolled back after the switch; 0: not at all'),
   })
   .meta({ id: 'StartMove' })
 export type StartMove = z.infer<typeof startMoveSchema>
 
 /** The same as a query: what is to be planned. */
 export const planMoveSchema = z
-  .strictObject({ tenant: tenantReferenceSchema, ...moveTargetFields, changeStream: changeStreamField })
+  .strictObject({
+    tenant: tenantReferenceSchema,
+    ...moveTargetFields,
+    changeStream: changeStreamField,
+    rollbackWindowSeconds: z.coerce.number().pipe(rollbackWindowSecondsSchema).optional(),
+  })
   .refine(namesOnePlace, onePlace)
   .refine(namesAPool, aPool)
 export type PlanMove = z.infer<typeof planMoveSchema>
+
+/** The body of a request to roll a move back or to finalize it early. */
+export const endWindowSchema = z
+  .strictObject({
+    dryRun: z.boolean().default(false).describe('Say whether it could be done, and change nothing'),
+  })
+  .meta({ id: 'EndWindow' })
 
 export const moveQuerySchema = z.strictObject({
   tenant: tenantReferenceSchema.optional(),

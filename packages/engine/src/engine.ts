@@ -8,7 +8,7 @@ import { LeaseKeeper } from './lease-keeper.ts'
 import type { Logger } from './logger.ts'
 import { runMove } from './move/run-move.ts'
 import type { MoveSettings } from './move/settings.ts'
-import { isAbortable, transition } from './move/transitions.ts'
+import { isAbortable, MAX_ATTEMPTS, transition } from './move/transitions.ts'
 import { type Place, Places } from './places.ts'
 
 export interface EngineOptions {
@@ -32,7 +32,6 @@ class EngineStopping extends Error {
   override readonly name = 'EngineStopping'
 }
 
-const MAX_ATTEMPTS = 8
 const BACK_OFF_MS = 250
 const MAX_BACK_OFF_MS = 10_000
 const JANITOR_INTERVAL_MS = 15_000
@@ -127,9 +126,12 @@ export class Engine {
     const directions = { cancelRequested, paused: pausedAt !== null, maySwitch }
     const keeper = new LeaseKeeper(catalog, lease, leaseMs, directions)
     this.#keepers.set(id, keeper)
-    logger.info({ operation: id, phase: operation.phase, token: lease.token }, 'operation taken up')
+    // A move in its rollback window is taken up again and again.
+    const isNews = operation.phase !== 'soak'
+    if (isNews)
+      logger.info({ operation: id, phase: operation.phase, token: lease.token }, 'operation taken up')
     try {
-      await runMove({
+      const restMs = await runMove({
         operation,
         lease,
         catalog,
@@ -139,7 +141,8 @@ export class Engine {
         place,
         barrier: this.#options.barrier ?? noBarrier,
       })
-      logger.info({ operation: id }, 'operation ended')
+      if (restMs === undefined) logger.info({ operation: id }, 'operation ended')
+      else await catalog.operations.rest(lease, restMs)
     } catch (error) {
       await this.#giveBack(lease, error)
     } finally {
@@ -171,7 +174,10 @@ export class Engine {
       })
       return catalog.operations.release(lease, 0)
     }
-    await catalog.operations.addEvent(lease, `Interrupted, to be continued. ${failure}`)
+    // A server may be away for days; that it still is need not be said every time.
+    if (attempts < MAX_ATTEMPTS) {
+      await catalog.operations.addEvent(lease, `Interrupted, to be continued. ${failure}`)
+    }
     const wait = Math.min(BACK_OFF_MS * 2 ** attempts, MAX_BACK_OFF_MS)
     await catalog.operations.release(lease, Math.round(wait * (0.5 + Math.random())), classifyFailure(error))
   }

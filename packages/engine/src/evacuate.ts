@@ -70,6 +70,8 @@ export async function planDrain(
       tenantIdOrSlug: id,
       target: moveTarget(placement, target),
       changeStream: 'auto',
+      // A window would keep what is to go on the cluster that is to be empty.
+      rollbackWindowSeconds: 0,
       entrySecret,
     })
       .then(({ plan, findings }) => {
@@ -94,6 +96,8 @@ async function startAttempt(
       tenantIdOrSlug: attempt.tenantId,
       target: moveTarget(placement, evacuation.target),
       changeStream: 'auto',
+      // A window would keep what is to go on the cluster that is to be empty.
+      rollbackWindowSeconds: 0,
       entrySecret,
     })
     const terms = { evacuation: evacuation.id }

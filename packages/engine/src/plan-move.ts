@@ -29,6 +29,8 @@ export interface MoveRequest {
   readonly target: MoveTarget
   /** How the tenant is to be followed; by what can be had, unless said. */
   readonly changeStream?: ChangeStreamChoice
+  /** How long the move is to be reversible after the switch; 0: not at all. */
+  readonly rollbackWindowSeconds: number
   readonly entrySecret: string
 }
 
@@ -70,7 +72,8 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
   }
   const choices = await targetChoices(catalog, tenant, request.target, clusters)
   const epoch = epochSchema.parse(placement.epoch + 1)
-  const { choice, examination } = await firstThatFits(tenant, source, choices, epoch)
+  const reversible = request.rollbackWindowSeconds > 0
+  const { choice, examination } = await firstThatFits(tenant, source, choices, { epoch, reversible })
   const { cluster: target, ...place } = choice
   const findings = [
     ...checkTenant(tenant),
@@ -94,6 +97,7 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
         epoch,
       },
       findings: describeFindings(findings),
+      rollbackWindowSeconds: request.rollbackWindowSeconds,
       estimates: examination.estimates,
       tables: examination.tables.map(({ table, rowsEstimated, bytesEstimated }) => ({
         table,
@@ -123,6 +127,7 @@ export async function startMove(
     targetIsolation: plan.to.isolation,
     targetDatabaseName: plan.to.database,
     targetSchema: plan.to.schema,
+    rollbackWindowSeconds: plan.rollbackWindowSeconds,
     createdBy: options.createdBy,
     state: { ...initialMoveState, changeStream },
     progress: initialProgress(plan.tables),
@@ -182,12 +187,12 @@ async function firstThatFits(
   tenant: Tenant,
   source: MoveSource,
   choices: readonly TargetChoice[],
-  epoch: number,
+  asked: { readonly epoch: number; readonly reversible: boolean },
 ): Promise<{ readonly choice: TargetChoice; readonly examination: Examination }> {
   const read = await readSource(source)
   let first: { readonly choice: TargetChoice; readonly examination: Examination } | undefined
   for (const choice of choices) {
-    const examination = await examineMove(source, { ...choice, epoch }, read)
+    const examination = await examineMove(source, { ...choice, ...asked }, read)
     const examined = { choice, examination }
     if (![...checkTarget(tenant, choice), ...examination.target].some(isBlocking)) return examined
     first ??= examined

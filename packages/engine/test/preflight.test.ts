@@ -116,11 +116,13 @@ async function plan(
   of: Tenant,
   cluster: string,
   changeStream: ChangeStreamChoice = 'auto',
+  rollbackWindowSeconds = 0,
 ): Promise<MovePlan> {
   const { plan } = await planMove(ground.catalog, {
     tenantIdOrSlug: of.id,
     target: moveTargetSchema.parse({ isolation: 'silo', cluster }),
     changeStream,
+    rollbackWindowSeconds,
     entrySecret: TEST_ENTRY_SECRET,
   })
   for (const { code } of plan.findings) seen.add(code)
@@ -255,6 +257,14 @@ t.test('a server that is not made for moves is told from one that is', async (t)
     t.ok(towards.includes(code), `as a target: ${code}`)
   }
   t.notOk(towards.includes('logical_decoding_off'), 'a target only writes')
+  t.notOk(towards.includes('rollback_window_unavailable'))
+  const back = (await plan(tenant, 'us-poor-1', 'auto', 60)).findings.find(
+    ({ code }) => code === 'rollback_window_unavailable',
+  )
+  t.match(back, {
+    severity: 'blocking',
+    found: /wal_level is replica and \d of 1 replication slots are left/,
+  })
   await inPool('drop extension idle_extension')
 })
 

@@ -12,7 +12,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { printResult, type RunCommand } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { formatFields, formatInstant, formatPlacement, formatTable } from '../format.ts'
-import { outcome, progressLine, reason, timelineLine } from '../move-view.ts'
+import { outcome, progressLine, reason, timelineLine, windowSummary } from '../move-view.ts'
 import { addPageOptions, type PageOptions, withMore } from '../pages.ts'
 import { watchMove } from '../watch-move.ts'
 
@@ -77,6 +77,62 @@ export function addMoveCommands(program: Command, run: RunCommand): void {
   )
   order('resume', 'let a paused move go on', 'The move goes on.')
   order('approve', 'let the switch begin of a move that waits for its approval', 'The switch is approved.')
+
+  addWindowCommand(moves, run, 'rollback', 'take a tenant back to its old home, while the window is open', {
+    before: (move) =>
+      [
+        `${move.tenant.slug} is to go back from ${formatPlacement(move.to)} to ${formatPlacement(move.from)},`,
+        'with all that was written since the switch. It keeps working; writes are held for some milliseconds.',
+        'Afterwards what was made at the target is removed.',
+      ].join('\n'),
+    question: 'Roll the move back now?',
+    after: 'Asked for the move to be rolled back.',
+  })
+
+  addWindowCommand(moves, run, 'finalize', 'end the rollback window of a move now', {
+    before: (move) =>
+      [
+        `${move.tenant.slug} stays at ${formatPlacement(move.to)},`,
+        `and what it still has at ${formatPlacement(move.from)} is removed. The move cannot be rolled back any more.`,
+      ].join('\n'),
+    question: 'Finalize the move now?',
+    after: 'The rollback window is closed.',
+  })
+}
+
+interface EndWindowOptions {
+  readonly dryRun?: boolean
+  readonly yes?: boolean
+}
+
+/** A command that ends the rollback window of a move, one way or the other. */
+function addWindowCommand(
+  moves: Command,
+  run: RunCommand,
+  verb: 'rollback' | 'finalize',
+  description: string,
+  says: { readonly before: (move: Move) => string; readonly question: string; readonly after: string },
+): void {
+  moves
+    .command(verb)
+    .description(description)
+    .argument('<move>', 'id', parseMoveId)
+    .option('--dry-run', 'say whether it can be done and what it would do, change nothing')
+    .option('--yes', 'do not ask')
+    .action((id: OperationId, { dryRun, yes }: EndWindowOptions, command: Command) =>
+      run(command, async (context) => {
+        const path = `/v1/moves/${id}/${verb}`
+        if (dryRun === true || (!context.json && yes !== true)) {
+          const move = await context.api.post(path, moveSchema, { dryRun: true })
+          printResult(context, move, says.before)
+          if (dryRun === true) return EXIT.ok
+          if (!(await context.terminal.confirm(says.question))) return EXIT.ok
+        }
+        const move = await context.api.post(path, moveSchema)
+        printResult(context, move, () => `${says.after} Follow it: freehold moves watch ${id}`)
+        return EXIT.ok
+      }),
+    )
 }
 
 function parseMoveId(text: string): OperationId {
@@ -110,6 +166,7 @@ function describeMove(move: MoveDetail): string {
     ['To', formatPlacement(move.to)],
     ['Waiting', move.waiting && describeWait(move.waiting)],
     ['Progress', progressLine(move.progress)],
+    ['Rollback', windowSummary(move)],
     ['Verified', verification && `${verification.rows} rows, ${verification.mismatches} differ`],
     ['Started', formatInstant(move.createdAt)],
     ['Ended', move.finishedAt && formatInstant(move.finishedAt)],

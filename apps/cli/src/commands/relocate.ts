@@ -11,6 +11,7 @@ import {
 } from '@freehold/contract'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { printResult, type RunCommand } from '../context.ts'
+import { parseDuration } from '../duration.ts'
 import { EXIT } from '../exit-codes.ts'
 import { describePlan } from '../plan-view.ts'
 import { watchMove } from '../watch-move.ts'
@@ -21,6 +22,7 @@ interface RelocateOptions {
   readonly cluster?: string
   readonly changeStream: ChangeStreamChoice
   readonly database?: string
+  readonly rollbackWindow?: number
   readonly dryRun?: boolean
   readonly watch?: boolean
   readonly yes?: boolean
@@ -76,6 +78,11 @@ function addRelocation(
         .choices(changeStreamChoiceSchema.options)
         .default('auto'),
     )
+    .option(
+      '--rollback-window <duration>',
+      'how long it can be rolled back after the switch: 900, 30m, 12h, 7d; 0: not at all',
+      parseDuration,
+    )
     .option('--dry-run', 'run every check, say what would be done, change nothing')
     .option('--watch', 'follow the move to its end')
     .option('--approve', 'have the switch wait for `freehold moves approve`')
@@ -89,6 +96,7 @@ function addRelocation(
     .option('--yes', 'do not ask')
     .action((tenant: string, options: RelocateOptions, command: Command) => {
       const { to: isolation, region, cluster, database, changeStream } = options
+      const { rollbackWindow: rollbackWindowSeconds } = options
       if (region === undefined && cluster === undefined) {
         return command.error("error: option '--region <region>' or '--cluster <cluster>' is needed")
       }
@@ -100,6 +108,7 @@ function addRelocation(
           const plan = await context.api.get('/v1/moves/plan', movePlanSchema, {
             tenant,
             changeStream,
+            rollbackWindowSeconds,
             ...target,
           })
           printResult(context, plan, () => describePlan(plan, context.terminal))
@@ -112,6 +121,7 @@ function addRelocation(
           target,
           changeStream,
           ...terms,
+          rollbackWindowSeconds,
         })
         if (options.watch === true) return watchMove(context, move.id)
         printResult(context, move, ({ id }) => `Started move ${id}. Follow it: freehold moves watch ${id}`)

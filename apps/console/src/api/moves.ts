@@ -47,3 +47,13 @@ export type MoveOrder = 'cancel' | 'pause' | 'resume' | 'approve'
 export function orderMove(id: string, order: MoveOrder): Promise<Move> {
   return request(`/v1/moves/${encodeURIComponent(id)}/${order}`, moveSchema, { method: 'POST' })
 }
+
+/** How an operator ends a rollback window. */
+export type WindowEnd = 'rollback' | 'finalize'
+
+export function endWindow(id: string, end: WindowEnd): Promise<Move> {
+  return request(`/v1/moves/${encodeURIComponent(id)}/${end}`, moveSchema, {
+    method: 'POST',
+    body: { dryRun: false },
+  })
+}

@@ -9,17 +9,19 @@ export interface PhaseStep {
   readonly seconds: number | null
 }
 
-const undoing: readonly MovePhase[] = ['aborting', 'aborted']
-const forward = movePhases.filter((phase) => !undoing.includes(phase))
+const aborting: readonly MovePhase[] = ['aborting', 'aborted']
+const rollingBack: readonly MovePhase[] = ['rolling_back', 'rolled_back']
+const forward = movePhases.filter((phase) => ![...aborting, ...rollingBack].includes(phase))
 
 /**
- * The phases of a move as steps: all that an undisturbed move passes, or, when it was aborted, those that it
- * reached, the one that did not succeed, and the undoing.
+ * The phases of a move as steps: all that an undisturbed move passes, or, when it was aborted or rolled back, those
+ * that it reached and the undoing; of an aborted move the last one reached did not succeed.
  *
  * @param events the timeline in its order.
  */
 export function phaseSteps(phase: MovePhase, events: readonly MoveEvent[]): PhaseStep[] {
-  const phases = undoing.includes(phase) ? [...reached(events), ...undoing] : forward
+  const undoing = [aborting, rollingBack].find((phases) => phases.includes(phase))
+  const phases = undoing === undefined ? forward : [...reached(events), ...undoing]
   const current = phases.indexOf(phase)
   const failed = phases.indexOf('aborting') - 1
   return phases.map((step, index) => ({

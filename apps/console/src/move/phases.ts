@@ -41,6 +41,12 @@ export const phaseTexts: Readonly<Record<MovePhase, PhaseText>> = {
     description: 'Writes are held for a moment while the home changes.',
     tone: 'running',
   },
+  soak: {
+    label: 'Soak',
+    description:
+      'The tenant lives at the target; every write is carried back, so that the move can be rolled back.',
+    tone: 'running',
+  },
   finalize: {
     label: 'Finalize',
     description: 'The tenant lives at the target; its rows at the source are purged.',
@@ -53,6 +59,16 @@ export const phaseTexts: Readonly<Record<MovePhase, PhaseText>> = {
     tone: 'caution',
   },
   aborted: { label: 'Aborted', description: 'The tenant stays where it was.', tone: 'bad' },
+  rolling_back: {
+    label: 'Rolling back',
+    description: 'The tenant goes back to its old home with all that was written since.',
+    tone: 'caution',
+  },
+  rolled_back: {
+    label: 'Rolled back',
+    description: 'The tenant lives at its old home again.',
+    tone: 'bad',
+  },
 }
 
 const cancellablePhases: ReadonlySet<MovePhase> = new Set([

@@ -23,6 +23,7 @@ import { placementText } from '../move/placement-text.ts'
 import { Relocation } from '../move/relocation.tsx'
 import { Timeline } from '../move/timeline.tsx'
 import { Verification } from '../move/verification.tsx'
+import { WindowButtons } from '../move/window-buttons.tsx'
 import { useMayChange } from '../session/operator-context.ts'
 import classes from './move-page.module.css'
 
@@ -54,7 +55,7 @@ interface KnownMoveProps {
 
 function KnownMove({ move, connection, refused }: KnownMoveProps) {
   const mayChange = useMayChange()
-  const { tenant, from, to, phase, error, events, progress, waiting } = move
+  const { tenant, from, to, phase, error, events, progress, rollback, waiting } = move
   const waitText =
     waiting === null ? progress.throttled && `Throttled: ${progress.throttled}.` : describeWait(waiting)
   return (
@@ -66,8 +67,9 @@ function KnownMove({ move, connection, refused }: KnownMoveProps) {
       actions={
         <>
           {connection !== 'ended' && <ConnectionTag connection={connection} />}
-          {mayChange && !isTerminalPhase(phase) && <OrderButtons move={move} />}
-          {mayChange && !isTerminalPhase(phase) && <CancelButton move={move} />}
+          {mayChange && <WindowButtons move={move} />}
+          {mayChange && !isTerminalPhase(phase) && phase !== 'soak' && <OrderButtons move={move} />}
+          {mayChange && !isTerminalPhase(phase) && phase !== 'soak' && <CancelButton move={move} />}
         </>
       }
     >
@@ -75,6 +77,7 @@ function KnownMove({ move, connection, refused }: KnownMoveProps) {
         Phase {phaseTexts[phase].label}. {phaseTexts[phase].description}
       </VisuallyHidden>
       {error !== null && <ProblemAlert error={new ProblemError(error)} />}
+      {rollback?.problem != null && <ProblemAlert error={new ProblemError(rollback.problem)} />}
       {refused !== null && <ProblemAlert error={new ProblemError(refused)} />}
       {waitText !== null && <Alert color="yellow">{waitText}</Alert>}
       <Panel title="Phases" aside={phaseTexts[phase].description}>
@@ -95,7 +98,7 @@ function KnownMove({ move, connection, refused }: KnownMoveProps) {
   )
 }
 
-function Subtitle({ move: { tenant, from, to, createdAt } }: { move: MoveDetail }) {
+function Subtitle({ move: { tenant, from, to, createdAt, rollback } }: { move: MoveDetail }) {
   return (
     <>
       <span>
@@ -104,6 +107,11 @@ function Subtitle({ move: { tenant, from, to, createdAt } }: { move: MoveDetail 
       <span>
         Started <RelativeTime at={createdAt} />
       </span>
+      {rollback?.state === 'open' && rollback.closesAt !== null && (
+        <span>
+          Can be rolled back; the window closes <RelativeTime at={rollback.closesAt} />
+        </span>
+      )}
       <Link href={`/tenants/${tenant.slug}`}>Show the tenant</Link>
     </>
   )

@@ -1,5 +1,6 @@
-import type { Catalog } from '@freehold/catalog'
+import { type Catalog, requireFinalizable, requireRollbackPossible, toMove } from '@freehold/catalog'
 import {
+  endWindowSchema,
   moveDetailSchema,
   movePageSchema,
   movePlanSchema,
@@ -20,6 +21,8 @@ export interface MoveRoutesOptions {
   readonly catalog: Catalog
   readonly queue: OperationQueue
   readonly entrySecret: string
+  /** For moves that are started without saying. */
+  readonly rollbackWindowSeconds: number
 }
 
 export const moveParams = z.object({ id: operationIdSchema })
@@ -53,8 +56,14 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
       },
     },
     async (request) => {
-      const { tenant: tenantIdOrSlug, changeStream, ...target } = request.query
-      return (await planMove(catalog, { tenantIdOrSlug, target, changeStream, entrySecret })).plan
+      const {
+        tenant: tenantIdOrSlug,
+        changeStream,
+        rollbackWindowSeconds = options.rollbackWindowSeconds,
+        ...target
+      } = request.query
+      const asked = { tenantIdOrSlug, target, changeStream, rollbackWindowSeconds, entrySecret }
+      return (await planMove(catalog, asked)).plan
     },
   )
 
@@ -71,13 +80,20 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
       },
     },
     async (request, reply) => {
-      const { tenant: tenantIdOrSlug, target, changeStream, ...terms } = request.body
+      const { tenant: tenantIdOrSlug, target, changeStream, ...given } = request.body
+      const { rollbackWindowSeconds = options.rollbackWindowSeconds, ...terms } = given
       const idempotent = idempotentRequest(request)
       const made = idempotent && (await catalog.findMade(idempotent))
       if (made !== undefined)
         return reply.code(202).send(await catalog.moves.get(operationIdSchema.parse(made)))
 
-      const prepared = await planMove(catalog, { tenantIdOrSlug, target, changeStream, entrySecret })
+      const prepared = await planMove(catalog, {
+        tenantIdOrSlug,
+        target,
+        changeStream,
+        rollbackWindowSeconds,
+        entrySecret,
+      })
       const move = await startMove(catalog, prepared, {
         createdBy: request.user.sub,
         terms,
@@ -99,5 +115,56 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
       },
     },
     (request) => catalog.moves.detail(request.params.id),
+  )
+
+  app.post(
+    '/moves/:id/rollback',
+    {
+      onRequest: requireOperator,
+      schema: {
+        tags,
+        summary:
+          'Ask for a move to be rolled back; the tenant goes back to its old home with all that was written since',
+        params: moveParams,
+        body: endWindowSchema.nullish(),
+        response: { 200: moveSchema, 202: moveSchema, default: problemResponse },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params
+      if (request.body?.dryRun === true) {
+        const operation = await catalog.operations.get(id)
+        requireRollbackPossible(operation)
+        return reply.code(200).send(toMove(operation))
+      }
+      const operation = await catalog.operations.requestRollback(id)
+      void queue.nudge(id)
+      return reply.code(202).send(toMove(operation))
+    },
+  )
+
+  app.post(
+    '/moves/:id/finalize',
+    {
+      onRequest: requireOperator,
+      schema: {
+        tags,
+        summary: "End a move's rollback window now; the tenant's rows at the old home are removed",
+        params: moveParams,
+        body: endWindowSchema.nullish(),
+        response: { 200: moveSchema, 202: moveSchema, default: problemResponse },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params
+      if (request.body?.dryRun === true) {
+        const operation = await catalog.operations.get(id)
+        requireFinalizable(operation)
+        return reply.code(200).send(toMove(operation))
+      }
+      const operation = await catalog.operations.requestFinalize(id)
+      void queue.nudge(id)
+      return reply.code(202).send(toMove(operation))
+    },
   )
 }

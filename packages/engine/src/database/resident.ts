@@ -3,10 +3,11 @@
 
 import type { Lease } from '@freehold/catalog'
 import { FreeholdError } from '@freehold/contract'
-import { entryDigest } from '@freehold/postgres'
+import { entryDigest, type Lsn, parseLsn } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { z } from 'zod'
 import type { TenantScope } from './entered.ts'
+import type { TargetClaim } from './target-claim.ts'
 
 const residentSchema = z.object({
   epoch: z.coerce.number().int(),
@@ -128,9 +129,48 @@ export async function seal(lockHolder: ClientBase, scope: ResidentScope, token: 
   return result.rowCount === 1
 }
 
-/** After the seal, at the target: readers may enter, writers are held. */
-export async function freeze(client: ClientBase, scope: ResidentScope): Promise<void> {
-  await transition(client, scope, 'standby', 'frozen')
+/**
+ * After the seal, at the target: readers may enter, writers are held.
+ *
+ * @param back the stream that will carry the target's changes back. Where the target's log stands now is written down for it by
+ * the same statement: all that the tenant writes here follows, and all that was carried here precedes.
+ */
+export async function freeze(client: ClientBase, scope: ResidentScope, back?: TargetClaim): Promise<void> {
+  if (back === undefined) return transition(client, scope, 'standby', 'frozen')
+  await client.query(
+    `with frozen as (
+       update freehold.resident set state = 'frozen' where tenant_id = $1 and epoch = $2 and state = 'standby' returning epoch)
+     insert into freehold.applied (stream, fencing_token, lsn)
+     select $3, $4, pg_current_wal_insert_lsn() from frozen on conflict (stream) do nothing`,
+    [scope.tenantId, scope.epoch, back.stream, back.fencingToken],
+  )
+}
+
+/**
+ * @returns where the log of the tenant's home stood when it was frozen for the switch.
+ * @throws FreeholdError `change_stream_failed` when nobody has written it down.
+ */
+export async function readSwitchPoint(client: ClientBase, stream: string): Promise<Lsn> {
+  const result = await client.query<{ lsn: string }>('select lsn from freehold.applied where stream = $1', [
+    stream,
+  ])
+  const row = result.rows[0]
+  if (row !== undefined) return parseLsn(row.lsn)
+  throw new FreeholdError(
+    'change_stream_failed',
+    'The home of the tenant does not know where the stream back begins.',
+  )
+}
+
+/**
+ * The tenant is not expected here any more: it was, at a later epoch than that of `scope`, at which it had left.
+ */
+export async function stopExpecting(client: ClientBase, scope: ResidentScope): Promise<void> {
+  await client.query(
+    `update freehold.resident set epoch = $2, entry_digest = $3, state = 'moved', claimed_by = null, claim_token = null
+     where tenant_id = $1 and epoch > $2 and state = 'standby' and schema_name is not distinct from nullif($4, 'public')`,
+    [scope.tenantId, scope.epoch, entryDigest(scope.entryKey), scope.schema ?? 'public'],
+  )
 }
 
 /** After the catalog names the target as home, at the source: nobody enters any more. */

@@ -2,7 +2,9 @@
 // through the fencing token in the stream's row of `freehold.applied`.
 
 import { FreeholdError } from '@freehold/contract'
+import { formatLsn, type Lsn } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
+import { z } from 'zod'
 
 /**
  * Connections with these names write to the target of a stream, and are ended when another worker takes the target over.
@@ -18,21 +20,27 @@ export interface TargetClaim {
   readonly fencingToken: number
 }
 
+const claimedRow = z.object({ first: z.boolean() })
+
 /**
  * Makes the target this worker's. What a former worker has under way there is ended first: it may be waiting for
  * ever, and would hold the row.
  *
+ * @param begins where the stream begins in the source's log; nothing before it is applied.
+ * @returns whether nobody had claimed it for the stream before.
  * @throws FreeholdError `lease_lost` when a newer lease has claimed the target.
  */
-export async function claimTarget(mover: ClientBase, claim: TargetClaim): Promise<void> {
+export async function claimTarget(mover: ClientBase, claim: TargetClaim, begins: Lsn = 0n): Promise<boolean> {
   await endWriters(mover, claim)
   const claimed = await mover.query(
-    `insert into freehold.applied (stream, fencing_token) values ($1, $2)
+    `insert into freehold.applied (stream, fencing_token, lsn) values ($1, $2, $3)
      on conflict (stream) do update set fencing_token = excluded.fencing_token
-       where applied.fencing_token <= excluded.fencing_token`,
-    [claim.stream, claim.fencingToken],
+       where applied.fencing_token <= excluded.fencing_token
+     returning xmax = 0 as first`,
+    [claim.stream, claim.fencingToken, formatLsn(begins)],
   )
-  if (claimed.rowCount !== 1) throw targetTaken()
+  if (claimed.rows[0] === undefined) throw targetTaken()
+  return claimedRow.parse(claimed.rows[0]).first
 }
 
 /**

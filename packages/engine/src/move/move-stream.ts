@@ -3,6 +3,26 @@ import type { TablePair } from '../database/tables.ts'
 import type { ChangeStream } from '../stream/change-stream.ts'
 import { openStream } from '../stream/open-stream.ts'
 import { type Move, sourceScope, targetScope } from './move.ts'
+import { sourceClaim } from './take-target.ts'
+
+/**
+ * The stream that will carry the changes of the target back once the tenant lives there.
+ *
+ * @param atTarget names what it is to make at the target.
+ */
+export async function streamBack(
+  move: Move,
+  tables: readonly TablePair[],
+  atTarget: string,
+): Promise<ChangeStream> {
+  return openStream('logical', {
+    stream: sourceClaim(move).stream,
+    name: atTarget,
+    from: { ...(await targetScope(move)), owner: move.target.owner },
+    to: sourceScope(move),
+    tables: tables.map(({ source, target }) => ({ source: target, target: source })),
+  })
+}
 
 /**
  * The change stream of the move, from its source to its target.

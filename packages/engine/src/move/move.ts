@@ -14,15 +14,16 @@ import {
   type FindingCode,
   FreeholdError,
   type Isolation,
+  type MovePhase,
   type MoveProgress,
 } from '@freehold/contract'
-import { type DatabaseAddress, deriveEntryKey } from '@freehold/postgres'
+import { type DatabaseAddress, deriveEntryKey, type Lsn } from '@freehold/postgres'
 import type { TenantScope } from '../database/entered.ts'
 import type { TablePair } from '../database/tables.ts'
 import type { LeaseKeeper } from '../lease-keeper.ts'
 import type { Place } from '../places.ts'
 import type { Applier, HeldSnapshot } from '../stream/change-stream.ts'
-import { moveNames } from './names.ts'
+import { type Direction, moveNames } from './names.ts'
 import { ProgressReport } from './progress-report.ts'
 import type { MoveSettings } from './settings.ts'
 import { type MoveState, moveStateSchema } from './state.ts'
@@ -42,17 +43,26 @@ export interface Side {
   readonly mover: DatabaseAddress
 }
 
+/** The end of a move at which the tenant lives. */
+interface Home extends Side {
+  readonly dataDatabaseId: DataDatabaseId
+}
+
 /**
  * A move in the hands of one worker: what the catalog says, where the two sides are, and what this worker holds open
  * for it. Everything that must survive the worker is in {@link state}.
+ *
+ * Between its switch and its end a move leads back: `source` is then where the tenant was moved to, and `target` where it came
+ * from. So each step is the same in both directions.
  */
 export interface Move {
   readonly operation: Operation
   readonly lease: Lease
   readonly catalog: Catalog
   readonly settings: MoveSettings
+  readonly direction: Direction
   readonly names: ReturnType<typeof moveNames>
-  readonly source: Side
+  readonly source: Home
   /** A copy that begins anew may get a new database or schema. */
   target: Side
   readonly progress: ProgressReport
@@ -75,6 +85,8 @@ interface MoveSession {
   /** Codes of what the checks before the move have found and what does not block it. */
   advice?: readonly FindingCode[]
   tables?: readonly TablePair[]
+  /** In the log of the source: what precedes it is not carried over. */
+  streamBegins?: Lsn
   /** What the copy looks at; it lives as long as the connection that made the stream. */
   snapshot?: HeldSnapshot
   applier?: Applier
@@ -108,27 +120,56 @@ export async function openMove(open: OpenMove): Promise<Move> {
   if (!state.success) {
     throw new FreeholdError('internal', 'The state of the move was written by another version of Freehold.')
   }
-  const [source, target] = await Promise.all([
-    openSide(catalog, operation.source),
-    openSide(catalog, {
-      cluster: operation.targetCluster,
-      isolation: operation.targetIsolation,
-      database: operation.targetDatabase,
-      schema: operation.targetSchema,
-      epoch: epochSchema.parse(operation.source.epoch + 1),
-    }),
-  ])
+  const direction = directionOf(operation.phase)
+  const [source, target] = await openSides(catalog, operation, direction)
   return {
     ...open,
+    direction,
     source,
     target,
-    names: moveNames(open.lease),
+    names: moveNames(open.lease, direction),
     state: state.data,
     progress: new ProgressReport(operation.progress, (progress: MoveProgress) =>
       catalog.operations.saveProgress(open.lease, progress),
     ),
     session: {},
   }
+}
+
+/** Which way a move leads in a phase. */
+export function directionOf(phase: MovePhase): Direction {
+  return phase === 'soak' || phase === 'rolling_back' ? 'back' : 'forth'
+}
+
+/** Whether this move, on its way to its target, can be rolled back afterwards. */
+export function hasWindow({ direction, operation }: Pick<Move, 'direction' | 'operation'>): boolean {
+  return direction === 'forth' && operation.rollbackWindowSeconds > 0
+}
+
+async function openSides(
+  catalog: Catalog,
+  operation: Operation,
+  direction: Direction,
+): Promise<[source: Home, target: Side]> {
+  const { source: from, targetDatabaseId } = operation
+  const to = {
+    cluster: operation.targetCluster,
+    isolation: operation.targetIsolation,
+    database: operation.targetDatabase,
+    schema: operation.targetSchema,
+    epoch: epochSchema.parse(from.epoch + 1),
+  }
+  const { dataDatabaseId } = from
+  if (direction === 'forth') {
+    const [source, target] = await Promise.all([openSide(catalog, from), openSide(catalog, to)])
+    return [{ ...source, dataDatabaseId }, target]
+  }
+  if (targetDatabaseId === null) throw new FreeholdError('internal', "The tenant's home is not registered.")
+  const [source, target] = await Promise.all([
+    openSide(catalog, to),
+    openSide(catalog, { ...from, epoch: epochSchema.parse(from.epoch + 2) }),
+  ])
+  return [{ ...source, dataDatabaseId: targetDatabaseId }, target]
 }
 
 /** Finds the addresses of one end of a move. */
@@ -144,7 +185,7 @@ export async function openSide(
 
 /** The tenant where it is now. */
 export function sourceScope(move: Move): TenantScope {
-  return scope(move, move.source, move.operation.source.dataDatabaseId)
+  return scope(move, move.source, move.source.dataDatabaseId)
 }
 
 /** The tenant where it is going. */
@@ -181,4 +222,5 @@ export async function closeSession(move: Move): Promise<void> {
   delete session.verifiedBy
   delete session.snapshot
   delete session.tables
+  delete session.streamBegins
 }

@@ -29,6 +29,13 @@ export class ProgressReport {
     }, SAVE_INTERVAL_MS)
   }
 
+  /** Makes a change and writes everything that was gathered. */
+  async save(change: Partial<MoveProgress>): Promise<void> {
+    await this.settle()
+    this.#progress = { ...this.#progress, ...change }
+    await this.#save(this.#progress)
+  }
+
   updateSeconds(change: Partial<MoveProgress['seconds']>): void {
     this.update({ seconds: { ...this.#progress.seconds, ...change } })
   }

@@ -1,6 +1,13 @@
-import { FreeholdError, isTerminalPhase, type MovePhase } from '@freehold/contract'
+import {
+  type FreeholdError,
+  isTerminalPhase,
+  type MovePhase,
+  type terminalMovePhases,
+} from '@freehold/contract'
 import { holdStep } from './hold.ts'
-import { closeSession, type Move, type OpenMove, openMove } from './move.ts'
+import { closeSession, directionOf, type Move, type OpenMove, openMove } from './move.ts'
+import { isFinal } from './outcome.ts'
+import { turnedState } from './state.ts'
 import { awaitCalm } from './steps/await-calm.ts'
 import { backfill } from './steps/backfill.ts'
 import { cleanUp } from './steps/clean-up.ts'
@@ -8,15 +15,19 @@ import { createStream } from './steps/create-stream.ts'
 import { finalize } from './steps/finalize.ts'
 import { preflight } from './steps/preflight.ts'
 import { provision } from './steps/provision.ts'
+import { rollBack } from './steps/roll-back.ts'
+import { type Rest, soak } from './steps/soak.ts'
 import { switchHome } from './steps/switch-home.ts'
 import { verify } from './steps/verify.ts'
 import { describeEvent } from './timeline.ts'
 import { isAbortable, type MoveEventKind, transition } from './transitions.ts'
 
-type Outcome = MoveEventKind | { readonly event: 'given_up'; readonly error: FreeholdError }
+type Outcome = MoveEventKind | { readonly event: 'given_up'; readonly error: FreeholdError } | Rest
+
+type RunningPhase = Exclude<MovePhase, (typeof terminalMovePhases)[number]>
 
 /** The runbook: what is done in each phase. Each step may be run again from its beginning, by any worker. */
-const steps: Record<Exclude<MovePhase, 'completed' | 'aborted'>, (move: Move) => Promise<Outcome>> = {
+const steps: Record<RunningPhase, (move: Move) => Promise<Outcome>> = {
   planned: preflight,
   provisioning: provision,
   dual_write: createStream,
@@ -24,28 +35,44 @@ const steps: Record<Exclude<MovePhase, 'completed' | 'aborted'>, (move: Move) =>
   verify,
   ready: awaitCalm,
   cutover: switchHome,
+  soak,
   finalize,
   aborting: cleanUp,
+  rolling_back: rollBack,
 }
 
 /**
- * Takes a move from where it stands to its end, as long as this worker holds the lease.
+ * Takes a move from where it stands to its end, or to where it rests, as long as this worker holds the lease.
  *
+ * @returns after how many ms it is to be taken up again; undefined when it has ended.
  * @throws whatever a step throws that another attempt may cure, and FreeholdError `lease_lost`.
  */
-export async function runMove(open: OpenMove): Promise<void> {
-  const move = await openMove(open)
+export async function runMove(open: OpenMove): Promise<number | undefined> {
+  let move = await openMove(open)
   let phase = move.operation.phase
   try {
-    while (!isTerminalPhase(phase)) phase = await runStep(move, phase)
+    while (!isTerminalPhase(phase)) {
+      const next = await runStep(move, phase)
+      if (typeof next !== 'string') return next.restMs
+      phase = next
+      if (!isTerminalPhase(phase) && directionOf(phase) !== move.direction) move = await turn(move, open)
+    }
+    return undefined
   } finally {
     await closeSession(move)
     await move.progress.settle()
   }
 }
 
-async function runStep(move: Move, phase: keyof typeof steps): Promise<MovePhase> {
+/** From here on the move is seen from its other end. */
+async function turn(move: Move, open: OpenMove): Promise<Move> {
+  await closeSession(move)
+  return openMove({ ...open, operation: await open.catalog.operations.get(open.lease.id) })
+}
+
+async function runStep(move: Move, phase: RunningPhase): Promise<MovePhase | Rest> {
   const outcome = await stepOutcome(move, phase)
+  if (typeof outcome !== 'string' && 'restMs' in outcome) return outcome
   const { event, error } = typeof outcome === 'string' ? { event: outcome, error: undefined } : outcome
   const next = transition(phase, event)
   await move.progress.settle()
@@ -54,7 +81,7 @@ async function runStep(move: Move, phase: keyof typeof steps): Promise<MovePhase
     ...move.lease,
     fromPhase: phase,
     toPhase: next,
-    state: move.state,
+    state: event === 'switched' ? turnedState(move.state) : move.state,
     progress: move.progress.current,
     message: describeEvent(event, move, error),
     ...(error === undefined ? {} : { error: error.toProblem() }),
@@ -64,7 +91,7 @@ async function runStep(move: Move, phase: keyof typeof steps): Promise<MovePhase
 }
 
 /** A failure that no further attempt can cure ends the move, as long as it can be ended without a trace. */
-async function stepOutcome(move: Move, phase: keyof typeof steps): Promise<Outcome> {
+async function stepOutcome(move: Move, phase: RunningPhase): Promise<Outcome> {
   try {
     if (isAbortable(phase)) move.signal.throwIfAborted()
     await holdStep(move, phase)
@@ -74,18 +101,4 @@ async function stepOutcome(move: Move, phase: keyof typeof steps): Promise<Outco
     if (isAbortable(phase) && isFinal(cause)) return { event: 'given_up', error: cause }
     throw cause
   }
-}
-
-/** Errors of Freehold's own are answers; of them only these may be different the next time. */
-function isFinal(error: unknown): error is FreeholdError {
-  return (
-    error instanceof FreeholdError &&
-    ![
-      'lease_lost',
-      'catalog_unavailable',
-      'source_unreachable',
-      'target_unreachable',
-      'source_busy',
-    ].includes(error.code)
-  )
 }

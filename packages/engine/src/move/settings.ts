@@ -18,6 +18,8 @@ export interface MoveSettings {
   readonly lockTimeoutMs: number
   /** Failed switches after which the move is given up. */
   readonly maxCutoverAttempts: number
+  /** How often the changes of a tenant in its rollback window are carried back. */
+  readonly soakIntervalMs: number
   /** Rows that the purge of the source deletes in one transaction. */
   readonly purgeBatchRows: number
   /** Rows that a move copies or purges per second at most, unless it was started with a limit of its own. */
@@ -33,6 +35,7 @@ export const defaultMoveSettings = {
   fenceExpiryMs: 5_000,
   lockTimeoutMs: 1_000,
   maxCutoverAttempts: 20,
+  soakIntervalMs: 5_000,
   purgeBatchRows: 10_000,
   loadLimits: { activeSessions: 0, standbyLagSeconds: 10 },
 } as const satisfies Partial<MoveSettings>

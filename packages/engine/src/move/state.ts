@@ -6,7 +6,7 @@ import { z } from 'zod'
  * refuses the move rather than guess at its meaning.
  */
 export const moveStateSchema = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(2),
   /** The attempt that may have fenced the source; recorded before it does. */
   cutoverToken: z.uuid().nullable(),
   cutoverAttempts: z.int(),
@@ -17,17 +17,36 @@ export const moveStateSchema = z.strictObject({
   changeStream: changeStreamChoiceSchema,
   /** The change stream in use, by the name of what it made at the source: of the lease that made it. */
   streamAtSource: z.string().nullable(),
+  /** The change stream by which the target's changes will be carried back, by the name of what it made there. */
+  streamAtTarget: z.string().nullable(),
+  /** The stream forward is removed, and the old home expects the tenant. */
+  turned: z.boolean(),
 })
 export type MoveState = z.infer<typeof moveStateSchema>
 
 export const initialMoveState: MoveState = {
-  version: 1,
+  version: 2,
   cutoverToken: null,
   cutoverAttempts: 0,
   verifications: 0,
   copyAttempts: 0,
   changeStream: 'auto',
   streamAtSource: null,
+  streamAtTarget: null,
+  turned: false,
+}
+
+/** The state of a move that has been switched: from here on it leads back. */
+export function turnedState(state: MoveState): MoveState {
+  return {
+    ...state,
+    changeStream: 'logical',
+    streamAtSource: state.streamAtTarget,
+    streamAtTarget: null,
+    cutoverToken: null,
+    cutoverAttempts: 0,
+    verifications: 0,
+  }
 }
 
 /** The progress of a move that has not begun, for the tables and sizes that the plan has found. */

@@ -37,9 +37,19 @@ export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdE
     case 'settled':
       return 'The target has caught up; the switch begins.'
     case 'not_switched':
-      return `Attempt ${move.state.cutoverAttempts} to switch was called off; writes go on at the source.`
+      return move.direction === 'forth'
+        ? `Attempt ${move.state.cutoverAttempts} to switch was called off; writes go on at the source.`
+        : 'The tenant was not switched back; writes go on at the target.'
     case 'switched':
       return `The target is the tenant's home at epoch ${target.epoch}.`
+    case 'window_closed':
+      return move.operation.rollbackWindowSeconds === 0
+        ? 'The move has no rollback window; the source is removed.'
+        : 'The rollback window is closed; the old home is removed.'
+    case 'rollback_requested':
+      return 'The tenant is to go back to its old home.'
+    case 'returned':
+      return 'The tenant is back; what was made for the move is removed.'
     case 'purged':
       return "The tenant's rows are removed from the source."
     case 'given_up':

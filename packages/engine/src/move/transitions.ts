@@ -15,9 +15,15 @@ export type MoveEventKind =
   | 'settled'
   | 'not_switched'
   | 'switched'
+  | 'window_closed'
+  | 'rollback_requested'
+  | 'returned'
   | 'purged'
   | 'given_up'
   | 'cleaned_up'
+
+/** Attempts in one phase after which a move is given up, if it still can be. */
+export const MAX_ATTEMPTS = 8
 
 /** Phases before the point of no return, in which a move can still be given up without a trace. */
 type Abortable = 'planned' | 'provisioning' | 'dual_write' | 'backfill' | 'verify' | 'ready'
@@ -40,11 +46,14 @@ export const transitions: Transitions = {
   backfill: { copied: 'verify', snapshot_lost: 'provisioning', given_up: 'aborting' },
   verify: { verified: 'ready', given_up: 'aborting' },
   ready: { settled: 'cutover', changes_forgotten: 'verify', given_up: 'aborting' },
-  cutover: { switched: 'finalize', not_switched: 'ready', given_up: 'aborting' },
+  cutover: { switched: 'soak', not_switched: 'ready', given_up: 'aborting' },
+  soak: { window_closed: 'finalize', rollback_requested: 'rolling_back' },
   finalize: { purged: 'completed' },
   completed: {},
   aborting: { cleaned_up: 'aborted' },
   aborted: {},
+  rolling_back: { returned: 'rolled_back', not_switched: 'soak' },
+  rolled_back: {},
 }
 
 /**

@@ -15,6 +15,7 @@ import { checkRoom } from './checks/room.ts'
 import { checkVersions } from './checks/servers.ts'
 import { checkTableTraits } from './checks/table-traits.ts'
 import { checkTables } from './checks/tables.ts'
+import { checkWayBack } from './checks/way-back.ts'
 import { estimateMove, REPLICATION_CONNECTIONS } from './estimate.ts'
 import { type ActivityFacts, readActivity } from './facts/activity.ts'
 import { type DatabaseFacts, readDatabase } from './facts/database.ts'
@@ -48,6 +49,8 @@ export interface MoveDestination {
   readonly isolation: Isolation
   /** At which the tenant would live there. */
   readonly epoch: number
+  /** Whether the move is to have a rollback window. */
+  readonly reversible: boolean
 }
 
 /** What the checks of a move have found, and what there is to move. */
@@ -138,7 +141,13 @@ async function examinePool(
   return examined.facts ?? [examined.refusal]
 }
 
-function checkTarget({ cluster, database, isolation }: MoveDestination, facts: ServerFacts): Finding[] {
+function checkTarget(destination: MoveDestination, facts: ServerFacts): Finding[] {
+  const { cluster, reversible } = destination
+  const wayBack = reversible ? checkWayBack({ name: cluster.id, server: facts }) : []
+  return [...checkEmpty(destination, facts), ...wayBack]
+}
+
+function checkEmpty({ cluster, database, isolation }: MoveDestination, facts: ServerFacts): Finding[] {
   if (isolation !== 'silo' || !facts.databaseExists) return []
   const found = `There is a database ${database} on ${cluster.id} already.`
   return [{ code: 'target_not_empty', object: database, found }]

@@ -32,14 +32,14 @@ async function removeResource(catalog: Catalog, entry: LedgerEntry): Promise<voi
           // While the operation goes on, its newest worker may be loading another schema there.
           const { phase, fencingToken } = await catalog.operations.get(entry.operationId)
           if (phase !== 'aborting' && phase !== 'aborted') return
-          await forgetTarget(client, { stream: streamName(entry.operationId), fencingToken })
+          await forgetTarget(client, { stream: streamName(entry.operationId, 'forth'), fencingToken })
         }),
       )
     case 'tenant_rows':
       return inDatabase(async () =>
         withClient(await moverAddress(cluster, entry.databaseName), 'freehold-cleanup', async (client) => {
           const { fencingToken } = await catalog.operations.get(entry.operationId)
-          const claim = { stream: streamName(entry.operationId), fencingToken }
+          const claim = { stream: streamName(entry.operationId, 'forth'), fencingToken }
           await removeTenantRows(client, { tenantId: entry.name, claim })
         }),
       )

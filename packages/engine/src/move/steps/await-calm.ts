@@ -6,8 +6,9 @@ import { alignSequences } from '../../database/sequences.ts'
 import { type Finding, refuseBlocked } from '../../preflight/finding.ts'
 import { recheckMove } from '../../preflight/recheck-move.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
+import { createStreamBack } from '../create-stream-back.ts'
 import { holdWhile } from '../hold.ts'
-import { type Move, sourceScope, targetScope } from '../move.ts'
+import { hasWindow, type Move, sourceScope, targetScope } from '../move.ts'
 
 const CATCH_UP_TIMEOUT_MS = 600_000
 const BACK_OFF_MS = 100
@@ -29,6 +30,7 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
   }
   await move.orders.renew()
   await holdWhile(move, ({ maySwitch }) => !maySwitch, true)
+  if (hasWindow(move) && move.state.streamAtTarget === null) await createStreamBack(move)
   const applier = await runningApplier(move)
   if (move.session.verifiedBy !== applier || applier.changedRows() === undefined) return 'changes_forgotten'
   await withClient(move.source.mover, 'freehold-ready', async (source) => {

@@ -1,23 +1,21 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type LedgerEntry, ownerAddress } from '@freehold/catalog'
 import { FreeholdError, type Isolation } from '@freehold/contract'
-import { hasSqlState, quoteTable, SQLSTATE, withClient } from '@freehold/postgres'
+import { hasSqlState, inTransaction, quoteTable, SQLSTATE, withClient } from '@freehold/postgres'
 import type pg from 'pg'
 import { allEnded } from '../../all-ended.ts'
 import { asTenant } from '../../database/entered.ts'
-import { readResident } from '../../database/resident.ts'
+import { awaitReaders } from '../../database/readers.ts'
+import { readResident, stopExpecting } from '../../database/resident.ts'
 import { analyzePartitioned } from '../../database/structure.ts'
 import { readTables, type TableShape } from '../../database/tables.ts'
-import { forgetTarget } from '../../database/target-claim.ts'
+import { forgetTarget, holdTarget } from '../../database/target-claim.ts'
 import { placementOf } from '../../placements/placement-of.ts'
 import { releaseResource } from '../../resources/release.ts'
 import { dropDatabase, MAINTENANCE_DATABASE } from '../../resources/silo-database.ts'
 import { hasTenantSchema } from '../../resources/tenant-schema.ts'
 import { closeSession, type Move, sourceScope } from '../move.ts'
 import { atPace, type Pace } from '../pace.ts'
-import { targetClaim } from '../take-target.ts'
-
-const READERS_TIMEOUT_MS = 30_000
+import { sourceClaim, takeSource, targetClaim } from '../take-target.ts'
 
 /**
  * finalize: the tenant lives at the target. Stops the stream, and removes the tenant's rows from the source: as the
@@ -30,15 +28,49 @@ export async function finalize(move: Move): Promise<'purged'> {
   await releaseStream(move)
   await move.barrier('finalize.released')
   await allEnded([
-    removeFromSource[move.source.isolation](move),
+    leaveSource(move),
     withClient(move.target.owner, 'freehold-statistics', (owner) =>
       analyzePartitioned(owner, move.target.schema),
     ),
   ])
-  await withClient(move.target.mover, 'freehold-finalize', (client) =>
-    forgetTarget(client, targetClaim(move)),
-  )
+  await withClient(move.target.mover, 'freehold-finalize', (client) => forgetStreams(client, move))
   return 'purged'
+}
+
+/**
+ * Removes what the tenant has at the source, which it has left for good.
+ *
+ * @throws FreeholdError `source_busy` while somebody may still be reading there.
+ */
+export async function leaveSource(move: Move): Promise<void> {
+  const { mover, isolation } = move.source
+  await unlessGone(() => withClient(mover, 'freehold-purge', (client) => endReturn(client, move)))
+  await unlessGone(() => removeFromSource[isolation](move))
+  if (isolation === 'silo') return
+  await unlessGone(() => withClient(mover, 'freehold-purge', (client) => forgetStreams(client, move)))
+}
+
+/** A silo that is gone was dropped by an earlier run of the step; of a pool that is gone nothing is left to be removed. */
+async function unlessGone(work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!hasSqlState(error, SQLSTATE.invalidCatalogName)) throw error
+  }
+}
+
+/** How far the move's streams are applied in a database is of no use to anybody any more. */
+export async function forgetStreams(client: pg.Client, move: Move): Promise<void> {
+  for (const claim of [sourceClaim(move), targetClaim(move)]) await forgetTarget(client, claim)
+}
+
+/** The tenant does not come back: nothing is carried to the source any more, and it is known there by its old key. */
+async function endReturn(client: pg.Client, move: Move): Promise<void> {
+  await takeSource(move, client)
+  await inTransaction(client, async () => {
+    await holdTarget(client, sourceClaim(move))
+    await stopExpecting(client, sourceScope(move))
+  })
 }
 
 /** What the tenant has at the source goes with its database, with its schema, or row by row. */
@@ -51,7 +83,7 @@ const removeFromSource: Record<Isolation, (move: Move) => Promise<void>> = {
 async function purgeSource(move: Move): Promise<void> {
   await withClient(move.source.mover, 'freehold-purge', async (client) => {
     await requireMovedAway(client, move)
-    await awaitReaders(client)
+    await awaitReaders(client, move.signal)
     const tables = await readTables(client, move.source.schema)
     // Triggers and foreign keys of the product are not to see the rows leave: they exist on, elsewhere.
     await client.query("set session_replication_role = 'replica'")
@@ -68,18 +100,16 @@ async function purgeSource(move: Move): Promise<void> {
 /** A silo held this tenant and nobody else. One that is gone was dropped by an earlier run of the step. */
 async function dropSource(move: Move): Promise<void> {
   const { cluster, database, mover } = move.source
-  try {
+  await unlessGone(async () => {
     await withClient(mover, 'freehold-purge', async (client) => {
       await requireMovedAway(client, move)
-      await awaitReaders(client)
+      await awaitReaders(client, move.signal)
     })
     const maintenance = await ownerAddress(cluster, MAINTENANCE_DATABASE)
     await withClient(maintenance, 'freehold-purge', (client) => dropDatabase(client, database))
     await move.barrier('finalize.database_dropped')
-  } catch (error) {
-    if (!hasSqlState(error, SQLSTATE.invalidCatalogName)) throw error
-  }
-  await move.catalog.topology.removeDataDatabase(move.operation.source.dataDatabaseId)
+  })
+  await move.catalog.topology.removeDataDatabase(move.source.dataDatabaseId)
 }
 
 /** The schema held this tenant and nobody else. One that is gone was dropped by an earlier run of the step. */
@@ -88,7 +118,7 @@ async function dropSourceSchema(move: Move): Promise<void> {
   const left = await withClient(mover, 'freehold-purge', async (client) => {
     if (!(await hasTenantSchema(client, schema))) return false
     await requireMovedAway(client, move)
-    await awaitReaders(client)
+    await awaitReaders(client, move.signal)
     return true
   })
   if (!left) return
@@ -125,31 +155,6 @@ async function requireMovedAway(client: pg.Client, move: Move): Promise<void> {
 }
 
 /**
- * Transactions that entered before the switch may still read, and are not to see the rows vanish.
- *
- * @throws FreeholdError `source_busy` while one of them is open; nothing is deleted, and the step is run again later.
- */
-async function awaitReaders(client: pg.Client): Promise<void> {
-  const started = await client.query<{ now: Date }>('select clock_timestamp() as now')
-  const deadline = performance.now() + READERS_TIMEOUT_MS
-  for (;;) {
-    const reading = await client.query(
-      `select from pg_stat_activity
-       where datname = current_database() and usename = 'freehold_app' and xact_start < $1 limit 1`,
-      [started.rows[0]?.now],
-    )
-    if (reading.rowCount === 0) return
-    if (performance.now() > deadline) {
-      throw new FreeholdError(
-        'source_busy',
-        'A transaction from before the switch is still open at the source; the rows there are removed after it.',
-      )
-    }
-    await sleep(100)
-  }
-}
-
-/**
  * Looks for the rows once and keeps where they are on the server, batch by batch: a search for every batch would pass by
  * all that is dead already. Where a row was another's may be by then, which row security keeps from being touched.
  *
@@ -172,12 +177,13 @@ async function purgeTable(client: pg.Client, move: Move, shape: TableShape, pace
       const found = await client.query<{ leaf: string; places: string }>('fetch doomed')
       const batch = found.rows[0]
       if (batch === undefined) return total
-      const deleted = await asTenant(client, sourceScope(move), () =>
-        client.query(`delete from ${table} where tableoid = $1 and ctid = any ($2::tid[])`, [
+      const deleted = await asTenant(client, sourceScope(move), async () => {
+        await holdTarget(client, sourceClaim(move))
+        return client.query(`delete from ${table} where tableoid = $1 and ctid = any ($2::tid[])`, [
           batch.leaf,
           batch.places,
-        ]),
-      )
+        ])
+      })
       await move.barrier('finalize.batch_purged')
       total += deleted.rowCount ?? 0
       await pace.pass(deleted.rowCount ?? 0)

@@ -1,7 +1,8 @@
 import { examineMove, readSource } from '../../preflight/examine-move.ts'
 import { isBlocking, refuseBlocked } from '../../preflight/finding.ts'
+
 import { chooseStream } from '../../stream/choose-stream.ts'
-import { type Move, sourceScope } from '../move.ts'
+import { hasWindow, type Move, sourceScope } from '../move.ts'
 
 /**
  * planned: checks once more what the plan was made from, because time has passed.
@@ -11,7 +12,8 @@ import { type Move, sourceScope } from '../move.ts'
 export async function preflight(move: Move): Promise<'preflight_passed'> {
   const { kind } = await chooseStream(move.source.mover, move.state.changeStream)
   const source = { scope: sourceScope(move), cluster: move.source.cluster, stream: kind }
-  const examination = await examineMove(source, move.target, await readSource(source))
+  const destination = { ...move.target, reversible: hasWindow(move) }
+  const examination = await examineMove(source, destination, await readSource(source))
   const findings = [...examination.source, ...examination.target]
   refuseBlocked(findings)
   move.session.advice = [...new Set(findings.filter((found) => !isBlocking(found)).map(({ code }) => code))]

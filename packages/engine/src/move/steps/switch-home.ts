@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { type DataDatabaseId, type FreeholdError, isFreeholdError } from '@freehold/contract'
-import { connectClient, type DatabaseAddress, hasSqlState, SQLSTATE, tenantLock } from '@freehold/postgres'
+import {
+  connectClient,
+  type DatabaseAddress,
+  hasSqlState,
+  SQLSTATE,
+  tenantLock,
+  withClient,
+} from '@freehold/postgres'
 import type pg from 'pg'
 import { verificationFailed } from '../../database/checksum.ts'
 import type { TenantScope } from '../../database/entered.ts'
@@ -20,7 +27,8 @@ import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
 import { alignSequences } from '../../database/sequences.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
 import { compareRows } from '../compare.ts'
-import { type Move, sourceScope, targetDatabaseId, targetScope } from '../move.ts'
+import { hasWindow, type Move, sourceScope, targetDatabaseId, targetScope } from '../move.ts'
+import { sourceClaim } from '../take-target.ts'
 
 /** Each compares what has changed during the one before. */
 const MIN_REHEARSALS = 3
@@ -53,7 +61,7 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
   const attempt = await openSwitch(move)
   try {
     await claimSwitch(attempt.source.client, attempt.source.scope, move.lease)
-    if (await settleEarlierAttempt(attempt)) {
+    if (await settleEarlierAttempt(move, attempt.source)) {
       await completeSwitch(attempt)
       return 'switched'
     }
@@ -61,7 +69,7 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
     if (!(await rehearse(attempt))) return await withdraw(move)
     return await attemptSwitch(attempt)
   } finally {
-    await Promise.all([attempt.source.client.end(), attempt.lockHolder.end(), attempt.target.client.end()])
+    await closeSwitch(attempt)
   }
 }
 
@@ -124,9 +132,31 @@ async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
   return 'switched'
 }
 
+/**
+ * Goes forward with an attempt that has passed the point of no return, and makes sure that no other can go on. Of the target
+ * nothing is needed to find that out.
+ *
+ * @returns whether the tenant has been switched.
+ */
+export async function finishSwitch(move: Move): Promise<boolean> {
+  const source = sourceScope(move)
+  const sealed = await withClient(source.mover, 'freehold-switch', async (client) => {
+    await claimSwitch(client, source, move.lease)
+    return settleEarlierAttempt(move, { scope: source, client })
+  })
+  if (!sealed) return false
+  const attempt = await openSwitch(move)
+  try {
+    await completeSwitch(attempt)
+  } finally {
+    await closeSwitch(attempt)
+  }
+  return true
+}
+
 /** Everything that follows the seal. Each step is safe to run twice and by two workers at once; only forward. */
 async function completeSwitch({ move, source, target }: Switch): Promise<void> {
-  await freeze(target.client, target.scope)
+  await freeze(target.client, target.scope, hasWindow(move) ? sourceClaim(move) : undefined)
   await move.barrier('cutover.frozen')
   await move.catalog.placements.switchHome({
     tenantId: move.operation.tenantId,
@@ -192,7 +222,7 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
  *
  * @returns whether the source is sealed.
  */
-async function settleEarlierAttempt({ move, source }: Switch): Promise<boolean> {
+async function settleEarlierAttempt(move: Move, source: Switch['source']): Promise<boolean> {
   const { cutoverToken } = move.state
   if (cutoverToken === null) return false
   const lifted = await unfence(source.client, source.scope, cutoverToken)
@@ -224,6 +254,10 @@ async function notSwitchedBecause({ move }: Switch, error: unknown): Promise<Swi
 async function withdraw(move: Move): Promise<'not_switched'> {
   await move.catalog.operations.withdrawSwitch(move.lease, move.state)
   return 'not_switched'
+}
+
+async function closeSwitch({ source, lockHolder, target }: Switch): Promise<void> {
+  await Promise.all([source.client.end(), lockHolder.end(), target.client.end()])
 }
 
 async function openSwitch(move: Move): Promise<Switch> {

@@ -1,0 +1,90 @@
+import { FreeholdError } from '@freehold/contract'
+import { hasSqlState, isConnectionError, SQLSTATE } from '@freehold/postgres'
+import { runningApplier } from '../applier-session.ts'
+import { closeSession, type Move } from '../move.ts'
+import { isFinal } from '../outcome.ts'
+import { MAX_ATTEMPTS } from '../transitions.ts'
+import { releaseStreams, turnRound } from '../turn-round.ts'
+
+const CATCH_UP_TIMEOUT_MS = 60_000
+
+/** There is nothing to do for a while; the operation is given back until then. */
+export interface Rest {
+  readonly restMs: number
+}
+
+/**
+ * soak: the tenant lives at its new home, and the old one is kept in step for as long as the rollback window is open. The worker
+ * carries over what there is and gives the operation back.
+ */
+export async function soak(move: Move): Promise<'window_closed' | 'rollback_requested' | Rest> {
+  if (move.operation.rollbackWindowSeconds === 0) return 'window_closed'
+  const { operations } = move.catalog
+  let operation = await operations.get(move.operation.id)
+  if (!operation.rollbackRequested && !operation.windowClosed && operation.rollbackError === null) {
+    await keepInStep(move)
+    operation = await operations.get(move.operation.id)
+  }
+  if (operation.rollbackRequested) return 'rollback_requested'
+  if (operation.windowClosed) return 'window_closed'
+  return { restMs: move.settings.soakIntervalMs }
+}
+
+async function keepInStep(move: Move): Promise<void> {
+  try {
+    await turnRound(move)
+    await catchUp(move)
+  } catch (error) {
+    const reason = lostBecause(move, error)
+    if (reason === undefined) throw error
+    await declareUnsafe(move, reason)
+  }
+}
+
+/** Carries over what the home has; when that is more than can be done in a minute, the next turn goes on. */
+async function catchUp(move: Move): Promise<void> {
+  const applier = await runningApplier(move)
+  const lagBytes = await applier.lagBytes()
+  await move.barrier('soak.applying')
+  const stop = () => void applier.close()
+  move.signal.addEventListener('abort', stop, { once: true })
+  try {
+    await applier.drain(CATCH_UP_TIMEOUT_MS).catch(passOverTimeout)
+  } finally {
+    move.signal.removeEventListener('abort', stop)
+  }
+  const { changesApplied } = move.progress.current
+  await move.progress.save({ lagBytes, changesApplied: changesApplied + applier.changesApplied })
+}
+
+function passOverTimeout(error: unknown): void {
+  if (!(error instanceof DOMException && error.name === 'TimeoutError')) throw error
+}
+
+/**
+ * Why the old home cannot be kept in step any more, if that is so; a server that is away may come back.
+ */
+export function lostBecause(move: Move, error: unknown): FreeholdError | undefined {
+  if (move.signal.aborted || isConnectionError(error)) return undefined
+  if (isFinal(error)) return error
+  if (hasSqlState(error, SQLSTATE.invalidCatalogName)) {
+    return new FreeholdError('change_stream_failed', 'The database of the old home is gone.', {
+      cause: error,
+    })
+  }
+  if (error instanceof FreeholdError || move.operation.attempts + 1 < MAX_ATTEMPTS) return undefined
+  return new FreeholdError('change_stream_failed', 'The changes could not be carried to the old home.', {
+    cause: error,
+  })
+}
+
+/** The old home is not in step any more, and never will be again: nothing is kept for it. */
+export async function declareUnsafe(move: Move, reason: FreeholdError): Promise<void> {
+  await closeSession(move)
+  const problem = new FreeholdError('rollback_unsafe', reason.message, {
+    details: { ...reason.details, cause: reason.code },
+  })
+  await move.catalog.operations.declareRollbackUnsafe(move.lease, problem.toProblem())
+  await move.barrier('soak.declared_unsafe')
+  await releaseStreams(move, null)
+}
