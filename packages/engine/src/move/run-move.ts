@@ -1,5 +1,6 @@
 import {
   type FreeholdError,
+  isFreeholdError,
   isTerminalPhase,
   type MovePhase,
   type terminalMovePhases,
@@ -97,8 +98,13 @@ async function stepOutcome(move: Move, phase: RunningPhase): Promise<Outcome> {
     await holdStep(move, phase)
     return await steps[phase](move)
   } catch (error) {
-    const cause = move.signal.aborted ? move.signal.reason : error
+    const cause = isAbortable(phase) || !isCancel(move.signal.reason) ? (move.signal.reason ?? error) : error
     if (isAbortable(phase) && isFinal(cause)) return { event: 'given_up', error: cause }
     throw cause
   }
+}
+
+/** A cancel explains why a step has stopped that heeds it; from the switch on, and while it is carried out, none does. */
+function isCancel(reason: unknown): boolean {
+  return isFreeholdError(reason, 'move_cancelled')
 }
