@@ -1,4 +1,4 @@
-import { FreeholdError } from '@freehold/contract'
+import { FreeholdError, isFreeholdError } from '@freehold/contract'
 import { createPool, type DatabaseAddress, isConnectionError } from '@freehold/postgres'
 import type pg from 'pg'
 import type { z } from 'zod'
@@ -27,12 +27,15 @@ export interface CatalogDatabase extends Queries {
   close(): Promise<void>
 }
 
+/** Every statement here is short: a server that does not answer by then is away, whatever its connection says. */
+const ANSWER_TIMEOUT_MS = 10_000
+
 export function openCatalogDatabase(
   address: DatabaseAddress,
   applicationName: string,
   max: number,
 ): CatalogDatabase {
-  const pool = createPool(address, applicationName, max)
+  const pool = createPool(address, applicationName, max, { query_timeout: ANSWER_TIMEOUT_MS })
   return {
     ...queriesThrough(async (sql, values) => {
       const client = await connect(pool)
@@ -58,10 +61,8 @@ async function transaction<T>(pool: pg.Pool, work: (queries: Queries) => Promise
     client.release()
     return result
   } catch (error) {
-    const rolledBack = await client.query('rollback').then(
-      () => true,
-      () => false,
-    )
+    const away = isFreeholdError(error, 'catalog_unavailable')
+    const rolledBack = !away && (await client.query('rollback').then(succeeded, failed))
     client.release(!rolledBack)
     throw error
   }
@@ -101,3 +102,6 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
 function unavailable(cause: unknown): FreeholdError {
   return new FreeholdError('catalog_unavailable', undefined, { cause, retryAfterSeconds: 1 })
 }
+
+const succeeded = () => true
+const failed = () => false

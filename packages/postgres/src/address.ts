@@ -14,6 +14,8 @@ export interface DatabaseAddress {
 }
 
 const CONNECT_TIMEOUT_MS = 5_000
+/** Linux waits two hours before it asks for the first time. */
+const KEEP_ALIVE_AFTER_MS = 10_000
 
 /**
  * The settings of `pg` for an address. A server that does not answer within 5 s is reported as unreachable,
@@ -32,6 +34,7 @@ export function clientConfig(address: DatabaseAddress, applicationName: string):
     application_name: applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
   }
 }
 

@@ -1,6 +1,8 @@
 import pg from 'pg'
 import { clientConfig, type DatabaseAddress } from './address.ts'
 
+const CLOSE_PATIENCE_MS = 1_000
+
 /**
  * Runs `work` with a connection of its own, closed afterwards whatever happens. An error of the idle connection
  * is not thrown into the process: the next statement on it fails instead.
@@ -14,7 +16,7 @@ export async function withClient<T>(
   try {
     return await work(client)
   } finally {
-    await client.end().catch(() => undefined)
+    await closeClient(client)
   }
 }
 
@@ -34,6 +36,16 @@ export async function connectClient(
   return client
 }
 
+/**
+ * Closes a connection. The server takes part in that, so one that has vanished is waited for no longer than a second.
+ * Never rejects.
+ */
+export async function closeClient(client: pg.Client): Promise<void> {
+  const patience = setTimeout(() => client.connection.stream.destroy(), CLOSE_PATIENCE_MS)
+  await client.end().catch(() => undefined)
+  clearTimeout(patience)
+}
+
 /** Takes a session out of the timeouts that an operator has set for a role, a database or the whole server. */
 export async function liftTimeouts(client: pg.ClientBase): Promise<void> {
   await client.query(
@@ -44,9 +56,14 @@ export async function liftTimeouts(client: pg.ClientBase): Promise<void> {
   )
 }
 
-/** A pool of at most `max` connections. */
-export function createPool(address: DatabaseAddress, applicationName: string, max: number): pg.Pool {
-  const pool = new pg.Pool({ ...clientConfig(address, applicationName), max })
+/** A pool of at most `max` connections. `query_timeout` says how long an answer may take (ms). */
+export function createPool(
+  address: DatabaseAddress,
+  applicationName: string,
+  max: number,
+  options: Pick<pg.PoolConfig, 'query_timeout'> = {},
+): pg.Pool {
+  const pool = new pg.Pool({ ...clientConfig(address, applicationName), ...options, max })
   pool.on('error', () => undefined)
   // The pool listens to idle connections only; one that breaks in somebody's hands would end the process.
   pool.on('connect', (client) => client.on('error', () => undefined))

@@ -71,7 +71,7 @@ const SOCKET_ERRORS = new Set([
 
 /** `pg` reports a lost connection by message only. */
 const CONNECTION_MESSAGES =
-  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed/
+  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|Query read timeout/
 
 export interface RetryOptions {
   /** Decides whether an error is worth another attempt. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { FreeholdError } from '@freehold/contract'
-import { clientConfig, formatLsn, type Lsn, liftTimeouts, parseLsn } from '@freehold/postgres'
+import { clientConfig, closeClient, formatLsn, type Lsn, liftTimeouts, parseLsn } from '@freehold/postgres'
 import pg from 'pg'
 import type { TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
@@ -143,7 +143,7 @@ export class LogApplier implements Applier {
       return await work(point.snapshot)
     } finally {
       this.#resume()
-      await replication.end().catch(() => undefined)
+      await closeClient(replication)
     }
   }
 
@@ -161,9 +161,13 @@ export class LogApplier implements Applier {
 
   async close(): Promise<void> {
     this.#fail(new Error('the applier was closed'))
-    await this.#applying
-    await this.#stream?.close()
-    await Promise.allSettled([this.#source.end(), this.#target.end()])
+    // All at once: what is being applied would wait for ever for a target that has vanished.
+    await Promise.all([
+      this.#applying,
+      this.#stream?.close(),
+      closeClient(this.#source),
+      closeClient(this.#target),
+    ])
   }
 
   /** Stops applying; what arrives waits. Resolves when nothing is being applied any more. */

@@ -1,6 +1,6 @@
 import { FreeholdError } from '@freehold/contract'
 import type { TableName } from '@freehold/postgres'
-import { hasSqlState, quoteTable, retry, SQLSTATE, withClient } from '@freehold/postgres'
+import { closeClient, hasSqlState, quoteTable, retry, SQLSTATE, withClient } from '@freehold/postgres'
 import { createPublication } from '../resources/publication.ts'
 import type { ChangeStream, StreamRoute } from './change-stream.ts'
 import { LogApplier, type LogApplierOptions } from './log-applier.ts'
@@ -21,7 +21,7 @@ export function logStream(route: StreamRoute): ChangeStream {
         createPublication(owner, name, published, from.tenantId),
       )
       const holder = await connectReplication(from.mover, 'freehold-stream')
-      const release = () => holder.end().catch(() => undefined)
+      const release = () => closeClient(holder)
       try {
         const { snapshot } = await createSlot(holder, { name, lifetime: 'permanent', ...patience })
         return { snapshot, release }

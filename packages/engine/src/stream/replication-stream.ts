@@ -1,4 +1,11 @@
-import { type DatabaseAddress, formatLsn, type Lsn, quoteIdentifier, quoteLiteral } from '@freehold/postgres'
+import {
+  closeClient,
+  type DatabaseAddress,
+  formatLsn,
+  type Lsn,
+  quoteIdentifier,
+  quoteLiteral,
+} from '@freehold/postgres'
 import type pg from 'pg'
 import { both, type CopyBothStream } from 'pg-copy-streams'
 import { PgoutputDecoder, type StreamMessage } from './pgoutput.ts'
@@ -85,7 +92,7 @@ export class ReplicationStream {
     this.#closed = true
     clearInterval(this.#timer)
     this.#copy.destroy()
-    await this.#client.end().catch(() => undefined)
+    await closeClient(this.#client)
   }
 
   async #read(listener: StreamListener): Promise<void> {

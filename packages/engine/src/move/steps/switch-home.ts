@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type DataDatabaseId, type FreeholdError, isFreeholdError } from '@freehold/contract'
 import {
+  closeClient,
   connectClient,
   type DatabaseAddress,
   hasSqlState,
@@ -47,10 +48,8 @@ interface Switch {
   readonly target: { readonly scope: TenantScope; readonly client: pg.Client; readonly id: DataDatabaseId }
 }
 
-type SwitchOutcome =
-  | 'switched'
-  | 'not_switched'
-  | { readonly event: 'given_up'; readonly error: FreeholdError }
+type NotSwitched = 'not_switched' | { readonly event: 'given_up'; readonly error: FreeholdError }
+type SwitchOutcome = 'switched' | NotSwitched
 
 /**
  * cutover: makes the target the tenant's home. The steps and what each guarantees are those of docs/protocol.md; the
@@ -62,7 +61,7 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
   try {
     await claimSwitch(attempt.source.client, attempt.source.scope, move.lease)
     if (await settleEarlierAttempt(move, attempt.source)) {
-      await completeSwitch(attempt)
+      await impatiently(attempt, () => completeSwitch(attempt))
       return 'switched'
     }
     if (move.signal.aborted || move.session.verifiedBy === undefined) return await withdraw(move)
@@ -98,8 +97,7 @@ async function rehearse(attempt: Switch): Promise<boolean> {
 }
 
 async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
-  const { move, source } = attempt
-  const { settings } = move
+  const { move } = attempt
   const token = randomUUID()
   const intent = { ...move.state, cutoverToken: token, cutoverAttempts: move.state.cutoverAttempts + 1 }
   if (!(await move.catalog.operations.intendSwitch(move.lease, intent))) return 'not_switched'
@@ -108,6 +106,20 @@ async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
   await move.barrier('cutover.intended')
 
   const started = performance.now()
+  const sealed = await impatiently(attempt, () => fenceToSeal(attempt, token, started))
+  if (sealed !== 'sealed') return sealed
+  await move.barrier('cutover.sealed')
+
+  await impatiently(attempt, () => completeSwitch(attempt))
+  const writePauseMs = performance.now() - started
+  move.progress.update({ writePauseMs: Math.round(writePauseMs * 10) / 10, lagBytes: null })
+  return 'switched'
+}
+
+/** Everything from the fence to the point of no return. */
+async function fenceToSeal(attempt: Switch, token: string, started: number): Promise<'sealed' | NotSwitched> {
+  const { move, source } = attempt
+  const { settings } = move
   if (!(await fence(source.client, source.scope, move.lease, token, settings.fenceExpiryMs)))
     return withdraw(move)
   try {
@@ -117,6 +129,7 @@ async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
       return await liftFence(attempt, token)
     await move.barrier('cutover.drained')
     if (!(await seal(attempt.lockHolder, source.scope, token))) return await liftFence(attempt, token)
+    return 'sealed'
   } catch (error) {
     // Writers go on at once, unless the seal has taken effect without an answer: then only the source knows, and
     // is asked when the step runs again.
@@ -124,12 +137,24 @@ async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
     if (!lifted) throw error
     return notSwitchedBecause(attempt, error)
   }
-  await move.barrier('cutover.sealed')
+}
 
-  await completeSwitch(attempt)
-  const writePauseMs = performance.now() - started
-  move.progress.update({ writePauseMs: Math.round(writePauseMs * 10) / 10, lagBytes: null })
-  return 'switched'
+/**
+ * Does what writers wait for. A server that has vanished without closing its connections is not waited for until the
+ * network says so: after a fence's time they are broken here, and the step is run again with others.
+ */
+async function impatiently<T>(
+  { move, source, lockHolder, target }: Switch,
+  work: () => Promise<T>,
+): Promise<T> {
+  const timer = setTimeout(() => {
+    for (const client of [source.client, lockHolder, target.client]) client.connection.stream.destroy()
+  }, move.settings.fenceExpiryMs)
+  try {
+    return await work()
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /**
@@ -147,7 +172,7 @@ export async function finishSwitch(move: Move): Promise<boolean> {
   if (!sealed) return false
   const attempt = await openSwitch(move)
   try {
-    await completeSwitch(attempt)
+    await impatiently(attempt, () => completeSwitch(attempt))
   } finally {
     await closeSwitch(attempt)
   }
@@ -241,7 +266,7 @@ async function liftFence({ move, source }: Switch, token: string): Promise<'not_
 }
 
 /** The fence is lifted, so nothing was switched and nothing will be by this attempt. */
-async function notSwitchedBecause({ move }: Switch, error: unknown): Promise<SwitchOutcome> {
+async function notSwitchedBecause({ move }: Switch, error: unknown): Promise<NotSwitched> {
   await withdraw(move)
   if (isFreeholdError(error, 'verification_failed', 'schema_mismatch', 'change_stream_failed')) {
     return { event: 'given_up', error }
@@ -257,7 +282,7 @@ async function withdraw(move: Move): Promise<'not_switched'> {
 }
 
 async function closeSwitch({ source, lockHolder, target }: Switch): Promise<void> {
-  await Promise.all([source.client.end(), lockHolder.end(), target.client.end()])
+  await Promise.all([source.client, lockHolder, target.client].map(closeClient))
 }
 
 async function openSwitch(move: Move): Promise<Switch> {
@@ -271,7 +296,7 @@ async function openSwitch(move: Move): Promise<Switch> {
   const clients = connections.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   const [client, lockHolder, targetClient] = clients
   if (client === undefined || lockHolder === undefined || targetClient === undefined) {
-    await Promise.all(clients.map((open) => open.end()))
+    await Promise.all(clients.map(closeClient))
     throw connections.find((result) => result.status === 'rejected')?.reason
   }
   return {
