@@ -71,7 +71,13 @@ export async function registerTestCluster(
   catalog: Catalog,
   on: PreparedCluster,
   regionName: string,
-  options: { readonly cluster?: string; readonly pool?: string; readonly capacityBytes?: number } = {},
+  options: {
+    readonly cluster?: string
+    readonly pool?: string
+    readonly capacityBytes?: number
+    /** Where the catalog says that the cluster listens, if not where it does. */
+    readonly port?: number
+  } = {},
 ): Promise<TestRegion> {
   const region = regionIdSchema.parse(regionName)
   const cluster = clusterIdSchema.parse(options.cluster ?? `${regionName}-1`)
@@ -81,7 +87,7 @@ export async function registerTestCluster(
     id: cluster,
     region,
     host: on.cluster.host,
-    port: on.cluster.port,
+    port: options.port ?? on.cluster.port,
     tls: 'disable',
     ownerSecret: secretOf(cluster, 'owner', on.passwords.freehold_owner),
     moverSecret: secretOf(cluster, 'mover', on.passwords.freehold_mover),

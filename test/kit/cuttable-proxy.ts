@@ -1,13 +1,16 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import type { DatabaseAddress } from '@freehold/postgres'
 
 /** Stands between a client and a server, to break connections at a chosen moment. */
-export interface CuttableProxy {
+export interface CuttableProxy<Address> {
   /** The server's address, through the proxy. */
-  readonly address: DatabaseAddress
-  /** Breaks every connection. */
-  cut(): void
+  readonly address: Address
+  /** Breaks every connection, or those whose clients call themselves so (`application_name`). */
+  cut(applicationName?: string): void
+  /** What the clients that there are call themselves, those without a name left out. */
+  readonly clientNames: readonly string[]
+  /** From now on whatever is sent on the connections that there are is lost, and neither end hears that the other closes. */
+  vanish(): void
   /** Breaks a connection when its client sends a message that contains `text`, which the server never gets. */
   cutBefore(text: string): void
   /** Lets the message through, and breaks the connection instead of bringing the server's answer to it. */
@@ -19,31 +22,38 @@ export interface CuttableProxy {
 }
 
 /** Starts a proxy on a free port of the loopback interface. */
-export async function startCuttableProxy(target: DatabaseAddress): Promise<CuttableProxy> {
-  const sockets = new Set<Socket>()
+export async function startCuttableProxy<Address extends { readonly host: string; readonly port: number }>(
+  target: Address,
+): Promise<CuttableProxy<Address>> {
   let before: string | undefined
   let after: string | undefined
-  const clients = new Set<Socket>()
+  const connections = new Set<Connection>()
 
   const server = createServer((client) => {
     const upstream = connect(target.port, target.host)
-    clients.add(client)
+    const connection: Connection = {
+      client,
+      name: undefined,
+      vanished: false,
+      cut() {
+        connections.delete(connection)
+        client.destroy()
+        upstream.destroy()
+      },
+    }
+    connections.add(connection)
     let answerIsCut = false
     const end = () => {
-      client.destroy()
-      upstream.destroy()
+      if (!connection.vanished) connection.cut()
     }
     for (const socket of [client, upstream]) {
-      sockets.add(socket)
       socket.setNoDelay(true)
       socket.on('error', end)
-      socket.on('close', () => {
-        sockets.delete(socket)
-        clients.delete(client)
-        end()
-      })
+      socket.on('close', end)
     }
     client.on('data', (data) => {
+      if (connection.vanished) return
+      connection.name ??= applicationName(data)
       if (before !== undefined && data.includes(before)) {
         before = undefined
         end()
@@ -56,18 +66,25 @@ export async function startCuttableProxy(target: DatabaseAddress): Promise<Cutta
       upstream.write(data)
     })
     upstream.on('data', (data) => {
+      if (connection.vanished) return
       if (answerIsCut) end()
       else client.write(data)
     })
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const cut = () => {
-    for (const socket of sockets) socket.destroy()
+  const cut = (name?: string) => {
+    for (const connection of connections) if (name === undefined || connection.name === name) connection.cut()
   }
   return {
     address: { ...target, host: '127.0.0.1', port: (server.address() as AddressInfo).port },
     cut,
+    get clientNames() {
+      return [...connections].flatMap(({ name }) => (name === undefined ? [] : [name]))
+    },
+    vanish() {
+      for (const connection of connections) connection.vanished = true
+    },
     cutBefore(text) {
       before = text
     },
@@ -75,10 +92,10 @@ export async function startCuttableProxy(target: DatabaseAddress): Promise<Cutta
       after = text
     },
     hold() {
-      for (const client of clients) client.pause()
+      for (const { client } of connections) client.pause()
     },
     release() {
-      for (const client of clients) client.resume()
+      for (const { client } of connections) client.resume()
     },
     async close() {
       cut()
@@ -86,4 +103,16 @@ export async function startCuttableProxy(target: DatabaseAddress): Promise<Cutta
       await once(server, 'close')
     },
   }
+}
+
+interface Connection {
+  readonly client: Socket
+  name: string | undefined
+  vanished: boolean
+  cut(): void
+}
+
+/** Of a client of PostgreSQL, from the first message that it sends. */
+function applicationName(startup: Buffer): string | undefined {
+  return /application_name\0([^\0]+)\0/.exec(startup.toString('latin1'))?.[1]
 }

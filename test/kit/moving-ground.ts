@@ -55,18 +55,28 @@ export interface MovingGround {
   remove(): Promise<void>
 }
 
-/** @param usSettings settings of the server `us`. */
-export async function prepareMovingGround(
-  usSettings: Readonly<Record<string, string>> = {},
-): Promise<MovingGround> {
-  const [us, eu] = await Promise.all([startPreparedCluster('us', usSettings), startPreparedCluster('eu')])
-  const catalog = await openTestCatalog(us)
+export interface MovingGroundOptions {
+  /** Settings of the server `us`. */
+  readonly usSettings?: Readonly<Record<string, string>>
+  /** The cluster of the catalog; `us` unless told otherwise. Whoever brings it removes it. */
+  readonly control?: PreparedCluster
+  /** @returns the port at which the catalog says that a cluster listens: a proxy's, if not its own. */
+  readonly portOf?: (on: PreparedCluster) => Promise<number>
+}
+
+export async function prepareMovingGround(options: MovingGroundOptions = {}): Promise<MovingGround> {
+  const [us, eu] = await Promise.all([
+    startPreparedCluster('us', options.usSettings),
+    startPreparedCluster('eu'),
+  ])
+  const { control = us, portOf = async (on) => on.cluster.port } = options
+  const catalog = await openTestCatalog(control)
   await Promise.all([
     createDataDatabase(us.cluster, us.passwords, 'pool'),
     createDataDatabase(eu.cluster, eu.passwords, 'pool'),
   ])
-  await registerTestCluster(catalog, us, 'us')
-  await registerTestCluster(catalog, eu, 'eu')
+  await registerTestCluster(catalog, us, 'us', { port: await portOf(us) })
+  await registerTestCluster(catalog, eu, 'eu', { port: await portOf(eu) })
   const engines: Engine[] = []
 
   return {

@@ -33,8 +33,10 @@ for (const name of ['used_extension', 'idle_extension']) {
 }
 
 const ground: MovingGround = await prepareMovingGround({
-  max_prepared_transactions: '2',
-  extension_control_path: `${extensions}:$system`,
+  usSettings: {
+    max_prepared_transactions: '2',
+    extension_control_path: `${extensions}:$system`,
+  },
 })
 const poor = await startPreparedCluster('poor', {
   wal_level: 'replica',

@@ -1,0 +1,71 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { movePhases } from '@freehold/contract'
+
+/**
+ * How a worker is brought to a barrier: by a move from the shared tables to a silo; by one that is cancelled while it
+ * copies; by one whose first worker is killed while it copies; by a move out of a schema of the tenant's own.
+ */
+export type Way = 'move' | 'cancelled_move' | 'move_begun_anew' | 'move_from_schema'
+
+/** Every barrier of a move, in the order in which an undisturbed move passes them, with the way to get there. */
+export const barriers = {
+  'provisioning.entered': 'move',
+  'provisioning.recorded': 'move',
+  'dual_write.entered': 'move',
+  'dual_write.recorded': 'move',
+  'backfill.entered': 'move',
+  'backfill.table_copied': 'move',
+  'backfill.copied': 'move',
+  'verify.entered': 'move',
+  'ready.entered': 'move',
+  'cutover.entered': 'move',
+  'cutover.intended': 'move',
+  'cutover.fenced': 'move',
+  'cutover.drained': 'move',
+  'cutover.sealed': 'move',
+  'cutover.frozen': 'move',
+  'cutover.home_switched': 'move',
+  'cutover.retired': 'move',
+  'cutover.activated': 'move',
+  'finalize.entered': 'move',
+  'finalize.released': 'move',
+  'finalize.batch_purged': 'move',
+  'completed.entered': 'move',
+  'finalize.schema_recorded': 'move_from_schema',
+  'provisioning.retargeted': 'move_begun_anew',
+  'aborting.entered': 'cancelled_move',
+  'aborting.released': 'cancelled_move',
+  'aborted.entered': 'cancelled_move',
+} as const satisfies Record<string, Way>
+
+export type Barrier = keyof typeof barriers
+export const barrierNames = Object.keys(barriers) as Barrier[]
+
+/** Where a fault can leave the tenant between two homes, if anywhere. */
+export const criticalBarriers = [
+  'cutover.intended',
+  'cutover.fenced',
+  'cutover.drained',
+  'cutover.sealed',
+  'cutover.frozen',
+  'cutover.home_switched',
+  'cutover.retired',
+  'cutover.activated',
+] as const satisfies readonly Barrier[]
+
+const engineSources = fileURLToPath(new URL('../../packages/engine/src', import.meta.url))
+const BARRIER_CALL = /\bbarrier\(\s*(['"`])([^'"`]+)\1/g
+/** The orchestrator passes one when a move has entered a phase. */
+const PHASE_ENTERED = '$' + '{next}.entered'
+
+/** The barriers that the engine's code names. No move enters the phase in which it is recorded. */
+export function barriersInTheCode(): string[] {
+  const found = readdirSync(engineSources, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) => [...readFileSync(join(engineSources, file), 'utf8').matchAll(BARRIER_CALL)])
+    .flatMap(([, , name]) => (name === undefined ? [] : [name]))
+  const entered = movePhases.filter((phase) => phase !== 'planned').map((phase) => `${phase}.entered`)
+  return [...new Set(found.flatMap((name) => (name === PHASE_ENTERED ? entered : [name])))].sort()
+}

@@ -1,0 +1,62 @@
+import { parseArgs } from 'node:util'
+import { z } from 'zod'
+import { barrierNames } from './barriers.ts'
+import { faults } from './faults.ts'
+
+export const USAGE = `npm run chaos -- [options]
+
+Moves tenants between two clusters while they are written to, and kills or cuts off the worker, the
+PostgreSQL of the source, of the target and of the catalog, and Redis. Whatever happens, a move must
+be made or not made, with no write lost and nothing left behind. Sets up all that it needs in a
+temporary folder and removes it again.
+
+  --minutes N   how long, 0.1 to 600 (default 10)
+  --seed N      repeats the choices of an earlier run (default: a new one, which is printed)
+  --matrix      every fault at every barrier of a move instead, each with a move of its own
+  --fault NAME  with --matrix: this fault only
+  --at NAME     with --matrix: this barrier only
+  --help        this text
+
+Faults: ${faults.map(({ name }) => name).join(', ')}.
+Barriers: ${barrierNames.join(', ')}.
+
+Exit status: 0 all invariants held, 1 one did not, 2 wrong options, 130 interrupted.
+`
+
+const argumentsSchema = z
+  .object({
+    minutes: z.coerce.number().min(0.1).max(600).optional(),
+    seed: z.coerce.number().int().min(0).max(0xffff_ffff).optional(),
+    matrix: z.boolean().default(false),
+    fault: z.enum(faults.map(({ name }) => name)).optional(),
+    at: z.enum(barrierNames).optional(),
+    help: z.boolean().default(false),
+  })
+  .refine(({ matrix, fault, at }) => matrix || (fault === undefined && at === undefined), {
+    path: ['fault'],
+    message: '--fault and --at go with --matrix',
+  })
+  .refine(({ matrix, minutes, seed }) => !matrix || (minutes === undefined && seed === undefined), {
+    path: ['matrix'],
+    message: 'takes neither --minutes nor --seed: it ends when all is done',
+  })
+
+/** @throws TypeError, with a message for whoever typed the options. */
+export function readArguments(args: readonly string[]): z.infer<typeof argumentsSchema> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      minutes: { type: 'string' },
+      seed: { type: 'string' },
+      matrix: { type: 'boolean' },
+      fault: { type: 'string' },
+      at: { type: 'string' },
+      help: { type: 'boolean' },
+    },
+  })
+  const parsed = argumentsSchema.safeParse(values)
+  if (parsed.success) return parsed.data
+  throw new TypeError(
+    parsed.error.issues.map(({ path, message }) => `--${path.join()}: ${message}`).join('\n'),
+  )
+}

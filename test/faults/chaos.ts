@@ -1,0 +1,122 @@
+// `npm run chaos`: see `chaos-arguments.ts` for what it does and takes.
+import { randomInt } from 'node:crypto'
+import { onParentDeath } from '@freehold/local/stack'
+import { type Barrier, barrierNames, criticalBarriers } from './barriers.ts'
+import { readArguments, USAGE } from './chaos-arguments.ts'
+import { type FaultGround, prepareFaultGround } from './fault-ground.ts'
+import { faults } from './faults.ts'
+import { runCase } from './kill-matrix.ts'
+import { runChaos } from './random-chaos.ts'
+
+const USAGE_STATUS = 2
+const INTERRUPTED_STATUS = 130
+const MAX_SEED = 0xffff_ffff
+const DEFAULT_MINUTES = 10
+const CLEAN_UP_PATIENCE_MS = 30_000
+
+/** Somebody has had enough. */
+class Interruption extends Error {
+  override readonly name = 'Interruption'
+}
+
+const options = parseOptions()
+if (options.help) process.stdout.write(USAGE)
+else await main()
+
+function parseOptions() {
+  try {
+    return readArguments(process.argv.slice(2))
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n\n${USAGE}`)
+    process.exit(USAGE_STATUS)
+  }
+}
+
+async function main(): Promise<void> {
+  const { signal, interrupted } = untilInterrupted()
+  let ground: FaultGround | undefined
+  try {
+    ground = await prepareFaultGround()
+    const run = options.matrix ? matrix(ground, signal) : chaos(ground, signal)
+    // Interrupted, we do not wait for what is under way: it ends with the servers.
+    run.catch(() => undefined)
+    process.exitCode = (await Promise.race([run, interrupted])) ? 0 : 1
+  } catch (error) {
+    process.exitCode = error instanceof Interruption ? INTERRUPTED_STATUS : 1
+    process.stderr.write(`${error instanceof Interruption ? 'Interrupted.' : explain(error)}\n`)
+  } finally {
+    setTimeout(() => process.exit(), CLEAN_UP_PATIENCE_MS).unref()
+    await ground?.remove()
+  }
+  // What was interrupted may still wait for something that does not come any more.
+  process.exit()
+}
+
+function untilInterrupted(): { signal: AbortSignal; interrupted: Promise<never> } {
+  const controller = new AbortController()
+  const interrupt = () => controller.abort(new Interruption())
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, interrupt)
+  onParentDeath(interrupt)
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', interrupt)
+  const interrupted = new Promise<never>((_, reject) => {
+    controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true })
+  })
+  interrupted.catch(() => undefined)
+  return { signal: controller.signal, interrupted }
+}
+
+/** @returns whether every invariant held. */
+async function chaos(ground: FaultGround, signal: AbortSignal): Promise<boolean> {
+  const seed = options.seed ?? randomInt(MAX_SEED)
+  say(`seed ${seed}`)
+  const durationMs = (options.minutes ?? DEFAULT_MINUTES) * 60_000
+  const { problems, ...total } = await runChaos(ground, { seed, durationMs, tell: say, signal })
+  for (const problem of problems) say(`WRONG  ${problem}`)
+  say(
+    `${total.rounds} rounds, ${total.moved} moves made and ${total.unmoved} not, ${total.writes} writes: ` +
+      (problems.length === 0 ? 'every invariant held' : `an invariant did not hold (--seed ${seed})`),
+  )
+  return problems.length === 0
+}
+
+/** @returns whether every invariant held. */
+async function matrix(ground: FaultGround, signal: AbortSignal): Promise<boolean> {
+  let wrong = 0
+  let longestMs = 0
+  const cases = faults.flatMap((fault) =>
+    placesOf(fault.lasting).flatMap((at) =>
+      (options.fault ?? fault.name) === fault.name && (options.at ?? at) === at ? [{ fault, at }] : [],
+    ),
+  )
+  for (const strike of cases) {
+    signal.throwIfAborted()
+    const { move, problems, acknowledged, failed, outageMs } = await runCase(ground, [strike])
+    longestMs = Math.max(longestMs, outageMs)
+    const figures = `${acknowledged} writes, ${failed} failed, longest outage ${Math.round(outageMs)} ms`
+    say(
+      `${problems.length === 0 ? 'ok   ' : 'WRONG'}  ${strike.fault.name} at ${strike.at}: ${move.phase}, ${figures}`,
+    )
+    if (problems.length === 0) continue
+    wrong++
+    for (const problem of problems) say(`         ${problem}`)
+    for (const { at, phase, message } of move.events) say(`         ${at} ${phase}: ${message}`)
+    for (const line of ground.worker.log) say(`         worker: ${line}`)
+  }
+  say(
+    `${cases.length - wrong} of ${cases.length} cases as they must be, longest outage ${Math.round(longestMs)} ms`,
+  )
+  return wrong === 0 && cases.length > 0
+}
+
+/** Where nobody waits for an answer for long; elsewhere a connection that vanishes for good is the network's to end. */
+function placesOf(lasting: boolean): readonly Barrier[] {
+  return lasting ? criticalBarriers : barrierNames
+}
+
+function explain(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}

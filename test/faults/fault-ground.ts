@@ -1,0 +1,213 @@
+import type { MoveDetail, Tenant } from '@freehold/contract'
+import { formatDatabaseUrl, quoteIdentifier, withClient } from '@freehold/postgres'
+import { type PreparedCluster, startPreparedCluster } from '../kit/control-plane.ts'
+import { type CuttableProxy, startCuttableProxy } from '../kit/cuttable-proxy.ts'
+import { asSuperuser } from '../kit/databases.ts'
+import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
+import { startTestRedis, type TestRedis } from '../kit/redis.ts'
+import { type Ledger, startTenantWriter } from '../kit/tenant-writer.ts'
+import { WorkerProcess } from './worker-process.ts'
+
+/** How long the worker's fences last at most, ms. */
+export const FENCE_EXPIRY_MS = 2_000
+const LEASE_MS = 1_000
+const WRITES_PER_SECOND = 100
+
+/** What the worker connects to, each a server process of its own. */
+export const serverNames = ['source', 'target', 'catalog', 'queue'] as const
+export type ServerName = (typeof serverNames)[number]
+
+interface Home {
+  readonly cluster: string
+  readonly database: string
+  readonly schema: string
+}
+
+/** A server that can be killed and started again over what it had. */
+interface Server {
+  kill(): Promise<void>
+  restart(): Promise<void>
+}
+
+/**
+ * Two clusters, a catalog on a third, a queue in Redis, and a worker in a process of its own that reaches each of them
+ * through a proxy. Everybody else, the tenants' writers among them, reaches the servers directly.
+ */
+export interface FaultGround extends Pick<MovingGround, 'us' | 'eu' | 'catalog' | 'tenant' | 'startMove'> {
+  readonly moving: MovingGround
+  readonly worker: WorkerProcess
+  readonly servers: Readonly<Record<ServerName, Server>>
+  /** Between the worker and each server. */
+  readonly proxies: Readonly<Record<ServerName, CuttableProxy<{ host: string; port: number }>>>
+  /** Writes to a tenant, wherever it lives. */
+  startWriter(tenant: Tenant, ledger?: Ledger): ReturnType<typeof startTenantWriter>
+  /** The cluster that the catalog knows by this name. */
+  cluster(id: string): PreparedCluster
+  /** What each cluster holds with no tenant in a home of its own: {@link inventory}. */
+  readonly bare: ReadonlyMap<PreparedCluster, readonly string[]>
+  /** Has the time of every lease passed, as it does by itself a while later. */
+  expireLeases(): Promise<void>
+  /** Where every tenant lives now. */
+  homes(): Promise<Home[]>
+  /** Waits until the move has ended, or until it is clear that it does not; the catalog may be away meanwhile. */
+  ended(move: Pick<MoveDetail, 'id'>, timeoutMs: number): Promise<MoveDetail>
+  remove(): Promise<void>
+}
+
+export async function prepareFaultGround(): Promise<FaultGround> {
+  const undo = new AsyncDisposableStack()
+  try {
+    const control = await startPreparedCluster('control')
+    undo.defer(() => control.cluster.remove())
+    const redis = await startTestRedis()
+    undo.defer(() => redis.remove())
+    const through = async (server: { host: string; port: number }) => {
+      const proxy = await startCuttableProxy({ host: server.host, port: server.port })
+      undo.defer(() => proxy.close())
+      return proxy
+    }
+    const toClusters: Awaited<ReturnType<typeof through>>[] = []
+    const moving = await prepareMovingGround({
+      control,
+      async portOf({ cluster }) {
+        const proxy = await through(cluster)
+        toClusters.push(proxy)
+        return proxy.address.port
+      },
+    })
+    undo.defer(() => moving.remove())
+    const [source, target] = toClusters
+    if (source === undefined || target === undefined) throw new Error('there are two clusters')
+    const proxies = {
+      source,
+      target,
+      catalog: await through(control.cluster),
+      queue: await through({ host: '127.0.0.1', port: Number(new URL(redis.url).port) }),
+    }
+    const worker = await WorkerProcess.start({
+      FREEHOLD_CATALOG_URL: formatDatabaseUrl({
+        ...control.as('freehold_control', 'freehold_catalog'),
+        ...proxies.catalog.address,
+      }),
+      FREEHOLD_ENTRY_SECRET: TEST_ENTRY_SECRET,
+      REDIS_URL: `redis://127.0.0.1:${proxies.queue.address.port}`,
+      FREEHOLD_LEASE_MS: `${LEASE_MS}`,
+      FREEHOLD_POLL_MS: '100',
+      FREEHOLD_FENCE_EXPIRY_MS: `${FENCE_EXPIRY_MS}`,
+    })
+    undo.defer(() => worker.kill())
+    const { us, eu } = moving
+    const direct = new Map([
+      [source.address.port, us.cluster.port],
+      [target.address.port, eu.cluster.port],
+    ])
+    const bare = new Map([
+      [us, await inventory(us)],
+      [eu, await inventory(eu)],
+    ])
+    const ends = undo.move()
+    return {
+      us,
+      eu,
+      bare,
+      cluster: (id) => (id.startsWith('us') ? us : eu),
+      expireLeases: () =>
+        withClient(asSuperuser(control.cluster, 'freehold_catalog'), 'test', async (client) => {
+          await client.query(
+            'update catalog.operations set lease_expires_at = clock_timestamp() where lease_expires_at is not null',
+          )
+        }),
+      homes: () =>
+        withClient(asSuperuser(control.cluster, 'freehold_catalog'), 'test', async (client) => {
+          const found = await client.query<Home>(
+            `select cluster_id as cluster, data_databases.name as database, schema_name as schema
+             from catalog.placements join catalog.data_databases on data_databases.id = data_database_id
+             where until is null`,
+          )
+          return found.rows
+        }),
+      catalog: moving.catalog,
+      tenant: moving.tenant,
+      startMove: moving.startMove,
+      moving,
+      worker,
+      servers: {
+        source: us.cluster,
+        target: eu.cluster,
+        catalog: control.cluster,
+        queue: restartable(redis),
+      },
+      proxies,
+      startWriter: (tenant, ledger = new Map()) =>
+        startTenantWriter(control.as('freehold_reader', 'freehold_catalog'), tenant, 2, {
+          ledger,
+          writesPerSecond: WRITES_PER_SECOND,
+          reach: (address) => ({ ...address, port: direct.get(address.port) ?? address.port }),
+        }),
+      ended: (move, timeoutMs) => endOf(moving, move, timeoutMs),
+      remove: () => ends.disposeAsync(),
+    }
+  } catch (error) {
+    await undo.disposeAsync()
+    throw error
+  }
+}
+
+function restartable(redis: TestRedis): Server {
+  return { kill: () => redis.kill(), restart: () => redis.start() }
+}
+
+async function endOf(ground: MovingGround, { id }: Pick<MoveDetail, 'id'>, timeoutMs: number) {
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
+    const move = await ground.catalog.moves.detail(id).catch((error: unknown) => error)
+    if (isMove(move) && move.finishedAt !== null) return move
+    if (performance.now() > deadline) {
+      if (isMove(move)) return move
+      throw move
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+function isMove(move: unknown): move is MoveDetail {
+  return typeof move === 'object' && move !== null && 'events' in move
+}
+
+/** Databases, schemas, publications, slots and roles of a cluster. */
+export async function inventory({ cluster }: PreparedCluster): Promise<string[]> {
+  const found = await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
+    const result = await client.query<{ what: string; name: string }>(
+      `select 'database' as what, datname as name from pg_database
+       union all select 'role', rolname from pg_roles
+       union all select 'slot', slot_name from pg_replication_slots`,
+    )
+    return result.rows
+  })
+  const databases = found.filter(({ what, name }) => what === 'database' && !name.startsWith('template'))
+  const within = await Promise.all(
+    databases.map(({ name }) =>
+      withClient(asSuperuser(cluster, name), 'test', async (client) => {
+        const result = await client.query<{ what: string; name: string }>(
+          `select 'schema' as what, nspname as name from pg_namespace where nspname not like 'pg\\_%'
+           union all select 'publication', pubname from pg_publication`,
+        )
+        return result.rows.map((row) => `${row.what} ${name}.${row.name}`)
+      }),
+    ),
+  )
+  return [...found.map(({ what, name }) => `${what} ${name}`), ...within.flat()].sort()
+}
+
+/** The data databases of a cluster: those with the schema `freehold`. */
+export async function dataDatabases(on: PreparedCluster): Promise<string[]> {
+  const parts = await inventory(on)
+  return parts.flatMap((part) => /^schema (.*)\.freehold$/.exec(part)?.[1] ?? [])
+}
+
+/** Removes a tenant's silo, so that many moves leave no more behind than one does. */
+export async function dropSilo({ cluster }: PreparedCluster, database: string): Promise<void> {
+  await withClient(asSuperuser(cluster, 'postgres'), 'test', (client) =>
+    client.query(`drop database if exists ${quoteIdentifier(database)} with (force)`),
+  )
+}

@@ -1,0 +1,84 @@
+import { type FaultGround, type ServerName, serverNames } from './fault-ground.ts'
+
+/** Something that goes wrong, and is mended: what is killed is started again, what is cut may connect again. */
+export interface Fault {
+  readonly name: string
+  /** Whether requests of the tenant's own can fail by it, as those do that were under way at a killed server. */
+  readonly hitsWriters: boolean
+  /** How long whatever was struck is away, ms. */
+  readonly awayMs: number
+  /** Nothing comes of waiting. */
+  readonly lasting: boolean
+  strike(ground: FaultGround): Promise<void>
+  mend(ground: FaultGround): Promise<void>
+}
+
+/** How long a server that was killed is away, ms. */
+const DOWN_MS = 250
+/** How long nothing is heard on a connection before its ends give it up, ms. */
+const SILENT_MS = 3_000
+
+const workerKilled: Fault = {
+  name: 'worker killed',
+  hitsWriters: false,
+  awayMs: 0,
+  lasting: false,
+  strike: ({ worker }) => worker.kill(),
+  async mend({ worker, expireLeases }) {
+    await expireLeases()
+    await worker.start()
+  },
+}
+
+/** The worker's connections to a server are closed under it. */
+const cutOff = (server: ServerName): Fault => ({
+  name: `${server} cut off`,
+  hitsWriters: false,
+  awayMs: 0,
+  lasting: false,
+  strike: async ({ proxies }) => proxies[server].cut(),
+  mend: async () => undefined,
+})
+
+/** What the worker and a server send each other is lost, on the connections that there are, and nobody tells them. */
+const vanished = (server: ServerName): Fault => ({
+  name: `${server} vanished`,
+  hitsWriters: false,
+  awayMs: SILENT_MS,
+  lasting: false,
+  strike: async ({ proxies }) => proxies[server].vanish(),
+  // What a system does in the end that hears nothing from the other end of a connection.
+  mend: async ({ proxies }) => proxies[server].cut(),
+})
+
+/** The same, and no end of the connection ever gives it up. */
+const vanishedForGood = (server: ServerName): Fault => ({
+  ...vanished(server),
+  name: `${server} vanished for good`,
+  awayMs: 0,
+  lasting: true,
+  mend: async () => undefined,
+})
+
+const serverKilled = (server: ServerName): Fault => ({
+  name: `${server} killed`,
+  hitsWriters: server !== 'queue',
+  awayMs: DOWN_MS,
+  lasting: false,
+  strike: ({ servers }) => servers[server].kill(),
+  mend: ({ servers }) => servers[server].restart(),
+})
+
+export const faults: readonly Fault[] = [
+  workerKilled,
+  ...serverNames.map(serverKilled),
+  ...serverNames.map(cutOff),
+  ...serverNames.map(vanished),
+  ...serverNames.map(vanishedForGood),
+]
+
+export function faultNamed(name: string): Fault {
+  const found = faults.find((fault) => fault.name === name)
+  if (found === undefined) throw new Error(`there is no fault "${name}"`)
+  return found
+}

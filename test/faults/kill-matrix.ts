@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Move, MoveDetail, Tenant } from '@freehold/contract'
+import { giveOwnSchema } from '../kit/own-schema.ts'
+import { type Barrier, barriers, type Way } from './barriers.ts'
+import { contentAtHome, examineTenant, leftBehind } from './examine.ts'
+import { dropSilo, type FaultGround, FENCE_EXPIRY_MS } from './fault-ground.ts'
+import type { Fault } from './faults.ts'
+
+const CUSTOMERS = 60
+const REACHED_WITHIN_MS = 45_000
+const ENDED_WITHIN_MS = 60_000
+/** What the machine may add to an outage: it may be a slow one, and has others to serve. */
+const ALLOWANCE_MS = 10_000
+
+/** A fault, and where in the move it strikes. */
+export interface Strike {
+  readonly at: Barrier
+  readonly fault: Fault
+}
+
+export interface CaseResult {
+  readonly move: MoveDetail
+  /** What of the invariants did not hold. */
+  readonly problems: readonly string[]
+  readonly acknowledged: number
+  readonly failed: number
+  /** The longest time in which no write of the tenant was acknowledged, ms. */
+  readonly outageMs: number
+}
+
+let cases = 0
+
+/**
+ * Moves a tenant while it is written to, strikes at each barrier in turn, and holds what comes of it against the
+ * invariants. The barriers are all on one way, in the order in which a move comes by them.
+ */
+export async function runCase(ground: FaultGround, strikes: readonly Strike[]): Promise<CaseResult> {
+  const { worker } = ground
+  const [first] = strikes
+  if (first === undefined) throw new Error('nothing is to strike')
+  const tenant = await begin(ground, barriers[first.at])
+  const content = await contentAtHome(ground, tenant)
+  const writer = ground.startWriter(tenant)
+  const deaths = worker.deaths
+  const { move, stands } = await setOut(ground, first.at, tenant)
+  const problems = await strikeInTurn(ground, strikes, stands)
+  await worker.start()
+  await worker.stopNowhere()
+  const ended = await ground.ended(move, ENDED_WITHIN_MS)
+  if (!(await writer.goesOn(ALLOWANCE_MS))) problems.push('no write is acknowledged any more')
+  const report = await writer.stop()
+  problems.push(
+    ...(await examineTenant(ground, tenant, ended, content, report)),
+    ...(await leftBehind(ground)),
+  )
+  if (report.failures.length > 0 && !strikes.some(({ fault }) => fault.hitsWriters)) {
+    problems.push(`${report.failures.length} writes failed: ${report.failures[0]}`)
+  }
+  const awayMs = strikes.reduce((sum, { fault }) => sum + fault.awayMs, 0)
+  if (report.longestPauseMs > FENCE_EXPIRY_MS + awayMs + ALLOWANCE_MS) {
+    problems.push(`no write for ${Math.round(report.longestPauseMs)} ms`)
+  }
+  if (worker.deaths > deaths) problems.push('the worker has ended by itself')
+  if (ended.phase === 'completed') await dropSilo(ground.eu, ended.to.database)
+  return {
+    move: ended,
+    problems,
+    acknowledged: report.acknowledged,
+    failed: report.failures.length,
+    outageMs: report.longestPauseMs,
+  }
+}
+
+type Wait = (timeoutMs: number) => Promise<boolean>
+
+/** @returns the barriers that were not come by. */
+async function strikeInTurn(
+  { worker, ...ground }: FaultGround,
+  strikes: readonly Strike[],
+  firstStand: Wait,
+): Promise<string[]> {
+  let stands = firstStand
+  for (const [index, { at, fault }] of strikes.entries()) {
+    if (!(await stands(REACHED_WITHIN_MS))) return [`${at} was not come by`]
+    await fault.strike({ worker, ...ground })
+    const next = strikes[index + 1]
+    const alive = worker.runs
+    if (alive && next !== undefined) stands = await worker.stopAt(next.at)
+    worker.goOn()
+    await sleep(fault.awayMs)
+    await fault.mend({ worker, ...ground })
+    if (!alive && next !== undefined) stands = await worker.stopAt(next.at)
+  }
+  return []
+}
+
+async function begin(ground: FaultGround, way: Way): Promise<Tenant> {
+  const tenant = await ground.tenant(`case-${++cases}`, CUSTOMERS)
+  return way === 'move_from_schema' ? giveOwnSchema(ground.moving, tenant, `t_case_${cases}`) : tenant
+}
+
+/** Starts a move that comes by the barrier, at which the worker will stand still. */
+async function setOut(
+  ground: FaultGround,
+  barrier: Barrier,
+  tenant: Tenant,
+): Promise<{ move: Move; stands: Wait }> {
+  const { worker, catalog } = ground
+  const way = barriers[barrier]
+  if (way === 'move' || way === 'move_from_schema') {
+    const stands = await worker.stopAt(barrier)
+    return { move: await ground.startMove(tenant), stands }
+  }
+  const copies = await worker.stopAt('backfill.entered')
+  const move = await ground.startMove(tenant)
+  await copies(REACHED_WITHIN_MS)
+  if (way === 'cancelled_move') {
+    await catalog.operations.requestCancel(move.id)
+  } else {
+    await worker.kill()
+    await worker.start()
+  }
+  const stands = await worker.stopAt(barrier)
+  worker.goOn()
+  return { move, stands }
+}
