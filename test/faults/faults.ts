@@ -17,6 +17,9 @@ export interface Fault {
 const DOWN_MS = 250
 /** How long nothing is heard on a connection before its ends give it up, ms. */
 const SILENT_MS = 3_000
+/** How long the worker's clock is wrong, ms. */
+const JUMPED_MS = 500
+const HOUR_MS = 3_600_000
 
 const workerKilled: Fault = {
   name: 'worker killed',
@@ -51,7 +54,17 @@ const vanished = (server: ServerName): Fault => ({
   mend: async ({ proxies }) => proxies[server].cut(),
 })
 
-/** The same, and no end of the connection ever gives it up. */
+/** The worker takes it for an hour later or earlier than it is, all at once and for a while. */
+const clockJumped = (direction: 'forward' | 'back', ms: number): Fault => ({
+  name: `clock set ${direction}`,
+  hitsWriters: false,
+  awayMs: JUMPED_MS,
+  lasting: false,
+  strike: async ({ worker }) => worker.shiftClock(ms),
+  mend: async ({ worker }) => worker.shiftClock(-ms),
+})
+
+/** As {@link vanished}, and no end of the connection ever gives it up. */
 const vanishedForGood = (server: ServerName): Fault => ({
   ...vanished(server),
   name: `${server} vanished for good`,
@@ -75,6 +88,8 @@ export const faults: readonly Fault[] = [
   ...serverNames.map(cutOff),
   ...serverNames.map(vanished),
   ...serverNames.map(vanishedForGood),
+  clockJumped('forward', HOUR_MS),
+  clockJumped('back', -HOUR_MS),
 ]
 
 export function faultNamed(name: string): Fault {

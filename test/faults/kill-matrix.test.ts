@@ -39,6 +39,9 @@ t.test('whatever is killed or cut off, a move is made or it is not', async (t) =
   for (const name of ['source cut off', 'target cut off', 'catalog cut off', 'queue cut off']) {
     await struck(t, criticalBarriers, faultNamed(name))
   }
+  for (const name of ['clock set forward', 'clock set back']) {
+    await struck(t, ['verify.entered', 'cutover.fenced', 'cutover.sealed'], faultNamed(name))
+  }
   for (const name of ['source vanished for good', 'target vanished for good', 'catalog vanished for good']) {
     await struck(t, ['cutover.sealed'], faultNamed(name))
   }

@@ -2,13 +2,19 @@ import { type ErrorCode, FreeholdError } from '@freehold/contract'
 import { isConnectionError } from '@freehold/postgres'
 import pg from 'pg'
 
+/** Classes of SQLSTATE that are about the server and who connects to it, never about a row. */
+const ABOUT_THE_SERVER = /^(28|3D|53|57P)/
+
 /**
  * What may be said of a failure in a log or a timeline. A server's message and detail may quote a tenant's values, so
- * of them only the code and the names are told.
+ * of those about rows only the code and the names are told.
  */
 export function describeFailure(error: unknown): string {
   if (error instanceof FreeholdError) return `${error.code}: ${error.message}`
   if (error instanceof pg.DatabaseError) {
+    if (error.code !== undefined && ABOUT_THE_SERVER.test(error.code)) {
+      return `PostgreSQL answered: ${error.message} (SQLSTATE ${error.code})`
+    }
     const names = [error.table, error.constraint].filter((name) => name !== undefined)
     return `PostgreSQL answered SQLSTATE ${error.code ?? 'unknown'}${names.length > 0 ? ` (${names.join(', ')})` : ''}`
   }

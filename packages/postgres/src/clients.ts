@@ -31,7 +31,13 @@ export async function connectClient(
 ): Promise<pg.Client> {
   const client = new pg.Client({ ...clientConfig(address, applicationName), ...options })
   client.on('error', () => undefined)
-  await client.connect()
+  try {
+    await client.connect()
+  } catch (error) {
+    // A server that refuses does not say which it is.
+    if (error instanceof pg.DatabaseError) error.message += ` (${address.host}:${address.port})`
+    throw error
+  }
   await liftTimeouts(client)
   return client
 }

@@ -27,6 +27,7 @@ export const SQLSTATE = {
   invalidPassword: '28P01',
   invalidAuthorization: '28000',
   insufficientPrivilege: '42501',
+  diskFull: '53100',
 } as const
 
 export type SqlState = (typeof SQLSTATE)[keyof typeof SQLSTATE]
@@ -50,6 +51,11 @@ export function isConnectionError(error: unknown): boolean {
   const code = 'code' in error ? String(error.code) : ''
   if (error instanceof pg.DatabaseError) return SERVER_GONE.has(code) || code.startsWith('08')
   return SOCKET_ERRORS.has(code) || CONNECTION_MESSAGES.test(error.message)
+}
+
+/** Whether the server does not let us in as we are: the password was changed, or the role's rights were. */
+export function isRefusedConnection(error: unknown): boolean {
+  return hasSqlState(error, SQLSTATE.invalidPassword, SQLSTATE.invalidAuthorization)
 }
 
 const SERVER_GONE = new Set<string>([

@@ -1,10 +1,11 @@
 import {
-  type FreeholdError,
+  FreeholdError,
   isFreeholdError,
   isTerminalPhase,
   type MovePhase,
   type terminalMovePhases,
 } from '@freehold/contract'
+import { hasSqlState, SQLSTATE } from '@freehold/postgres'
 import { holdStep } from './hold.ts'
 import { closeSession, directionOf, type Move, type OpenMove, openMove } from './move.ts'
 import { isFinal } from './outcome.ts'
@@ -98,10 +99,21 @@ async function stepOutcome(move: Move, phase: RunningPhase): Promise<Outcome> {
     await holdStep(move, phase)
     return await steps[phase](move)
   } catch (error) {
-    const cause = isAbortable(phase) || !isCancel(move.signal.reason) ? (move.signal.reason ?? error) : error
+    const reason = isAbortable(phase) || !isCancel(move.signal.reason) ? move.signal.reason : undefined
+    const cause = reason ?? withoutRoom(move, phase, error) ?? error
     if (isAbortable(phase) && isFinal(cause)) return { event: 'given_up', error: cause }
     throw cause
   }
+}
+
+/** Tried again, a copy would only fill the disk again. While it is made, the source does nothing but read. */
+function withoutRoom(move: Move, phase: MovePhase, error: unknown): FreeholdError | undefined {
+  if (!hasSqlState(error, SQLSTATE.diskFull) || (phase !== 'provisioning' && phase !== 'backfill')) return
+  const cluster = move.target.cluster.id
+  return new FreeholdError('target_without_room', `The disk of cluster ${cluster} is full.`, {
+    cause: error,
+    details: { cluster },
+  })
 }
 
 /** A cancel explains why a step has stopped that heeds it; from the switch on, and while it is carried out, none does. */

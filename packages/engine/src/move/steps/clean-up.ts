@@ -1,12 +1,12 @@
 import { FreeholdError } from '@freehold/contract'
-import { isConnectionError, withClient } from '@freehold/postgres'
+import { isConnectionError, isRefusedConnection, withClient } from '@freehold/postgres'
 import { readResident, unfence } from '../../database/resident.ts'
 import { releaseResource } from '../../resources/release.ts'
 import { closeSession, type Move, sourceScope } from '../move.ts'
 
 /**
- * aborting: removes what the move has made and leaves the tenant as it was. A server that cannot be reached does not
- * keep the tenant from being moved again: what is left on it stays in the ledger, and the janitor removes it.
+ * aborting: removes what the move has made and leaves the tenant as it was. A server that cannot be reached, or does not
+ * let us in, does not keep the tenant from being moved again: what is left on it stays in the ledger, and the janitor removes it.
  */
 export async function cleanUp(move: Move): Promise<'cleaned_up'> {
   await closeSession(move)
@@ -34,6 +34,6 @@ async function whenReachable(work: () => Promise<void>): Promise<void> {
   try {
     await work()
   } catch (error) {
-    if (!isConnectionError(error)) throw error
+    if (!isConnectionError(error) && !isRefusedConnection(error)) throw error
   }
 }

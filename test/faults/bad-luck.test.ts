@@ -1,0 +1,217 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Move, MoveDetail, Tenant } from '@freehold/contract'
+import { quoteIdentifier, quoteLiteral, withClient } from '@freehold/postgres'
+import t, { type Test } from 'tap'
+import type { PreparedCluster } from '../kit/control-plane.ts'
+import { asSuperuser } from '../kit/databases.ts'
+import { contentAtHome, examineTenant, leftBehind } from './examine.ts'
+import { dropSilo, type FaultGround, prepareFaultGround } from './fault-ground.ts'
+
+// What no further attempt cures by itself: a clear state, a clear message, nothing lost and nothing left behind.
+
+const CUSTOMERS = 60
+const REACHED_WITHIN_MS = 45_000
+const ENDED_WITHIN_MS = 60_000
+
+const ground: FaultGround = await prepareFaultGround()
+t.teardown(() => ground.remove())
+const { worker, catalog, us, eu } = ground
+let tenants = 0
+
+t.test('a move is cancelled in each phase until the switch begins, and not after', async (t) => {
+  for (const barrier of [
+    'provisioning.entered',
+    'dual_write.entered',
+    'backfill.entered',
+    'verify.entered',
+    'ready.entered',
+    'cutover.entered',
+  ]) {
+    const move = await unlucky(t, barrier, async ({ id }) => {
+      await catalog.operations.requestCancel(id)
+      worker.goOn()
+    })
+    t.match(move, { phase: 'aborted', error: { code: 'move_cancelled' } }, barrier)
+  }
+  for (const barrier of ['cutover.intended', 'cutover.sealed', 'finalize.entered']) {
+    const move = await unlucky(t, barrier, async ({ id }) => {
+      await t.rejects(catalog.operations.requestCancel(id), { code: 'move_not_cancellable' }, barrier)
+      worker.goOn()
+    })
+    t.match(move, { phase: 'completed', error: null }, barrier)
+  }
+})
+
+t.test('the target database is dropped while it is filled', async (t) => {
+  const ended = await unlucky(t, 'verify.entered', async (move) => {
+    const { to } = await catalog.moves.detail(move.id)
+    await dropSilo(eu, to.database)
+    worker.goOn()
+    await told(move, /database "silo_.*" does not exist/)
+    await catalog.operations.requestCancel(move.id)
+  })
+  t.match(ended, { phase: 'aborted', error: { code: 'move_cancelled' } })
+})
+
+t.test('the target goes down and stays away: what is left there is removed when it is back', async (t) => {
+  const ended = await unlucky(t, 'backfill.entered', async (move) => {
+    await eu.cluster.kill()
+    worker.goOn()
+    await told(move, /Interrupted/)
+    await catalog.operations.requestCancel(move.id)
+    t.equal((await ground.ended(move, ENDED_WITHIN_MS)).phase, 'aborted', 'without the target')
+    const left = await catalog.ledger.unreleased()
+    t.same(
+      left.map(({ kind, clusterId }) => `${kind} on ${clusterId}`),
+      ['database on eu-1'],
+    )
+    await eu.cluster.restart()
+    // A worker that starts looks round at once, and need not be waited for.
+    await worker.kill()
+    await worker.start()
+  })
+  t.match(ended.error, { code: 'move_cancelled' })
+})
+
+t.test("the target's disk is full", async (t) => {
+  // A disk that is full in earnest takes a mount; here the server says what it says then, at the first write of the copy.
+  const ended = await unlucky(t, 'dual_write.entered', async (move) => {
+    const { to } = await catalog.moves.detail(move.id)
+    await sql(
+      eu,
+      to.database,
+      `create function no_room() returns trigger language plpgsql as $$
+       begin raise exception using errcode = 'disk_full', message = 'could not extend file'; end $$;
+       create trigger no_room before insert on freehold.applied for each row execute function no_room()`,
+    )
+    worker.goOn()
+  })
+  t.match(ended, { phase: 'aborted', error: { code: 'target_without_room', details: { cluster: 'eu-1' } } })
+})
+
+t.test('the source gives the replication slot up', async (t) => {
+  t.teardown(() =>
+    sql(us, 'postgres', 'alter system reset max_slot_wal_keep_size', 'select pg_reload_conf()'),
+  )
+  const ended = await unlucky(t, 'verify.entered', async () => {
+    await sql(
+      us,
+      'pool',
+      "alter system set max_slot_wal_keep_size = '1MB'",
+      'select pg_reload_conf()',
+      ...Array.from({ length: 4 }, () => [
+        "select pg_logical_emit_message(false, 'churn', repeat('x', 100))",
+        'select pg_switch_wal()',
+      ]).flat(),
+      'checkpoint',
+    )
+    t.equal(await slotStatus(), 'lost')
+    worker.goOn()
+  })
+  t.match(ended, { phase: 'aborted', error: { code: 'change_stream_failed', detail: /slot .* is lost/ } })
+})
+
+t.test('the password of the mover is changed', async (t) => {
+  const reset = () => setPassword(us.passwords.freehold_mover)
+  t.teardown(reset)
+
+  const moved = await unlucky(t, 'verify.entered', async (move) => {
+    await setPassword('changed')
+    worker.goOn()
+    await told(move, /password authentication failed for user "freehold_mover" \(127\.0\.0\.1:\d+\)/)
+    await reset()
+  })
+  t.match(moved, { phase: 'completed', error: null }, 'the move goes on when the password is right again')
+
+  const unmoved = await unlucky(t, 'verify.entered', async (move) => {
+    await setPassword('changed')
+    worker.goOn()
+    await told(move, /password authentication failed/)
+    await catalog.operations.requestCancel(move.id)
+    t.equal((await ground.ended(move, ENDED_WITHIN_MS)).phase, 'aborted', 'and is given up without it')
+    await reset()
+    await worker.kill()
+    await worker.start()
+  })
+  t.match(unmoved.error, { code: 'move_cancelled' })
+})
+
+t.test('what keeps a cancelled move from being cleaned up is told as what it is', async (t) => {
+  const owner = async (role: string) => {
+    const [name] = (await sql(us, 'pool', 'select pubname as name from pg_publication')).map(
+      ({ name }) => name,
+    )
+    await sql(
+      us,
+      'pool',
+      `alter publication ${quoteIdentifier(String(name))} owner to ${quoteIdentifier(role)}`,
+    )
+  }
+  const ended = await unlucky(t, 'backfill.entered', async (move) => {
+    await owner(us.cluster.superuser.user)
+    await catalog.operations.requestCancel(move.id)
+    worker.goOn()
+    await told(move, /Interrupted.*SQLSTATE 42501/)
+    await owner('freehold_owner')
+  })
+  t.match(ended, { phase: 'aborted', error: { code: 'move_cancelled' } })
+})
+
+/** Has something happen to a move while its worker stands at a barrier, and holds what comes of it against the invariants. */
+async function unlucky(
+  t: Test,
+  barrier: string,
+  happens: (move: Move, tenant: Tenant) => Promise<void>,
+): Promise<MoveDetail> {
+  const tenant = await ground.tenant(`unlucky-${++tenants}`, CUSTOMERS)
+  const content = await contentAtHome(ground, tenant)
+  const writer = ground.startWriter(tenant)
+  const stands = await worker.stopAt(barrier)
+  const move = await ground.startMove(tenant)
+  t.ok(await stands(REACHED_WITHIN_MS), barrier)
+  await happens(move, tenant)
+  const ended = await ground.ended(move, ENDED_WITHIN_MS)
+  t.ok(await writer.goesOn(ENDED_WITHIN_MS), 'the tenant is written to')
+  const report = await writer.stop()
+  t.same(report.failures, [], 'no write failed')
+  const problems = await examineTenant(ground, tenant, ended, content, report)
+  t.same([...problems, ...(await leftBehind(ground))], [], 'nothing is lost and nothing left', {
+    timeline: ended.events.map(({ phase, message }) => `${phase}: ${message}`),
+  })
+  t.equal(worker.deaths, 0, 'the worker has lived through it')
+  if (ended.phase === 'completed') await dropSilo(eu, ended.to.database)
+  return ended
+}
+
+/** Waits until the timeline of a move says something. */
+async function told({ id }: Move, what: RegExp): Promise<void> {
+  const deadline = performance.now() + ENDED_WITHIN_MS
+  for (;;) {
+    const { events } = await catalog.moves.detail(id)
+    if (events.some(({ message }) => what.test(message))) return
+    if (performance.now() > deadline) {
+      throw new Error(`${what} was not told: ${JSON.stringify(events, null, 1)}`)
+    }
+    await sleep(50)
+  }
+}
+
+async function slotStatus(): Promise<unknown> {
+  return (await sql(us, 'pool', 'select wal_status from pg_replication_slots'))[0]?.wal_status
+}
+
+async function setPassword(password: string): Promise<void> {
+  await sql(us, 'postgres', `alter role freehold_mover password ${quoteLiteral(password)}`)
+}
+
+async function sql(
+  { cluster }: PreparedCluster,
+  database: string,
+  ...statements: readonly string[]
+): Promise<Record<string, unknown>[]> {
+  return withClient(asSuperuser(cluster, database), 'test', async (client) => {
+    let rows: Record<string, unknown>[] = []
+    for (const statement of statements) rows = (await client.query(statement)).rows
+    return rows
+  })
+}
