@@ -33,13 +33,25 @@ t.test('a move is cancelled in each phase until the switch begins, and not after
     })
     t.match(move, { phase: 'aborted', error: { code: 'move_cancelled' } }, barrier)
   }
-  for (const barrier of ['cutover.intended', 'cutover.sealed', 'finalize.entered']) {
-    const move = await unlucky(t, barrier, async ({ id }) => {
-      await t.rejects(catalog.operations.requestCancel(id), { code: 'move_not_cancellable' }, barrier)
+  const move = await unlucky(t, 'cutover.intended', async ({ id }) => {
+    for (const next of ['cutover.sealed', 'finalize.entered']) {
+      await t.rejects(
+        catalog.operations.requestCancel(id),
+        { code: 'move_not_cancellable' },
+        `before ${next}`,
+      )
+      const stands = await worker.stopAt(next)
       worker.goOn()
-    })
-    t.match(move, { phase: 'completed', error: null }, barrier)
-  }
+      t.ok(await stands(REACHED_WITHIN_MS), next)
+    }
+    await t.rejects(
+      catalog.operations.requestCancel(id),
+      { code: 'move_not_cancellable' },
+      'after the switch',
+    )
+    worker.goOn()
+  })
+  t.match(move, { phase: 'completed', error: null })
 })
 
 t.test('the target database is dropped while it is filled', async (t) => {

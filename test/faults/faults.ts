@@ -43,6 +43,13 @@ const cutOff = (server: ServerName): Fault => ({
   mend: async () => undefined,
 })
 
+/** One of the worker's connections to a server, the others go on. */
+const oneCutOff = (server: ServerName, what: string, name: RegExp): Fault => ({
+  ...cutOff(server),
+  name: `${server} cut off from ${what}`,
+  strike: async ({ proxies }) => proxies[server].cut(name),
+})
+
 /** What the worker and a server send each other is lost, on the connections that there are, and nobody tells them. */
 const vanished = (server: ServerName): Fault => ({
   name: `${server} vanished`,
@@ -86,6 +93,12 @@ export const faults: readonly Fault[] = [
   workerKilled,
   ...serverNames.map(serverKilled),
   ...serverNames.map(cutOff),
+  oneCutOff('source', 'the switch', /^freehold-switch$/),
+  oneCutOff('source', 'the holder of the lock', /^freehold-switch-lock$/),
+  oneCutOff('source', 'the stream', /^freehold-stream$/),
+  oneCutOff('target', 'the switch', /^freehold-switch$/),
+  oneCutOff('target', 'the applier', /^freehold-apply /),
+  oneCutOff('target', 'the copy', /^freehold-copy /),
   ...serverNames.map(vanished),
   ...serverNames.map(vanishedForGood),
   clockJumped('forward', HOUR_MS),

@@ -8,7 +8,7 @@ import {
   type Way,
 } from './barriers.ts'
 import { type FaultGround, prepareFaultGround } from './fault-ground.ts'
-import { type Fault, faultNamed } from './faults.ts'
+import { faultNamed } from './faults.ts'
 import { runCase } from './kill-matrix.ts'
 
 // Each move here is struck at one barrier after the other. `npm run chaos -- --matrix` has a move for every barrier
@@ -22,39 +22,57 @@ t.test('whatever is killed or cut off, a move is made or it is not', async (t) =
   const ground: FaultGround = await prepareFaultGround()
   t.teardown(() => ground.remove())
 
-  const workerKilled = faultNamed('worker killed')
   const ways = ['move', 'move_from_schema', 'cancelled_move'] as const satisfies readonly Way[]
   for (const way of ways) {
     const passed = barrierNames.filter((name) => barriers[name] === way)
     const switching = passed.indexOf('cutover.entered')
     for (const half of switching < 0 ? [passed] : [passed.slice(0, switching), passed.slice(switching)]) {
-      await struck(t, half, workerKilled)
+      await struck(t, at(half, 'worker killed'))
     }
   }
-  await struck(t, ['provisioning.retargeted'], workerKilled)
+  await struck(t, at(['provisioning.retargeted'], 'worker killed'))
 
-  for (const name of ['source killed', 'target killed', 'catalog killed', 'queue killed']) {
-    await struck(t, criticalBarriers, faultNamed(name))
+  for (const name of ['source killed', 'target killed', 'catalog killed']) {
+    await struck(t, at(criticalBarriers, name))
   }
-  for (const name of ['source cut off', 'target cut off', 'catalog cut off', 'queue cut off']) {
-    await struck(t, criticalBarriers, faultNamed(name))
-  }
-  for (const name of ['clock set forward', 'clock set back']) {
-    await struck(t, ['verify.entered', 'cutover.fenced', 'cutover.sealed'], faultNamed(name))
-  }
-  for (const name of ['source vanished for good', 'target vanished for good', 'catalog vanished for good']) {
-    await struck(t, ['cutover.sealed'], faultNamed(name))
-  }
+  await struck(t, at(['cutover.fenced', 'cutover.sealed'], 'queue killed'))
 
-  async function struck(t: Test, at: readonly Barrier[], fault: Fault): Promise<void> {
+  const cuts = ['source cut off', 'target cut off', 'catalog cut off', 'queue cut off']
+  await struck(t, at(criticalBarriers, ...cuts))
+  await struck(t, at(criticalBarriers, ...cuts.slice(1), ...cuts.slice(0, 1)))
+  await struck(t, [
+    ['cutover.intended', 'source cut off from the switch'],
+    ['cutover.fenced', 'source cut off from the stream'],
+    ['cutover.fenced', 'target cut off from the applier'],
+    ['cutover.fenced', 'source cut off from the holder of the lock'],
+    ['cutover.drained', 'source cut off from the switch'],
+    ['cutover.frozen', 'target cut off from the switch'],
+  ])
+  await struck(t, [
+    ['cutover.sealed', 'target vanished for good'],
+    ['cutover.frozen', 'catalog vanished for good'],
+    ['cutover.home_switched', 'source vanished for good'],
+  ])
+  await struck(
+    t,
+    at(['verify.entered', 'cutover.fenced', 'cutover.sealed'], 'clock set forward', 'clock set back'),
+  )
+
+  async function struck(t: Test, strikes: readonly (readonly [Barrier, string])[]): Promise<void> {
     const { problems, move, ...figures } = await runCase(
       ground,
-      at.map((barrier) => ({ at: barrier, fault })),
+      strikes.map(([at, name]) => ({ at, fault: faultNamed(name) })),
     )
-    t.same(problems, [], `${fault.name} at ${at.join(', ')}: ${move.phase}`, {
+    const told = strikes.map(([at, name]) => `${name} at ${at}`).join(', ')
+    t.same(problems, [], `${told}: ${move.phase}`, {
       ...figures,
       timeline: move.events.map(({ phase, message }) => `${phase}: ${message}`),
       worker: ground.worker.log,
     })
   }
 })
+
+/** Strikes at each barrier with the next of the faults. */
+function at(names: readonly Barrier[], ...faults: readonly string[]): [Barrier, string][] {
+  return names.map((name, index) => [name, faults[index % faults.length] ?? ''])
+}

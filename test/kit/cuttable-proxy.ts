@@ -6,9 +6,7 @@ export interface CuttableProxy<Address> {
   /** The server's address, through the proxy. */
   readonly address: Address
   /** Breaks every connection, or those whose clients call themselves so (`application_name`). */
-  cut(applicationName?: string): void
-  /** What the clients that there are call themselves, those without a name left out. */
-  readonly clientNames: readonly string[]
+  cut(name?: RegExp): void
   /** From now on whatever is sent on the connections that there are is lost, and neither end hears that the other closes. */
   vanish(): void
   /** Breaks a connection when its client sends a message that contains `text`, which the server never gets. */
@@ -33,7 +31,7 @@ export async function startCuttableProxy<Address extends { readonly host: string
     const upstream = connect(target.port, target.host)
     const connection: Connection = {
       client,
-      name: undefined,
+      name: '',
       vanished: false,
       cut() {
         connections.delete(connection)
@@ -53,7 +51,7 @@ export async function startCuttableProxy<Address extends { readonly host: string
     }
     client.on('data', (data) => {
       if (connection.vanished) return
-      connection.name ??= applicationName(data)
+      connection.name ||= applicationName(data)
       if (before !== undefined && data.includes(before)) {
         before = undefined
         end()
@@ -73,15 +71,12 @@ export async function startCuttableProxy<Address extends { readonly host: string
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const cut = (name?: string) => {
-    for (const connection of connections) if (name === undefined || connection.name === name) connection.cut()
+  const cut = (name = /^/) => {
+    for (const connection of connections) if (name.test(connection.name)) connection.cut()
   }
   return {
     address: { ...target, host: '127.0.0.1', port: (server.address() as AddressInfo).port },
     cut,
-    get clientNames() {
-      return [...connections].flatMap(({ name }) => (name === undefined ? [] : [name]))
-    },
     vanish() {
       for (const connection of connections) connection.vanished = true
     },
@@ -107,12 +102,13 @@ export async function startCuttableProxy<Address extends { readonly host: string
 
 interface Connection {
   readonly client: Socket
-  name: string | undefined
+  /** Empty until the client has told it. */
+  name: string
   vanished: boolean
   cut(): void
 }
 
 /** Of a client of PostgreSQL, from the first message that it sends. */
-function applicationName(startup: Buffer): string | undefined {
-  return /application_name\0([^\0]+)\0/.exec(startup.toString('latin1'))?.[1]
+function applicationName(startup: Buffer): string {
+  return /application_name\0([^\0]+)\0/.exec(startup.toString('latin1'))?.[1] ?? ''
 }
