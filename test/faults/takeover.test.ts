@@ -6,34 +6,13 @@ import { asSuperuser } from '../kit/databases.ts'
 import { type MovingGround, prepareMovingGround } from '../kit/moving-ground.ts'
 import { tenantContent } from '../kit/tenant-content.ts'
 import { startTenantWriter } from '../kit/tenant-writer.ts'
+import { barrierNames, barriers } from './barriers.ts'
 
 /**
  * A worker that stands still at a durable write, loses its lease, and goes on when another has taken the move to its
  * end. Neither may lose a write, nor open two homes, nor leave anything behind.
  */
-const BARRIERS = [
-  'provisioning.entered',
-  'provisioning.recorded',
-  'dual_write.entered',
-  'dual_write.recorded',
-  'backfill.entered',
-  'backfill.table_copied',
-  'backfill.copied',
-  'verify.entered',
-  'ready.entered',
-  'cutover.entered',
-  'cutover.intended',
-  'cutover.fenced',
-  'cutover.drained',
-  'cutover.sealed',
-  'cutover.frozen',
-  'cutover.home_switched',
-  'cutover.retired',
-  'cutover.activated',
-  'finalize.entered',
-  'finalize.released',
-  'finalize.batch_purged',
-]
+const BARRIERS = barrierNames.filter((name) => barriers[name] === 'move' && name !== 'completed.entered')
 
 /** So long that a worker does not notice by itself that its lease is gone. */
 const UNNOTICED_LEASE_MS = 600_000
