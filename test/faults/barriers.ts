@@ -5,9 +5,9 @@ import { movePhases } from '@freehold/contract'
 
 /**
  * How a worker is brought to a barrier: by a move from the shared tables to a silo; by one that is cancelled while it
- * copies; by one whose first worker is killed while it copies; by a move out of a schema of the tenant's own.
+ * copies; by one whose first worker is killed while it copies; by a move out of a schema of the tenant's own, or out of a silo.
  */
-export type Way = 'move' | 'cancelled_move' | 'move_begun_anew' | 'move_from_schema'
+export type Way = 'move' | 'cancelled_move' | 'move_begun_anew' | 'move_from_schema' | 'move_from_silo'
 
 /** Every barrier of a move, in the order in which an undisturbed move passes them, with the way to get there. */
 export const barriers = {
@@ -34,6 +34,7 @@ export const barriers = {
   'finalize.batch_purged': 'move',
   'completed.entered': 'move',
   'finalize.schema_recorded': 'move_from_schema',
+  'finalize.database_dropped': 'move_from_silo',
   'provisioning.retargeted': 'move_begun_anew',
   'aborting.entered': 'cancelled_move',
   'aborting.released': 'cancelled_move',

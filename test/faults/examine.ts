@@ -50,7 +50,7 @@ export async function examineTenant(
   const on = ground.cluster(home.cluster)
   return [
     ...problems,
-    ...(await report.differences(asSuperuser(on.cluster, home.database))),
+    ...(await report.differences(asSuperuser(on.cluster, home.database), home.schema)),
     ...differences(content, await contentAtHome(ground, tenant)),
     ...(await examineResidency(ground, tenant, on, home.database)),
   ]
@@ -114,9 +114,12 @@ async function statesIn(on: PreparedCluster, database: string, tenant: Tenant): 
 
 async function contentIn(on: PreparedCluster, database: string, tenant: Tenant): Promise<Content> {
   const content = await tenantContent(asSuperuser(on.cluster, database), tenant.id)
-  return Object.fromEntries(
-    Object.entries(content).map(([table, rows]) => [table.replace(/^.*\./, ''), rows]),
-  )
+  const byName: Record<string, string[]> = {}
+  for (const [table, rows] of Object.entries(content)) {
+    const name = table.replace(/^.*\./, '')
+    byName[name] = [...(byName[name] ?? []), ...rows]
+  }
+  return byName
 }
 
 function differences(before: Content, after: Content): string[] {

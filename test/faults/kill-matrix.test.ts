@@ -22,7 +22,12 @@ t.test('whatever is killed or cut off, a move is made or it is not', async (t) =
   const ground: FaultGround = await prepareFaultGround()
   t.teardown(() => ground.remove())
 
-  const ways = ['move', 'move_from_schema', 'cancelled_move'] as const satisfies readonly Way[]
+  const ways = [
+    'move',
+    'move_from_schema',
+    'move_from_silo',
+    'cancelled_move',
+  ] as const satisfies readonly Way[]
   for (const way of ways) {
     const passed = barrierNames.filter((name) => barriers[name] === way)
     const switching = passed.indexOf('cutover.entered')

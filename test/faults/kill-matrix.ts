@@ -98,7 +98,10 @@ async function strikeInTurn(
 
 async function begin(ground: FaultGround, way: Way): Promise<Tenant> {
   const tenant = await ground.tenant(`case-${++cases}`, CUSTOMERS)
-  return way === 'move_from_schema' ? giveOwnSchema(ground.moving, tenant, `t_case_${cases}`) : tenant
+  if (way === 'move_from_schema') return giveOwnSchema(ground.moving, tenant, `t_case_${cases}`)
+  if (way !== 'move_from_silo') return tenant
+  await ground.ended(await ground.startMove(tenant, 'us'), ENDED_WITHIN_MS)
+  return ground.catalog.tenants.get(tenant.id)
 }
 
 /** Starts a move that comes by the barrier, at which the worker will stand still. */
@@ -109,7 +112,7 @@ async function setOut(
 ): Promise<{ move: Move; stands: Wait }> {
   const { worker, catalog } = ground
   const way = barriers[barrier]
-  if (way === 'move' || way === 'move_from_schema') {
+  if (way !== 'cancelled_move' && way !== 'move_begun_anew') {
     const stands = await worker.stopAt(barrier)
     return { move: await ground.startMove(tenant), stands }
   }
