@@ -178,7 +178,7 @@ async function play(
     subject.ledger = report.ledger
     const move = ended.find(({ id }) => id === started.get(subject)?.id)
     const found = goOn[index] ? [] : ['no write is acknowledged any more']
-    if (report.longestPauseMs > FENCE_EXPIRY_MS + away + ALLOWANCE_MS) {
+    if (report.longestPauseMs > FENCE_EXPIRY_MS + away + round.strikes.length * ALLOWANCE_MS) {
       found.push(`no write for ${Math.round(report.longestPauseMs)} ms`)
     }
     if (!round.strikes.some(({ fault }) => fault.hitsWriters) && report.failures.length > 0) {
