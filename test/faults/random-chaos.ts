@@ -212,6 +212,7 @@ async function start(
     const prepared = await planMove(ground.catalog, {
       tenantIdOrSlug: tenant.id,
       target,
+      rollbackWindowSeconds: 0,
       entrySecret: TEST_ENTRY_SECRET,
     })
     return await startMove(ground.catalog, prepared, { createdBy: 'chaos' })
