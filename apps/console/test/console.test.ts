@@ -136,6 +136,7 @@ t.test('an aborted move shows how far it came', async (t) => {
   t.same(shown('aborted'), ['planned failed', 'aborting done', 'aborted failed'], 'without a timeline')
 })
 
+const UNLIMITED = { capacityBytes: null, maxMoves: 4, movesUnderWay: 0, drainingSince: null }
 const topology = topologySchema.parse({
   regions: [
     { id: 'us', jurisdiction: 'us', name: 'United States' },
@@ -143,8 +144,8 @@ const topology = topologySchema.parse({
     { id: 'eu-north', jurisdiction: 'eu', name: 'Northern Europe' },
   ],
   clusters: [
-    { id: 'us-1', region: 'us', jurisdiction: 'us', capacityBytes: null, pools: 1, silos: 0 },
-    { id: 'eu-1', region: 'eu', jurisdiction: 'eu', capacityBytes: null, pools: 1, silos: 2 },
+    { id: 'us-1', region: 'us', jurisdiction: 'us', pools: 1, silos: 0, ...UNLIMITED },
+    { id: 'eu-1', region: 'eu', jurisdiction: 'eu', pools: 1, silos: 2, ...UNLIMITED },
   ],
   tiers: [{ id: 'pro', name: 'Pro', isolation: 'pool' }],
 })
