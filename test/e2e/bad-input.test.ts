@@ -225,7 +225,7 @@ t.test('a second move of a tenant that is being moved', async (t) => {
   const watched = await freehold(['moves', 'watch', id], { url, token: tokens.operator })
   t.match(watched, { code: 0, stderr: '' }, 'the first one has not noticed')
   const again = promotion('acme', { cluster: 'eu-1' })
-  await refused(t, { code: 'target_is_home', says: /already has a silo on eu-1/, ...again })
+  await refused(t, { code: 'target_is_home', says: /lives on eu-1 as silo already/, ...again })
   await refused(t, {
     code: 'move_not_cancellable',
     says: /./,
@@ -264,7 +264,7 @@ t.test('bodies, names and parameters that are not what they should be', async (t
     [/body\/target .*expected object/, move({ tenant: 'acme' })],
     [/name either a region or a cluster/, move({ tenant: 'acme', target: { isolation: 'silo' } })],
     [/name either a region or a cluster/, move({ tenant: 'acme', target: { ...target, cluster: 'eu-1' } })],
-    [/body\/target\/isolation/, move({ tenant: 'acme', target: { ...target, isolation: 'pool' } })],
+    [/body\/target\/isolation/, move({ tenant: 'acme', target: { ...target, isolation: 'island' } })],
     [/body\/target\/region must be/, move({ tenant: 'acme', target: { ...target, region: drop } })],
     [/Unrecognized key: "dryRun"/, move({ tenant: 'acme', target, dryRun: true })],
     [/name either a region or a cluster/, { path: '/v1/moves/plan?tenant=acme&isolation=silo' }],

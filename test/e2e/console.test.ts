@@ -160,7 +160,7 @@ t.test('an operator promotes a tenant under traffic and watches it move', async 
   const seen = await phases()
   t.ok(seen.length >= 4, `saw ${seen.join(', ')}`)
   const steps = await page.getByRole('list', { name: 'Phases' }).getByRole('listitem').allTextContents()
-  t.equal(steps.length, 9)
+  t.equal(steps.length, 10)
   t.ok(steps.every((step) => step.includes('done')))
   const order = seen.map((phase) => steps.findIndex((step) => step.startsWith(phase)))
   t.same(
@@ -168,7 +168,7 @@ t.test('an operator promotes a tenant under traffic and watches it move', async 
     order.toSorted((a, b) => a - b),
     'the phases came in their order',
   )
-  t.equal(order.at(-1), 8)
+  t.equal(order.at(-1), 9)
 
   const copy = page.getByRole('region', { name: 'Copy' })
   t.equal(await copy.getByRole('progressbar', { name: 'Rows copied' }).getAttribute('aria-valuenow'), '100')
