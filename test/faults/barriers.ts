@@ -5,9 +5,18 @@ import { movePhases } from '@freehold/contract'
 
 /**
  * How a worker is brought to a barrier: by a move from the shared tables to a silo; by one that is cancelled while it
- * copies; by one whose first worker is killed while it copies; by a move out of a schema of the tenant's own, or out of a silo.
+ * copies; by one whose first worker is killed while it copies; by a move out of a schema of the tenant's own, or out of a silo;
+ * by a move with a rollback window, which is finalized, rolled back, or finalized after its stream back was lost.
  */
-export type Way = 'move' | 'cancelled_move' | 'move_begun_anew' | 'move_from_schema' | 'move_from_silo'
+export type Way =
+  | 'move'
+  | 'cancelled_move'
+  | 'move_begun_anew'
+  | 'move_from_schema'
+  | 'move_from_silo'
+  | 'move_with_window'
+  | 'move_rolled_back'
+  | 'move_not_to_be_rolled_back'
 
 /** Every barrier of a move, in the order in which an undisturbed move passes them, with the way to get there. */
 export const barriers = {
@@ -29,6 +38,7 @@ export const barriers = {
   'cutover.home_switched': 'move',
   'cutover.retired': 'move',
   'cutover.activated': 'move',
+  'soak.entered': 'move',
   'finalize.entered': 'move',
   'finalize.released': 'move',
   'finalize.batch_purged': 'move',
@@ -39,6 +49,16 @@ export const barriers = {
   'aborting.entered': 'cancelled_move',
   'aborting.released': 'cancelled_move',
   'aborted.entered': 'cancelled_move',
+  'ready.recorded': 'move_with_window',
+  'ready.stream_back_created': 'move_with_window',
+  'soak.turned': 'move_with_window',
+  'soak.expected': 'move_with_window',
+  'soak.applying': 'move_with_window',
+  'rolling_back.entered': 'move_rolled_back',
+  'rolling_back.verified': 'move_rolled_back',
+  'rolling_back.released': 'move_rolled_back',
+  'rolled_back.entered': 'move_rolled_back',
+  'soak.declared_unsafe': 'move_not_to_be_rolled_back',
 } as const satisfies Record<string, Way>
 
 export type Barrier = keyof typeof barriers

@@ -44,7 +44,9 @@ export async function examineTenant(
   const home = move.phase === 'completed' ? move.to : move.from
   const placement = await ground.catalog.placements.home(tenant.id)
   const problems: string[] = []
-  if (placement.epoch !== home.epoch || placement.database !== home.database) {
+  // Back at its old home a tenant has been switched twice.
+  const epoch = move.phase === 'rolled_back' ? home.epoch + 2 : home.epoch
+  if (placement.epoch !== epoch || placement.database !== home.database) {
     problems.push(`${move.phase}, and the catalog says that the home is ${placement.database}`)
   }
   const on = ground.cluster(home.cluster)

@@ -94,6 +94,7 @@ export async function prepareFaultGround(): Promise<FaultGround> {
       FREEHOLD_LEASE_MS: `${LEASE_MS}`,
       FREEHOLD_POLL_MS: '100',
       FREEHOLD_FENCE_EXPIRY_MS: `${FENCE_EXPIRY_MS}`,
+      FREEHOLD_SOAK_INTERVAL_MS: '200',
     })
     undo.defer(() => worker.kill())
     const { us, eu } = moving

@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Move, MoveDetail, Tenant } from '@freehold/contract'
+import { isFreeholdError, type Move, type MoveDetail, type Tenant } from '@freehold/contract'
+import { withClient } from '@freehold/postgres'
+import { z } from 'zod'
+import { asSuperuser } from '../kit/databases.ts'
 import { giveOwnSchema } from '../kit/own-schema.ts'
 import { type Barrier, barriers, type Way } from './barriers.ts'
 import { contentAtHome, examineTenant, leftBehind } from './examine.ts'
@@ -7,6 +10,9 @@ import { dropSilo, type FaultGround, FENCE_EXPIRY_MS } from './fault-ground.ts'
 import type { Fault } from './faults.ts'
 
 const CUSTOMERS = 60
+const WINDOW_SECONDS = 3_600
+/** Ways whose rollback window is closed by hand in the end. */
+const finalized: ReadonlySet<Way> = new Set(['move_with_window', 'move_not_to_be_rolled_back'])
 const REACHED_WITHIN_MS = 45_000
 const ENDED_WITHIN_MS = 60_000
 /** How long a worker waits at most for an answer that writers wait for: the catalog's. */
@@ -48,6 +54,7 @@ export async function runCase(ground: FaultGround, strikes: readonly Strike[]): 
   const problems = await strikeInTurn(ground, strikes, stands)
   await worker.start()
   await worker.stopNowhere()
+  if (finalized.has(barriers[first.at])) await finalize(ground, move)
   const ended = await ground.ended(move, ENDED_WITHIN_MS)
   if (!(await writer.goesOn(ALLOWANCE_MS))) problems.push('no write is acknowledged any more')
   const report = await writer.stop()
@@ -113,9 +120,18 @@ async function setOut(
 ): Promise<{ move: Move; stands: Wait }> {
   const { worker, catalog } = ground
   const way = barriers[barrier]
+  if (way === 'move_rolled_back' || way === 'move_not_to_be_rolled_back') {
+    const move = await ground.startMove(tenant, 'eu', 'auto', {}, WINDOW_SECONDS)
+    await inStep(ground, move)
+    const stands = await worker.stopAt(barrier)
+    if (way === 'move_rolled_back') await catalog.operations.requestRollback(move.id)
+    else await loseStreamBack(ground, move)
+    return { move, stands }
+  }
   if (way !== 'cancelled_move' && way !== 'move_begun_anew') {
     const stands = await worker.stopAt(barrier)
-    return { move: await ground.startMove(tenant), stands }
+    const windowSeconds = way === 'move_with_window' ? WINDOW_SECONDS : 0
+    return { move: await ground.startMove(tenant, 'eu', 'auto', {}, windowSeconds), stands }
   }
   const copies = await worker.stopAt('backfill.entered')
   const move = await ground.startMove(tenant)
@@ -129,4 +145,49 @@ async function setOut(
   const stands = await worker.stopAt(barrier)
   worker.goOn()
   return { move, stands }
+}
+
+/** Waits until the rollback window is open and the old home is kept in step. */
+async function inStep({ catalog }: FaultGround, { id }: Move): Promise<void> {
+  await within(REACHED_WITHIN_MS, async () => {
+    const { phase, rollback } = await catalog.moves.detail(id)
+    return phase === 'soak' && rollback?.state === 'open'
+  })
+}
+
+/** The way back begins at the target, which is its source. What a server without room for its log does to a slot that nobody reads, an operator can do as well. */
+async function loseStreamBack({ eu, catalog }: FaultGround, { id }: Move): Promise<void> {
+  const { state } = await catalog.operations.get(id)
+  const { streamAtSource } = z.object({ streamAtSource: z.string() }).parse(state)
+  await withClient(asSuperuser(eu.cluster, 'postgres'), 'test', (client) =>
+    within(REACHED_WITHIN_MS, async () => {
+      const dropped = await client.query(
+        `select pg_drop_replication_slot(slot_name) from pg_replication_slots
+         where slot_name = $1 and not active`,
+        [streamAtSource],
+      )
+      return dropped.rowCount === 1
+    }),
+  )
+}
+
+/** Ends the window as soon as that can be done; a worker that was killed has to come that far first. */
+async function finalize({ catalog }: FaultGround, { id }: Move): Promise<void> {
+  await within(REACHED_WITHIN_MS, async () => {
+    const { phase } = await catalog.moves.detail(id)
+    if (phase === 'soak') await catalog.operations.requestFinalize(id).catch(passOverRefusal)
+    return phase === 'finalize' || phase === 'completed'
+  })
+}
+
+function passOverRefusal(error: unknown): void {
+  if (!isFreeholdError(error, 'move_not_finalizable')) throw error
+}
+
+async function within(timeoutMs: number, reached: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  while (!(await reached())) {
+    if (performance.now() > deadline) throw new Error(`not reached within ${timeoutMs} ms`)
+    await sleep(50)
+  }
 }

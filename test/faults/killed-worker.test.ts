@@ -12,10 +12,7 @@ import { runDemo } from '../demo/run-demo.ts'
  */
 const KILLS = [
   { at: 'backfill.table_copied', phase: 'completed' },
-  { at: 'cutover.fenced', phase: 'completed' },
-  { at: 'cutover.drained', phase: 'completed' },
   { at: 'cutover.sealed', phase: 'completed' },
-  { at: 'cutover.home_switched', phase: 'completed' },
 ] as const
 
 const folder = await mkdtemp(join(tmpdir(), 'freehold-killed-'))

@@ -119,7 +119,7 @@ function withoutSequences<T>(work: () => Promise<T>): Promise<T> {
     'query',
     (original) =>
       function (...given) {
-        const isAlignment = typeof given[0] === 'string' && given[0].includes('setval(sequence::regclass')
+        const isAlignment = typeof given[0] === 'string' && given[0].includes('setval(sequence, last_value)')
         return isAlignment ? Promise.resolve({ rows: [] }) : original.apply(this, given)
       },
     work,
