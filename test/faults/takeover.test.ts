@@ -3,6 +3,7 @@ import type { MoveDetail } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../kit/databases.ts'
+import { haltAt } from '../kit/halt-at.ts'
 import { type MovingGround, prepareMovingGround } from '../kit/moving-ground.ts'
 import { tenantContent } from '../kit/tenant-content.ts'
 import { startTenantWriter } from '../kit/tenant-writer.ts'
@@ -90,23 +91,6 @@ t.test('a worker cannot fence when its attempt was found not to have begun, and 
   t.equal((await ground.catalog.placements.home(tenant.id)).epoch, 1, 'and the catalog says so')
   t.same(await ground.catalog.ledger.unreleased(), [], 'nothing is left behind')
 })
-
-/** A barrier that stops a worker the first time it comes by. */
-function haltAt(barrier: string) {
-  const reached = Promise.withResolvers<void>()
-  const release = Promise.withResolvers<void>()
-  let waiting = true
-  return {
-    reached: reached.promise,
-    goOn: () => release.resolve(),
-    barrier: async (name: string) => {
-      if (name !== barrier || !waiting) return
-      waiting = false
-      reached.resolve()
-      await release.promise
-    },
-  }
-}
 
 async function expireLease(id: string): Promise<void> {
   await withClient(asSuperuser(ground.us.cluster, 'freehold_catalog'), 'test', (client) =>

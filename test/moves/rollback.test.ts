@@ -20,6 +20,7 @@ import type { DatabaseAddress } from '@freehold/postgres'
 import { formatDatabaseUrl, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../kit/databases.ts'
+import { haltAt } from '../kit/halt-at.ts'
 import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
 import { tenantContent } from '../kit/tenant-content.ts'
 import { contentAt, databaseOf, remainsOf } from '../kit/tenant-places.ts'
@@ -318,23 +319,6 @@ async function keepNudging(engine: Engine, id: OperationId, reached: Promise<voi
   while (!there) {
     await engine.nudge(id)
     await sleep(20)
-  }
-}
-
-/** A barrier that stops a worker the first time it comes by. */
-function haltAt(barrier: string) {
-  const reached = Promise.withResolvers<void>()
-  const release = Promise.withResolvers<void>()
-  let waiting = true
-  return {
-    reached: reached.promise,
-    goOn: () => release.resolve(),
-    barrier: async (name: string) => {
-      if (name !== barrier || !waiting) return
-      waiting = false
-      reached.resolve()
-      await release.promise
-    },
   }
 }
 

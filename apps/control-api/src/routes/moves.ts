@@ -1,4 +1,10 @@
-import { type Catalog, requireFinalizable, requireRollbackPossible, toMove } from '@freehold/catalog'
+import {
+  type Catalog,
+  type Operation,
+  requireFinalizable,
+  requireRollbackPossible,
+  toMove,
+} from '@freehold/catalog'
 import {
   endWindowSchema,
   moveDetailSchema,
@@ -6,6 +12,7 @@ import {
   movePlanSchema,
   moveQuerySchema,
   moveSchema,
+  type OperationId,
   operationIdSchema,
   planMoveSchema,
   startMoveSchema,
@@ -117,54 +124,50 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
     (request) => catalog.moves.detail(request.params.id),
   )
 
-  app.post(
-    '/moves/:id/rollback',
-    {
-      onRequest: requireOperator,
-      schema: {
-        tags,
-        summary:
-          'Ask for a move to be rolled back; the tenant goes back to its old home with all that was written since',
-        params: moveParams,
-        body: endWindowSchema.nullish(),
-        response: { 200: moveSchema, 202: moveSchema, default: problemResponse },
-      },
-    },
-    async (request, reply) => {
-      const { id } = request.params
-      if (request.body?.dryRun === true) {
-        const operation = await catalog.operations.get(id)
-        requireRollbackPossible(operation)
-        return reply.code(200).send(toMove(operation))
-      }
-      const operation = await catalog.operations.requestRollback(id)
-      void queue.nudge(id)
-      return reply.code(202).send(toMove(operation))
-    },
-  )
+  endOfWindow({
+    verb: 'rollback',
+    summary:
+      'Ask for a move to be rolled back; the tenant goes back to its old home with all that was written since',
+    requirePossible: requireRollbackPossible,
+    request: (id) => catalog.operations.requestRollback(id),
+  })
+  endOfWindow({
+    verb: 'finalize',
+    summary: "End a move's rollback window now; the tenant's rows at the old home are removed",
+    requirePossible: requireFinalizable,
+    request: (id) => catalog.operations.requestFinalize(id),
+  })
 
-  app.post(
-    '/moves/:id/finalize',
-    {
-      onRequest: requireOperator,
-      schema: {
-        tags,
-        summary: "End a move's rollback window now; the tenant's rows at the old home are removed",
-        params: moveParams,
-        body: endWindowSchema.nullish(),
-        response: { 200: moveSchema, 202: moveSchema, default: problemResponse },
+  /** One of the two ways in which somebody ends a rollback window. */
+  function endOfWindow(way: {
+    readonly verb: 'rollback' | 'finalize'
+    readonly summary: string
+    readonly requirePossible: (operation: Operation) => void
+    readonly request: (id: OperationId) => Promise<Operation>
+  }): void {
+    app.post(
+      `/moves/:id/${way.verb}`,
+      {
+        onRequest: requireOperator,
+        schema: {
+          tags,
+          summary: way.summary,
+          params: moveParams,
+          body: endWindowSchema.nullish(),
+          response: { 200: moveSchema, 202: moveSchema, default: problemResponse },
+        },
       },
-    },
-    async (request, reply) => {
-      const { id } = request.params
-      if (request.body?.dryRun === true) {
-        const operation = await catalog.operations.get(id)
-        requireFinalizable(operation)
-        return reply.code(200).send(toMove(operation))
-      }
-      const operation = await catalog.operations.requestFinalize(id)
-      void queue.nudge(id)
-      return reply.code(202).send(toMove(operation))
-    },
-  )
+      async (request, reply) => {
+        const { id } = request.params
+        if (request.body?.dryRun === true) {
+          const operation = await catalog.operations.get(id)
+          way.requirePossible(operation)
+          return reply.code(200).send(toMove(operation))
+        }
+        const operation = await way.request(id)
+        void queue.nudge(id)
+        return reply.code(202).send(toMove(operation))
+      },
+    )
+  }
 }
