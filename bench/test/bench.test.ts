@@ -90,11 +90,12 @@ t.test('wrong answers do not pass for speed', async (t) => {
   t.teardown(() => ground.remove())
   const system = systems.plain.open({ ground, address: ground.address, connections: 1 })
   t.teardown(() => system.close())
-  // The rows that are updated are chosen by chance, so two updates may be of one row.
-  const updatedRows = new Set<string>()
-  const readAndUpdate = (tenantId: string, id: number) => {
-    updatedRows.add(`${tenantId} ${id}`)
-    return system.readAndUpdate(tenantId, id)
+  // Which rows are asked for is chance: one of them twice counts twice, one that does not exist not at all.
+  let updated = 0
+  const readAndUpdate = async (tenantId: string, id: number) => {
+    const row = await system.readAndUpdate(tenantId, id)
+    if (row) updated += 1
+    return row
   }
   const honest = { ...system, readAndUpdate }
   const lying = {
@@ -108,11 +109,7 @@ t.test('wrong answers do not pass for speed', async (t) => {
     await operation(name, honest, ground.rows)()
     await t.rejects(operation(name, lying, ground.rows)(), `${name} is checked`)
   }
-  t.same(
-    await ground.writes('items_plain'),
-    { inserted: 1, updated: updatedRows.size },
-    'what was written is counted',
-  )
+  t.same(await ground.writes('items_plain'), { inserted: 1, updated }, 'what was written is counted')
   await ground.reset('items_plain')
   t.same(await ground.writes('items_plain'), { inserted: 0, updated: 0 }, 'and taken out again')
 })

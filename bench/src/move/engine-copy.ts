@@ -27,7 +27,8 @@ export async function engineCopy(
   const { move, first } = await timeMove(ground, tenant, { copyStreams, maxCutoverAttempts: 0 }, signal)
   const { verification, rowsCopied, bytesCopied } = move.progress
   if (move.phase !== 'aborted' || verification?.mismatches !== 0 || verification.rows !== rowsCopied) {
-    throw new Error(`the move ended as ${move.phase} with ${JSON.stringify(verification)}`)
+    const progress = JSON.stringify({ rowsCopied, bytesCopied, verification })
+    throw new Error(`the move ended as ${move.phase} with ${progress}`)
   }
   return {
     seconds: secondsBetween(first('backfill.entered'), first('verify.entered')),

@@ -7,6 +7,7 @@ import type { ProgressReport } from './progress-report.ts'
 export class CopyMeter {
   readonly #report: ProgressReport
   readonly #started = performance.now()
+  readonly #finished = new Set<string>()
 
   constructor(report: ProgressReport) {
     this.#report = report
@@ -28,12 +29,15 @@ export class CopyMeter {
     )
     for (const row of result.rows) {
       const table = names.get(quoteTable(row))
-      if (table !== undefined) this.#show(table, Number(row.rows), Number(row.bytes))
+      // A table may have been finished while the answer was on its way, which would take it back to where it was.
+      if (table !== undefined && !this.#finished.has(table))
+        this.#show(table, Number(row.rows), Number(row.bytes))
     }
   }
 
   /** A table is copied whole. */
   finished({ target: table }: TablePair, rows: number, bytes: number): void {
+    this.#finished.add(table.key)
     this.#show(table.key, rows, bytes)
   }
 
