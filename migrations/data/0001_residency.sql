@@ -67,12 +67,12 @@ comment on column freehold.resident.claim_token is
 grant select, insert, update, delete on freehold.resident to freehold_mover;
 
 -- security_barrier: without it a function in the caller's query could be evaluated before the digest is
--- compared, and would see the other tenants' rows. The digest is a subquery, so that it is computed once and not
--- once a resident where the table is so small that it is read from end to end.
+-- compared, and would see the other tenants' rows. Row security evaluates it in every query, so the digest is no subquery,
+-- which would cost as much again as finding the row; where the planner reads the table from end to end, it has few rows.
 create view freehold.entered with (security_barrier) as
   select resident.tenant_id, resident.schema_name
   from freehold.resident
-  where resident.entry_digest = (select sha256(convert_to(current_setting('freehold.entry', true), 'UTF8')));
+  where resident.entry_digest = sha256(convert_to(current_setting('freehold.entry', true), 'UTF8'));
 comment on view freehold.entered is
   'The tenant that this transaction has entered as: the one whose entry key it holds. No key, no row.';
 grant select on freehold.entered to freehold_app, freehold_mover;
@@ -108,39 +108,47 @@ create function freehold.session_holds_lock(tenant text) returns boolean
 comment on function freehold.session_holds_lock(text) is
   'Whether this session holds the tenant''s advisory lock, shared or exclusive.';
 
--- Entry is on the path of every query, so each function is one statement where the tenant may enter: the settings
--- are made by the very query that finds the residency, and no SET clause saves and restores others. It is found by the
--- digest, whose bytes are quicker to compare than text under a collation; tenant and epoch, which the key implies, are
--- compared by functions, because with operators the planner could prefer their index. Every name is qualified, because
--- they run with the owner's rights.
-create function freehold.enter_reader(tenant text, at_epoch bigint, entry_key text) returns void
-  language plpgsql volatile security definer
+-- Entry is on the path of every query, so each function reads one row of one table, and neither has a SET clause, which
+-- would save and restore settings. The residency is found by the key's digest, whose bytes are quicker to compare than
+-- text under a collation; that the key implies the epoch, and so does its digest, leaves no epoch to compare. What an
+-- expression without a query makes, PL/pgSQL evaluates without the executor. Every name is qualified, those of types as
+-- well, because they run with the owner's rights.
+create function freehold.enter_reader(entry_key text) returns void
+  -- Stable: it reads with the statement's own snapshot, rather than have one made for each of its queries.
+  language plpgsql stable security definer
 as $$
+declare
+  own_schema pg_catalog.name;
+  ignored pg_catalog.text;
 begin
-  perform pg_catalog.set_config('freehold.entry', entry_key, true),
-    pg_catalog.set_config('transaction_read_only', 'on', true),
-    case when resident.schema_name is not null then
-      pg_catalog.set_config('search_path',
-        pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)
-    end
+  select resident.schema_name into own_schema
   from freehold.resident
   where resident.entry_digest operator(pg_catalog.=)
         pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))
-    and pg_catalog.texteq(resident.tenant_id, tenant)
-    and pg_catalog.int8eq(resident.epoch, at_epoch)
     and resident.state operator(pg_catalog.<>) 'standby'
     and resident.state operator(pg_catalog.<>) 'moved';
   if not found then
     raise exception using errcode = 'FH001', message = 'the tenant is not resident here at this epoch';
   end if;
+  ignored := pg_catalog.set_config('freehold.entry', entry_key, true);
+  ignored := pg_catalog.set_config('transaction_read_only', 'on', true);
+  if own_schema is not null then
+    ignored := pg_catalog.set_config('search_path',
+      pg_catalog.quote_ident(own_schema) operator(pg_catalog.||) ', public', true);
+  end if;
 end
 $$;
-comment on function freehold.enter_reader(text, bigint, text) is
-  'Begins a read-only transaction as a tenant. Takes no lock. SQLSTATE FH001: not resident here at this epoch.';
+comment on function freehold.enter_reader(text) is
+  'Begins a read-only transaction as the tenant and at the epoch whose entry key this is. Takes no lock. SQLSTATE FH001: '
+  'not resident here at this epoch.';
 
-create function freehold.enter_writer(tenant text, at_epoch bigint, entry_key text) returns void
+create function freehold.enter_writer(tenant text, entry_key text) returns void
   language plpgsql volatile security definer
 as $$
+declare
+  own_schema pg_catalog.name;
+  is_open pg_catalog.bool;
+  ignored pg_catalog.text;
 begin
   if pg_catalog.current_setting('transaction_isolation') operator(pg_catalog.=) any
       (array['repeatable read', 'serializable'])
@@ -149,51 +157,48 @@ begin
       message = 'a transaction with one snapshot needs the tenant''s lock before it begins',
       hint = 'Take pg_try_advisory_lock_shared(freehold.lock_key(tenant)) first, or use READ COMMITTED.';
   end if;
-  -- The lock comes first, and the residency is read by a later statement with a fresh snapshot: checked the
-  -- other way round, a fence could fall between the check and the lock. Tried and never waited for: a held
-  -- tenant must not occupy connections.
+  -- The lock comes first, and the residency is read by a later statement with a fresh snapshot, for which the function is
+  -- volatile: checked the other way round, a fence could fall between the check and the lock. Tried and never waited for:
+  -- a held tenant must not occupy connections.
   if not pg_catalog.pg_try_advisory_xact_lock_shared(freehold.lock_key(tenant)) then
     raise exception using errcode = 'FH002', message = 'the tenant is being switched to another placement';
   end if;
-  perform pg_catalog.set_config('freehold.entry', entry_key, true),
-    pg_catalog.set_config('freehold.tenant_id', tenant, true),
-    case when resident.schema_name is not null then
-      pg_catalog.set_config('search_path',
-        pg_catalog.quote_ident(resident.schema_name) operator(pg_catalog.||) ', public', true)
-    end
+  -- The key alone says who enters; it must be the tenant whose lock was taken.
+  select resident.schema_name,
+    resident.state operator(pg_catalog.=) 'active'
+      or resident.state operator(pg_catalog.=) 'fenced'
+        and resident.fence_expires_at operator(pg_catalog.<=) pg_catalog.clock_timestamp()
+  into own_schema, is_open
   from freehold.resident
   where resident.entry_digest operator(pg_catalog.=)
         pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))
     and pg_catalog.texteq(resident.tenant_id, tenant)
-    and pg_catalog.int8eq(resident.epoch, at_epoch)
-    and (resident.state operator(pg_catalog.=) 'active'
-      or resident.state operator(pg_catalog.=) 'fenced'
-        and resident.fence_expires_at operator(pg_catalog.<=) pg_catalog.clock_timestamp());
-  if found then
-    return;
-  end if;
-  perform from freehold.resident
-  where resident.entry_digest operator(pg_catalog.=)
-        pg_catalog.sha256(pg_catalog.convert_to(entry_key, 'UTF8'))
-    and pg_catalog.texteq(resident.tenant_id, tenant)
-    and pg_catalog.int8eq(resident.epoch, at_epoch)
     and resident.state operator(pg_catalog.<>) 'standby'
     and resident.state operator(pg_catalog.<>) 'moved';
-  if found then
+  if not found then
+    raise exception using errcode = 'FH001', message = 'the tenant is not resident here at this epoch';
+  end if;
+  if is_open is not true then
     raise exception using errcode = 'FH002', message = 'the tenant is being switched to another placement';
   end if;
-  raise exception using errcode = 'FH001', message = 'the tenant is not resident here at this epoch';
+  ignored := pg_catalog.set_config('freehold.entry', entry_key, true);
+  ignored := pg_catalog.set_config('freehold.tenant_id', tenant, true);
+  if own_schema is not null then
+    ignored := pg_catalog.set_config('search_path',
+      pg_catalog.quote_ident(own_schema) operator(pg_catalog.||) ', public', true);
+  end if;
 end
 $$;
-comment on function freehold.enter_writer(text, bigint, text) is
-  'Begins a transaction as a tenant and holds the tenant''s shared lock until it ends. SQLSTATE FH001: not '
-  'resident here at this epoch; FH002: held for a cutover. Under REPEATABLE READ and SERIALIZABLE the snapshot '
-  'would be older than the lock, so there the session must hold the lock before the transaction begins: 25001.';
+comment on function freehold.enter_writer(text, text) is
+  'Begins a transaction as a tenant, at the epoch whose entry key this is, and holds the tenant''s shared lock until it '
+  'ends. SQLSTATE FH001: not resident here at this epoch; FH002: held for a cutover. Under REPEATABLE READ and '
+  'SERIALIZABLE the snapshot would be older than the lock, so there the session must hold the lock before the '
+  'transaction begins: 25001.';
 
-revoke execute on function freehold.enter_reader(text, bigint, text) from public;
-revoke execute on function freehold.enter_writer(text, bigint, text) from public;
-grant execute on function freehold.enter_reader(text, bigint, text) to freehold_app;
-grant execute on function freehold.enter_writer(text, bigint, text) to freehold_app;
+revoke execute on function freehold.enter_reader(text) from public;
+revoke execute on function freehold.enter_writer(text, text) from public;
+grant execute on function freehold.enter_reader(text) to freehold_app;
+grant execute on function freehold.enter_writer(text, text) to freehold_app;
 
 create table freehold.applied (
   stream text primary key,

@@ -141,8 +141,9 @@ begin
   join freehold.tenant_schema on tenant_schema.schema_name = namespace.nspname
   where class.oid = relation;
   -- Compared with the schema as well: rows that a move has left behind, or not yet brought, belong to nobody's view.
-  -- The scalar subquery is evaluated once per query, not per row, and leaves the index on the column usable.
-  entered := format('(select entered.tenant_id from freehold.entered where entered.schema_name %s)::%s',
+  -- The scalar subquery is evaluated once per query, not per row, and leaves the index on the column usable. The schema is no
+  -- condition of it: without statistics the planner could look for that instead, and compute a digest for every resident.
+  entered := format('(select case when entered.schema_name %s then entered.tenant_id end as tenant_id from freehold.entered)::%s',
     case when own_schema is null then 'is null' else format('= %L', own_schema) end, column_type);
 
   for partition in

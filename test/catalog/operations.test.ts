@@ -167,9 +167,9 @@ t.test('of many workers one gets the lease', async (t) => {
 
 t.test('a lease that ran out is taken over, and its former holder writes nothing more', async (t) => {
   const id = await newMove()
-  const slow = await claim(id, 50)
+  const slow = await claim(id, 500)
   t.equal(await other.operations.claim(id, 'early', LONG), null)
-  await sleep(80)
+  await sleep(600)
   t.ok((await operations.due(100)).includes(id))
   const taken = await other.operations.claim(id, 'second', LONG)
   t.equal(taken?.fencingToken, slow.token + 1)

@@ -305,15 +305,14 @@ t.test('counter-test: a session that is not reset gives the next tenant away', a
   t.teardown(() => client.end())
   const entry = (tenantId: string, entryKey: string) => ({
     tenantId,
-    epoch: 1,
     entryKey,
     mode: 'reader' as const,
   })
   const one = { text: 'select 1', values: [] }
   await scopedQuery(client, entry(ground.attacker, ground.attackerKey), one)
-  const name = `"${statementName('select freehold.enter_reader($1, $2, $3)')}"`
+  const name = `"${statementName('select freehold.enter_reader($1)')}"`
   await client.query(`deallocate ${name}`)
-  await client.query(`prepare ${name} (text, bigint, text) as select set_config('stolen.key', $3, false)`)
+  await client.query(`prepare ${name} (text) as select set_config('stolen.key', $1, false)`)
   await scopedQuery(client, entry(ground.victim, ground.victimKey), one)
   const stolen = await client.query(`select current_setting('stolen.key') as key`)
   t.equal(stolen.rows[0]?.key, ground.victimKey, 'so whatever might do that is followed by DISCARD ALL')
@@ -328,9 +327,7 @@ t.test('counter-test: a session that is not reset gives the next tenant away', a
   const attacker = router.forTenant(ground.attacker)
   await attacker.transaction().execute(async (trx) => {
     await sql.raw(`deallocate all`).execute(trx)
-    await sql
-      .raw(`prepare ${name} (text, bigint, text) as select set_config('stolen.key', $3, false)`)
-      .execute(trx)
+    await sql.raw(`prepare ${name} (text) as select set_config('stolen.key', $1, false)`).execute(trx)
   })
   await sql`select count(*) from items`.execute(router.forTenant(ground.victim))
   const { rows } = await sql<{

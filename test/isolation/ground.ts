@@ -66,7 +66,7 @@ export async function openSession(ground: Ground): Promise<{ client: pg.Client; 
 
 export async function enterAsAttacker(client: pg.Client, ground: Ground): Promise<void> {
   await client.query('begin')
-  await client.query('select freehold.enter_writer($1, 1, $2)', [ground.attacker, ground.attackerKey])
+  await client.query('select freehold.enter_writer($1, $2)', [ground.attacker, ground.attackerKey])
 }
 
 async function createProductObjects(client: pg.Client): Promise<void> {

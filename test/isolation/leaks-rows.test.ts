@@ -55,7 +55,7 @@ async function readAfterTransaction(ground: LeakGround): Promise<string> {
   return withClient(ground.victim.home.app, 'test', async (client) => {
     await client.query('begin')
     await client.query(`select set_config('leaks.tenant', $1, true)`, [ground.victim.id])
-    await client.query('select freehold.enter_reader($1, 1, $2)', [ground.victim.id, ground.victim.key])
+    await client.query('select freehold.enter_reader($1)', [ground.victim.key])
     await client.query('commit')
     return tell(client.query(`select name from ${tableOf(ground.victim)}`).then(({ rows }) => rows))
   })

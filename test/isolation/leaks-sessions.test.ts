@@ -353,7 +353,7 @@ const KILL = `select pg_terminate_backend(pid) from pg_stat_activity
 async function goOnInSlot(ground: LeakGround): Promise<string> {
   const { victim, successor } = ground
   const slot = await ReconnectingSlot.open(victim.home.app)
-  const enter = (as: typeof victim) => slot.query('select freehold.enter_writer($1, 1, $2)', [as.id, as.key])
+  const enter = (as: typeof victim) => slot.query('select freehold.enter_writer($1, $2)', [as.id, as.key])
   await slot.query('begin')
   await enter(successor)
   await asSuperuser(victim.home, KILL)

@@ -374,7 +374,7 @@ export const planted: readonly Planted[] = [
   },
   {
     check: 'freehold-schema',
-    sql: `create or replace function freehold.enter_reader(tenant text, at_epoch bigint, entry_key text) returns void
+    sql: `create or replace function freehold.enter_reader(entry_key text) returns void
       language sql security definer as 'select'`,
     object: /^function freehold\.enter_reader/,
     inFreehold: true,

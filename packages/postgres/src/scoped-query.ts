@@ -11,8 +11,7 @@ import { hasSqlState, SQLSTATE } from './sqlstate.ts'
 /** As whom to enter a data database, and what for: readers run read-only and take no lock. */
 export interface Entry {
   readonly tenantId: string
-  readonly epoch: number
-  /** From `deriveEntryKey`. */
+  /** From `deriveEntryKey`: stands for the tenant at one epoch in one database. */
   readonly entryKey: string
   readonly mode: 'reader' | 'writer'
   /** The tenant's own schema, which entering makes the search path; undefined where tables are shared. */
@@ -44,7 +43,7 @@ const PREPARED: PipelineOptions = { preparedStatements: true }
  * @throws pg.DatabaseError when the statement failed: nothing of it has happened.
  * @example
  * ```ts
- * const entry: Entry = { tenantId, epoch, entryKey, mode: 'reader' }
+ * const entry: Entry = { tenantId, entryKey, mode: 'reader' }
  * const { rows } = await scopedQuery(client, entry, { text: 'select * from orders where id = $1', values: [7] })
  * ```
  */
@@ -123,12 +122,12 @@ export async function queryTogether(
 }
 
 const ENTER = {
-  reader: 'select freehold.enter_reader($1, $2, $3)',
-  writer: 'select freehold.enter_writer($1, $2, $3)',
+  reader: 'select freehold.enter_reader($1)',
+  writer: 'select freehold.enter_writer($1, $2)',
 } as const
 
-function entryStatement(entry: Entry): Statement {
-  return { text: ENTER[entry.mode], values: [entry.tenantId, entry.epoch, entry.entryKey] }
+function entryStatement({ mode, tenantId, entryKey }: Entry): Statement {
+  return { text: ENTER[mode], values: mode === 'reader' ? [entryKey] : [tenantId, entryKey] }
 }
 
 /** Only the entry's own refusal counts: a statement that raises the same state by itself has been executed. */

@@ -22,7 +22,7 @@ t.teardown(() => prepared.cluster.remove())
 const database = await createItemsDatabase(prepared, 'pipeline')
 const tenantId = newTenantId()
 await setResident(database, tenantId)
-const writer: Entry = { tenantId, epoch: 1, entryKey: testEntryKey(database, tenantId), mode: 'writer' }
+const writer: Entry = { tenantId, entryKey: testEntryKey(database, tenantId), mode: 'writer' }
 const reader: Entry = { ...writer, mode: 'reader' }
 
 async function connect(test: Pick<typeof t, 'teardown'>): Promise<pg.Client> {

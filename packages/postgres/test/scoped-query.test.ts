@@ -22,7 +22,7 @@ const database = await createItemsDatabase(prepared, 'scoped')
 const tenantId = newTenantId()
 await setResident(database, tenantId)
 const entryKey = testEntryKey(database, tenantId)
-const reader: Entry = { tenantId, epoch: 1, entryKey, mode: 'reader' }
+const reader: Entry = { tenantId, entryKey, mode: 'reader' }
 const writer: Entry = { ...reader, mode: 'writer' }
 const unprepared = { preparedStatements: false }
 
@@ -113,12 +113,18 @@ t.test('statement names count as parsed only when the server has said so', async
   t.same((await scopedQuery(client, reader, missing)).rows, [{ note: 'hello' }])
 
   const refused = query('select 2 as two')
-  const stranger: Entry = { ...reader, epoch: 9 }
+  const stranger: Entry = { ...reader, entryKey: testEntryKey(database, tenantId, 9) }
   await t.rejects(scopedQuery(client, stranger, refused), {
     name: 'EntryRefusedError',
     reason: 'not_resident',
   })
   await t.rejects(scopedQuery(client, { ...stranger, mode: 'writer' }, refused), {
+    name: 'EntryRefusedError',
+    reason: 'not_resident',
+  })
+  // A writer holds the lock of the tenant that it names, so its key must be that tenant's.
+  const neighbour: Entry = { ...writer, tenantId: newTenantId() }
+  await t.rejects(scopedQuery(client, neighbour, refused), {
     name: 'EntryRefusedError',
     reason: 'not_resident',
   })
@@ -152,7 +158,7 @@ t.test('follows a table that changes, and a statement that is gone', async (t) =
 
 t.test('knows the columns of what it has prepared, and only of that', async (t) => {
   const client = await connect(t)
-  const enter = query('select freehold.enter_reader($1, $2, $3)', tenantId, 1, entryKey)
+  const enter = query('select freehold.enter_reader($1)', entryKey)
   for (let times = 0; times < 3; times++) {
     t.same((await scopedQuery(client, reader, enter)).rows, [{ enter_reader: '' }], 'first and last')
   }
@@ -272,10 +278,13 @@ t.test('begins a transaction in one round trip', async (t) => {
   t.same(rows, [{ tenant: tenantId }])
   await singleQuery(client, query('commit'))
   t.equal(client.getTransactionStatus(), 'I')
-  await t.rejects(beginScoped(client, { ...writer, epoch: 3 }, 'begin'), {
-    name: 'EntryRefusedError',
-    reason: 'not_resident',
-  })
+  await t.rejects(
+    beginScoped(client, { ...writer, entryKey: testEntryKey(database, tenantId, 3) }, 'begin'),
+    {
+      name: 'EntryRefusedError',
+      reason: 'not_resident',
+    },
+  )
   t.equal(client.getTransactionStatus(), 'E', 'to be rolled back by the caller')
   await singleQuery(client, query('rollback'))
   t.equal(client.getTransactionStatus(), 'I')
@@ -349,10 +358,10 @@ t.test('says what is known when the connection breaks', async (t) => {
 t.test('a refused entry does not tell its key, whatever the server tells of parameters', async (t) => {
   const client = await connect(t)
   await client.query('set log_parameter_max_length_on_error = -1')
-  const stranger: Entry = { ...reader, epoch: 9 }
-  const enter = client.query('select freehold.enter_reader($1, $2, $3)', [tenantId, 9, entryKey])
+  const stranger: Entry = { ...reader, entryKey: testEntryKey(database, tenantId, 9) }
+  const enter = client.query('select freehold.enter_reader($1)', [stranger.entryKey])
   const told = await enter.catch((error: unknown) => error)
-  t.match(inspect(told, { depth: 9 }), entryKey, 'the server does')
+  t.match(inspect(told, { depth: 9 }), stranger.entryKey, 'the server does')
   for (const attempt of [
     () => scopedQuery(client, stranger, query('select 1')),
     () => scopedQuery(client, { ...stranger, mode: 'writer' }, query('select 1')),
@@ -360,7 +369,7 @@ t.test('a refused entry does not tell its key, whatever the server tells of para
   ]) {
     const refused = await attempt().catch((error: unknown) => error)
     t.match(refused, { name: 'EntryRefusedError', cause: { code: 'FH001', where: undefined } })
-    t.notMatch(inspect(refused, { depth: 9, showHidden: true }), entryKey)
+    t.notMatch(inspect(refused, { depth: 9, showHidden: true }), stranger.entryKey)
     await client.query('rollback')
   }
   await client.query(`set statement_timeout = '100ms'`)

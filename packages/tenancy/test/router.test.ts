@@ -242,7 +242,7 @@ t.test('one snapshot for the transaction is younger than the lock', async (t) =>
   await withClient(pool.app, 'test', async (client) => {
     const key = testEntryKey(pool, tenantId)
     await client.query('begin isolation level repeatable read')
-    await t.rejects(client.query('select freehold.enter_writer($1, 1, $2)', [tenantId, key]), {
+    await t.rejects(client.query('select freehold.enter_writer($1, $2)', [tenantId, key]), {
       code: '25001',
     })
   })

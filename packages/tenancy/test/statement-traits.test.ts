@@ -112,7 +112,7 @@ const anything = [
   'with x as (select 1) select * into y from x',
   'select my_function(1)',
   'select public.lower(a) from t',
-  'select freehold.enter_reader($1, $2, $3)',
+  'select freehold.enter_reader($1)',
   'insert into items (id) values (my_function())',
   "select * from rows from (set_config('a', 'b', false))",
   "select E'\\'' || set_config('a.b', 'x', false) || E'\\''",

@@ -155,8 +155,8 @@ export async function withRememberedEntry<T>(ground: LeakGround, work: () => Pro
       withFunctions(
         home,
         {
-          'freehold.enter_reader': rememberingEntry('reader'),
-          'freehold.enter_writer': rememberingEntry('writer'),
+          'freehold.enter_reader': rememberingEntry('reader(entry_key text)'),
+          'freehold.enter_writer': rememberingEntry('writer(tenant text, entry_key text)'),
         },
         rest,
       ),
@@ -165,8 +165,8 @@ export async function withRememberedEntry<T>(ground: LeakGround, work: () => Pro
   return inAll()
 }
 
-const rememberingEntry = (mode: string) => `
-  create or replace function freehold.enter_${mode}(tenant text, at_epoch bigint, entry_key text) returns void
+const rememberingEntry = (signature: string) => `
+  create or replace function freehold.enter_${signature} returns void
     language plpgsql volatile security definer
   as $$
   declare
@@ -175,7 +175,7 @@ const rememberingEntry = (mode: string) => `
     if coalesce(current_setting('leaks.entered', true), '') = '' then
       select schema_name into own_schema from freehold.resident
       where entry_digest = sha256(convert_to(entry_key, 'UTF8'));
-      perform set_config('leaks.entered', tenant, false), set_config('freehold.entry', entry_key, false);
+      perform set_config('leaks.entered', 'yes', false), set_config('freehold.entry', entry_key, false);
       if own_schema is not null then
         perform set_config('search_path', quote_ident(own_schema) || ', public', false);
       end if;

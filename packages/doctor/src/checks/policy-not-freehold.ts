@@ -46,7 +46,7 @@ function expectedExpressions(facts: Facts, table: Table): string[] {
   if (!column) return []
   const shared = 'entered.schema_name IS NULL'
   const own = `entered.schema_name = ${quoteLiteral(table.schema)}::name`
-  const wheres =
+  const schemas =
     facts.tenantSchemas === null
       ? [shared, own]
       : facts.tenantSchemas.includes(table.schema)
@@ -55,9 +55,9 @@ function expectedExpressions(facts: Facts, table: Table): string[] {
   // A name is printed in quotes where it has to be.
   const isPlain = /^[a-z_][a-z0-9_]*$/.test(column.name)
   const names = [quoteIdentifier(column.name), ...(isPlain ? [column.name] : [])]
-  return wheres.flatMap((where) =>
+  return schemas.flatMap((isSchema) =>
     names.map((name) => {
-      const entered = `( SELECT entered.tenant_id FROM freehold.entered WHERE (${where}))`
+      const entered = `( SELECT CASE WHEN (${isSchema}) THEN entered.tenant_id ELSE NULL::text END AS tenant_id FROM freehold.entered)`
       if (column.type === 'text') return `(${name} = ${entered})`
       // varchar has no comparison of its own: the server compares both as text.
       if (column.baseType === 'character varying')

@@ -22,11 +22,11 @@ const WARM_UP = `
       execute pg_catalog.format('select from %s limit 0', relation);
     end loop;
     begin
-      perform freehold.enter_reader('', 0, '');
+      perform freehold.enter_reader('');
     exception when others then
     end;
     begin
-      perform freehold.enter_writer('', 0, '');
+      perform freehold.enter_writer('', '');
     exception when others then
     end;
   end

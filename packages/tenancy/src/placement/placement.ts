@@ -48,8 +48,8 @@ export class Placement {
     const { schema } = this
     const entryKey = deriveEntryKey(this.#secret, { tenantId, dataDatabaseId, epoch })
     return {
-      reader: { tenantId, epoch, entryKey, mode: 'reader', schema },
-      writer: { tenantId, epoch, entryKey, mode: 'writer', schema },
+      reader: { tenantId, entryKey, mode: 'reader', schema },
+      writer: { tenantId, entryKey, mode: 'writer', schema },
     }
   }
 }
