@@ -54,15 +54,21 @@ t.test('a move is cancelled in each phase until the switch begins, and not after
   t.match(move, { phase: 'completed', error: null })
 })
 
-t.test('the target database is dropped while it is filled', async (t) => {
-  const ended = await unlucky(t, 'verify.entered', async (move) => {
-    const { to } = await catalog.moves.detail(move.id)
-    await dropSilo(eu, to.database)
-    worker.goOn()
-    await told(move, /database "silo_.*" does not exist/)
-    await catalog.operations.requestCancel(move.id)
-  })
-  t.match(ended, { phase: 'aborted', error: { code: 'move_cancelled' } })
+t.test('the target database is dropped before the switch', async (t) => {
+  for (const barrier of ['verify.entered', 'cutover.entered']) {
+    const ended = await unlucky(t, barrier, async (move) => {
+      const { to } = await catalog.moves.detail(move.id)
+      await dropSilo(eu, to.database)
+      worker.goOn()
+    })
+    t.match(
+      ended,
+      { phase: 'aborted', error: { code: 'target_gone', details: { cluster: 'eu-1' } } },
+      barrier,
+    )
+    const attempts = ended.events.filter(({ message }) => /Interrupted/.test(message)).length
+    t.ok(attempts <= 1, 'it ends when the server has said so, and is not tried again and again')
+  }
 })
 
 t.test('the target goes down and stays away: what is left there is removed when it is back', async (t) => {

@@ -6,7 +6,7 @@ import { movePhases } from '@freehold/contract'
 /**
  * How a worker is brought to a barrier: by a move from the shared tables to a silo; by one that is cancelled while it
  * copies; by one whose first worker is killed while it copies; by a move out of a schema of the tenant's own, or out of a silo;
- * by a move with a rollback window, which is finalized, rolled back, or finalized after its stream back was lost.
+ * by a move that repairs rows which were made to differ; by a move with a rollback window, which is finalized, rolled back, or finalized after its stream back was lost.
  */
 export type Way =
   | 'move'
@@ -14,6 +14,7 @@ export type Way =
   | 'move_begun_anew'
   | 'move_from_schema'
   | 'move_from_silo'
+  | 'move_repaired'
   | 'move_with_window'
   | 'move_rolled_back'
   | 'move_not_to_be_rolled_back'
@@ -43,6 +44,8 @@ export const barriers = {
   'finalize.released': 'move',
   'finalize.batch_purged': 'move',
   'completed.entered': 'move',
+  'verify.repair_begun': 'move_repaired',
+  'verify.repaired': 'move_repaired',
   'finalize.schema_recorded': 'move_from_schema',
   'finalize.database_dropped': 'move_from_silo',
   'provisioning.retargeted': 'move_begun_anew',

@@ -25,6 +25,7 @@ t.test('whatever is killed or cut off, a move is made or it is not', async (t) =
   const ways = [
     'move',
     'cancelled_move',
+    'move_repaired',
     'move_with_window',
     'move_rolled_back',
     'move_not_to_be_rolled_back',

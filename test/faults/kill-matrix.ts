@@ -128,6 +128,15 @@ async function setOut(
     else await loseStreamBack(ground, move)
     return { move, stands }
   }
+  if (way === 'move_repaired') {
+    const verifies = await worker.stopAt('verify.entered')
+    const move = await ground.startMove(tenant, 'eu', 'auto', { repair: true })
+    await verifies(REACHED_WITHIN_MS)
+    await damage(ground, move)
+    const stands = await worker.stopAt(barrier)
+    worker.goOn()
+    return { move, stands }
+  }
   if (way !== 'cancelled_move' && way !== 'move_begun_anew') {
     const stands = await worker.stopAt(barrier)
     const windowSeconds = way === 'move_with_window' ? WINDOW_SECONDS : 0
@@ -145,6 +154,16 @@ async function setOut(
   const stands = await worker.stopAt(barrier)
   worker.goOn()
   return { move, stands }
+}
+
+/** Has rows of the target differ that nobody writes. */
+async function damage({ catalog, eu }: FaultGround, { id }: Move): Promise<void> {
+  const { to } = await catalog.moves.get(id)
+  await withClient(asSuperuser(eu.cluster, to.database), 'test', (client) =>
+    client.query(
+      "delete from order_events; update customers set name = 'damaged' where email like '%@example.test'",
+    ),
+  )
 }
 
 /** Waits until the rollback window is open and the old home is kept in step. */

@@ -117,6 +117,7 @@ export async function prepareMovingGround(options: MovingGroundOptions = {}): Pr
         target: typeof to === 'string' ? moveTargetSchema.parse({ isolation: 'silo', region: to }) : to,
         changeStream,
         rollbackWindowSeconds,
+        repair: terms.repair,
         entrySecret: TEST_ENTRY_SECRET,
       })
       return startMove(catalog, prepared, { createdBy: 'test', terms })

@@ -83,6 +83,12 @@ export function windowSummary({ rollback, progress }: Move): string | undefined 
   return `${rollback.state}${closes}${lag}`
 }
 
+/** Whether rows that differ are rewritten, and how many were; undefined: it was not asked for. */
+export function repairSummary({ repair, progress }: Move): string | undefined {
+  if (!repair) return undefined
+  return `rows that differ are rewritten; ${formatCount(progress.repairedRows)} were`
+}
+
 function windowText({ id, rollback }: Move): string {
   switch (rollback?.state) {
     case 'open':

@@ -25,6 +25,7 @@ export function describePlan(original: MovePlan, terminal: Terminal): string {
     plan.rollbackWindowSeconds === 0
       ? 'It cannot be rolled back: after the switch the rows are removed from where they are now.'
       : `After the switch it can be rolled back for ${formatSeconds(plan.rollbackWindowSeconds)}.`,
+    ...(plan.repair ? ['Rows of the target that verification finds to differ are rewritten, once.'] : []),
   ].join('\n')
   const groups = Map.groupBy(plan.findings, ({ code }) => code).values()
   const parts = [

@@ -219,7 +219,7 @@ t.test('a promotion is planned, started, followed and done', async (t) => {
   t.equal(detail.phase, 'completed')
   t.match(
     (await tryOut(['moves', 'get', move.id])).stdout,
-    /Phase +completed\n[\s\S]*Verified +\d+ rows, 0 differ/,
+    /Phase +completed\n[\s\S]*Verified +[\d-]+ [\d:]+: [\d,]+ rows; 0 of \d+ tables differed; [\d,]+ rows have changed since\n/,
   )
   t.match((await tryOut(['tenants', 'get', 'initech'])).stdout, /Lives at +eu-1\/silo_initech/)
   t.match(await tryOut(['moves', 'cancel', move.id]), { code: 1, stderr: /Error move_not_cancellable: / })
@@ -276,8 +276,9 @@ t.test('a move is paused, resumed and approved by hand', async (t) => {
   const tenant = await ground.tenant('aviato', 10)
   const window = ['--window', '02:00-04:00,Europe/Berlin', '--not-before', '2026-01-01T00:00Z']
   const start = ['tenants', 'promote', 'aviato', '--region', 'eu', '--approve', ...window]
-  const move = moveSchema.parse(await json([...start, '--max-rows-per-second', '500']))
+  const move = moveSchema.parse(await json([...start, '--max-rows-per-second', '500', '--repair']))
   t.match(move, {
+    repair: true,
     tenant: { id: tenant.id },
     cutover: {
       approve: true,
@@ -289,7 +290,7 @@ t.test('a move is paused, resumed and approved by hand', async (t) => {
   t.match((await tryOut(['moves', 'pause', move.id])).stdout, /^The move is paused\./)
   t.match(
     (await tryOut(['moves', 'get', move.id])).stdout,
-    /^Waiting +Paused by \S+, until it is resumed\.$/m,
+    /^Waiting +Paused by \S+, until it is resumed\.\n[\s\S]*^Repair +rows that differ are rewritten; 0 were$/m,
   )
   t.match((await tryOut(['moves', 'list', '--tenant', 'aviato'])).stdout, / resume\n/)
   t.match(moveSchema.parse(await json(['moves', 'resume', move.id])), { waiting: null })

@@ -320,12 +320,13 @@ t.test(
 t.test('a move is paused, resumed and approved, and says what it waits for', async (t) => {
   const tenant = await newTenant()
   const window = { from: '02:00', to: '04:00', tz: 'Europe/Berlin' }
-  const asked = toEu(tenant.slug, { cutover: { approve: true, window }, maxRowsPerSecond: 500 })
+  const asked = toEu(tenant.slug, { cutover: { approve: true, window }, maxRowsPerSecond: 500, repair: true })
   const { id, ...started } = moveSchema.parse((await post('/v1/moves', asked)).json())
   t.match(started, {
     waiting: null,
     cutover: { approve: true, approvedAt: null, window },
     maxRowsPerSecond: 500,
+    repair: true,
   })
   nudged.length = 0
   const paused = await post(`/v1/moves/${id}/pause`)

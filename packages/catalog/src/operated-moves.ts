@@ -18,6 +18,8 @@ export interface MoveTerms {
   readonly cutover?: SwitchConditions | undefined
   /** Rows copied or purged per second at most. */
   readonly maxRowsPerSecond?: number | undefined
+  /** Rows of the target that are found to differ are rewritten. */
+  readonly repair?: boolean | undefined
   /** The evacuation that starts the move; those started by hand go before it. */
   readonly evacuation?: EvacuationId | undefined
 }
@@ -43,6 +45,7 @@ export const operatedColumns = {
   /** Whether people let the switch begin, by the catalog's clock when the operation was read. */
   maySwitch: z.boolean(),
   maxRowsPerSecond: z.int().nullable(),
+  repair: z.boolean(),
   evacuationId: evacuationIdSchema.nullable(),
   lastFailure: z.object({ code: z.string(), message: z.string() }).nullable(),
   /** When it is taken up again; null when it is due or somebody works on it. */
@@ -60,7 +63,7 @@ export const OPERATED_COLUMNS = `
   to_char(operations.switch_from, 'HH24:MI') as "switchFrom",
   to_char(operations.switch_until, 'HH24:MI') as "switchUntil", operations.switch_zone as "switchZone",
   opening.at as "switchOpensAt", catalog.may_switch(operations) as "maySwitch",
-  operations.max_rows_per_second as "maxRowsPerSecond", operations.evacuation_id as "evacuationId",
+  operations.max_rows_per_second as "maxRowsPerSecond", operations.repair, operations.evacuation_id as "evacuationId",
   operations.last_failure as "lastFailure",
   case when operations.lease_owner is null and operations.run_after > clock_timestamp()
     then operations.run_after end as "nextAttemptAt",
@@ -84,7 +87,7 @@ export async function recordTerms(queries: Queries, id: OperationId, terms: Move
   await queries.run(
     `update catalog.operations
      set needs_approval = $2, switch_not_before = $3, switch_from = $4, switch_until = $5, switch_zone = $6,
-       max_rows_per_second = $7, evacuation_id = $8
+       max_rows_per_second = $7, evacuation_id = $8, repair = $9
      where id = $1`,
     [
       id,
@@ -95,6 +98,7 @@ export async function recordTerms(queries: Queries, id: OperationId, terms: Move
       window?.tz ?? null,
       terms.maxRowsPerSecond ?? null,
       terms.evacuation ?? null,
+      terms.repair ?? false,
     ],
   )
 }
@@ -113,6 +117,7 @@ export function operatedMove(operation: Operation) {
       window: hasWindow ? { from: switchFrom, to: switchUntil, tz: switchZone } : null,
     },
     maxRowsPerSecond: operation.maxRowsPerSecond,
+    repair: operation.repair,
     evacuation: operation.evacuationId,
   }
 }

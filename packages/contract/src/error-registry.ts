@@ -264,6 +264,11 @@ export const errorRegistry = {
     title: 'The target cluster cannot be reached',
     next: 'Check that the cluster runs and that its address and credentials in the catalog are right.',
   },
+  target_gone: {
+    status: 409,
+    title: 'The database that the tenant was being moved to has been dropped',
+    next: 'The tenant stays where it was. Find out who has dropped the database, then move the tenant again.',
+  },
   target_without_room: {
     status: 409,
     title: 'The target cluster has no room for the tenant',

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type FindingCode, findingRegistry } from './finding-registry.ts'
 import { slugSchema, tenantIdSchema } from './ids.ts'
+import { REPAIR } from './operated-move.ts'
 import { placementSchema } from './placement.ts'
 
 /** blocking: a move that is started all the same is refused. advisory: to be known before it is started. */
@@ -49,6 +50,7 @@ export const movePlanSchema = z
     rollbackWindowSeconds: z
       .int()
       .describe('How long the move can be rolled back after the switch; 0: not at all'),
+    repair: z.boolean().describe(REPAIR),
     estimates: moveEstimatesSchema.nullable().describe('null: the source could not be read'),
     tables: z.array(z.object({ table: z.string(), rowsEstimated: z.int(), bytesEstimated: z.int() })),
   })

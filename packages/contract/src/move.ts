@@ -7,7 +7,7 @@ import {
   tenantIdSchema,
   tenantReferenceSchema,
 } from './ids.ts'
-import { moveTermsFields, operatedMoveFields } from './operated-move.ts'
+import { moveTermsFields, operatedMoveFields, REPAIR } from './operated-move.ts'
 import { isolationSchema, placementSchema } from './placement.ts'
 import { problemSchema } from './problem.ts'
 
@@ -70,8 +70,22 @@ export const moveProgressSchema = z
     throttled: z.string().nullable().default(null).describe('Why copying or purging is held back'),
     changesApplied: z.int().describe('Row changes carried over by dual-write'),
     verification: z
-      .object({ tables: z.int(), rows: z.int(), mismatches: z.int(), at: z.iso.datetime() })
+      .object({
+        tables: z.int(),
+        rows: z.int(),
+        mismatches: z.int().describe('Tables whose two sides differed'),
+        at: z.iso.datetime(),
+        changedSince: z
+          .int()
+          .nullable()
+          .default(null)
+          .describe('Rows that have changed since then, and are compared at the switch; null: not counted'),
+      })
       .nullable(),
+    repairedRows: z
+      .int()
+      .default(0)
+      .describe('Rows of the target that were rewritten because verification had found them to differ'),
     cutoverAttempts: z.int(),
     writePauseMs: z
       .number()
@@ -202,6 +216,7 @@ export const planMoveSchema = z
     ...moveTargetFields,
     changeStream: changeStreamField,
     rollbackWindowSeconds: z.coerce.number().pipe(rollbackWindowSecondsSchema).optional(),
+    repair: z.stringbool().default(false).describe(REPAIR),
   })
   .refine(namesOnePlace, onePlace)
   .refine(namesAPool, aPool)

@@ -29,6 +29,10 @@ export const switchConditionsSchema = z
   .meta({ id: 'SwitchConditions' })
 export type SwitchConditions = z.infer<typeof switchConditionsSchema>
 
+/** What `repair` means wherever it is asked or told. */
+export const REPAIR =
+  'Rows of the target that verification finds to differ are rewritten from the source, once; without it the move is given up'
+
 export const rowsPerSecondSchema = z.int().min(1).max(2_147_483_647)
 
 /** What may be asked of a move when it is started. */
@@ -37,6 +41,7 @@ export const moveTermsFields = {
   maxRowsPerSecond: rowsPerSecondSchema
     .optional()
     .describe('Rows that are copied and purged per second at most; by default what the workers are set to'),
+  repair: z.boolean().optional().describe(REPAIR),
 }
 
 /** Why nothing of a move is being done at the moment, and what would change that. */
@@ -83,6 +88,7 @@ export const operatedMoveFields = {
     })
     .describe('What the switch waits for besides the target being in step'),
   maxRowsPerSecond: z.int().nullable(),
+  repair: z.boolean().describe(REPAIR),
   evacuation: evacuationIdSchema.nullable().describe('What has started the move, if not a person'),
 }
 

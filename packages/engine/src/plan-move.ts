@@ -31,6 +31,8 @@ export interface MoveRequest {
   readonly changeStream?: ChangeStreamChoice
   /** How long the move is to be reversible after the switch; 0: not at all. */
   readonly rollbackWindowSeconds: number
+  /** Whether rows of the target that verification finds to differ are to be rewritten; not, unless said. */
+  readonly repair?: boolean | undefined
   readonly entrySecret: string
 }
 
@@ -98,6 +100,7 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
       },
       findings: describeFindings(findings),
       rollbackWindowSeconds: request.rollbackWindowSeconds,
+      repair: request.repair ?? false,
       estimates: examination.estimates,
       tables: examination.tables.map(({ table, rowsEstimated, bytesEstimated }) => ({
         table,
@@ -132,7 +135,7 @@ export async function startMove(
     state: { ...initialMoveState, changeStream },
     progress: initialProgress(plan.tables),
     message: `Planned: ${tenant.slug} moves from ${placeName(plan.from)} to ${placeName(plan.to)} in ${plan.to.region}.`,
-    ...(options.terms && { terms: options.terms }),
+    terms: { ...options.terms, repair: plan.repair },
     request: options.request,
   })
   return toMove(operation)

@@ -2,12 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { moveTargetSchema } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import t from 'tap'
+import { asSuperuser } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
 import { contentAt, copyOfTenant, remainsOf } from '../../../test/kit/tenant-places.ts'
 
 const ground: MovingGround = await prepareMovingGround()
 t.teardown(() => ground.remove())
 
+let taken = 100
 const LEASE_MS = 400
 /** A move that is given up here has made everything that it makes up to the switch. */
 const BARRIERS = [
@@ -132,3 +134,45 @@ t.test('keys that do not tell tenants apart are found, in the plan or by the cop
   t.same(await remainsOf(ground, tenant.id, ended.to), [])
   t.same((await contentAt(ground, twin.id, twin.placement)).tickets?.length, 1, 'the other keeps its row')
 })
+
+for (const stream of ['logical', 'triggers'] as const) {
+  for (const barrier of ['verify.entered', 'cutover.fenced']) {
+    t.test(
+      `a key that another takes while changes are followed (${stream}, ${barrier}) ends the move`,
+      async (t) => {
+        const [pool] = TARGETS
+        if (pool === undefined) throw new Error('there is no pool to move to')
+        const id = ++taken
+        const sql = (server: typeof ground.us, text: string, values: unknown[] = []) =>
+          withClient(asSuperuser(server.cluster, 'pool'), 'test', (client) => client.query(text, values))
+        const insert = (server: typeof ground.us, owner: string) =>
+          sql(server, 'insert into tickets (tenant_id, id) values ($1, $2)', [owner, id])
+        for (const server of [ground.us, ground.eu]) await sql(server, 'delete from tickets')
+        const move = await ground.startMove(tenant, pool, stream)
+        const engine = ground.engine({
+          barrier: async (name) => {
+            if (name !== barrier) return
+            await insert(ground.eu, twin.id)
+            await insert(ground.us, tenant.id)
+          },
+        })
+        engine.start()
+        const ended = await ground.ended(move.id)
+        await engine.stop()
+        t.match(ended, {
+          phase: 'aborted',
+          error: { code: 'key_collision', details: { constraint: 'tickets_id_key' } },
+        })
+        t.notMatch(ended.events.map(({ message }) => message).join(), /Interrupted/, 'it was not tried again')
+        t.same(await remainsOf(ground, tenant.id, ended.to), [])
+        const { tickets } = await contentAt(ground, tenant.id, tenant.placement)
+        t.equal(tickets?.length, 1, 'the tenant is where it was, with what it wrote')
+        t.equal(
+          (await contentAt(ground, twin.id, twin.placement)).tickets?.length,
+          1,
+          'the other keeps its row',
+        )
+      },
+    )
+  }
+}

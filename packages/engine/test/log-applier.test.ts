@@ -9,13 +9,14 @@ import {
 } from '@freehold/postgres'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
+import { startCuttableProxy } from '../../../test/kit/cuttable-proxy.ts'
 import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
 import { rowHashes } from '../src/database/checksum.ts'
 import { asTenant, type TenantScope } from '../src/database/entered.ts'
 import { pairTables, readTables, type TableShape } from '../src/database/tables.ts'
 import { claimTarget } from '../src/database/target-claim.ts'
 import { compareRows, type DifferentRows } from '../src/move/compare.ts'
-import type { Applier, ChangedRows } from '../src/stream/change-stream.ts'
+import type { Applier, ChangedRows, StreamRoute } from '../src/stream/change-stream.ts'
 import { logStream } from '../src/stream/log-stream.ts'
 
 /** One cluster, two databases: changes of `source` are applied to `target`. */
@@ -37,13 +38,14 @@ for (const database of ['source', 'target']) {
 }
 const tables = await withClient(source, 'test', (client) => readTables(client))
 const scope = { tenantId, epoch: 1, entryKey, schema: 'public' }
-const stream = logStream({
+const route: StreamRoute = {
   stream: 'changes',
   name: 'changes',
   from: { ...scope, mover: source, owner: on.as('freehold_owner', 'source') },
   to: { ...scope, mover: target },
   tables: pairTables(tables, tables),
-})
+}
+const stream = logStream(route)
 const created = await stream.create({ timeoutMs: 10_000, signal: new AbortController().signal })
 await created.release()
 
@@ -192,8 +194,64 @@ t.test('each row to be compared is found by its key, and no table is read throug
   })
 })
 
+t.test('a server that vanishes without closing its connections is not waited for', async (t) => {
+  const proxies = await Promise.all([startCuttableProxy(source), startCuttableProxy(target)])
+  const [near, far] = proxies
+  if (near === undefined || far === undefined) throw new Error('there are two')
+  t.teardown(() => Promise.all(proxies.map((proxy) => proxy.close())))
+  const rerouted = async (fencingToken: number, from: DatabaseAddress, to: DatabaseAddress) => {
+    await withClient(target, 'test', (mover) => claimTarget(mover, { stream: 'changes', fencingToken }))
+    const stream = logStream({
+      ...route,
+      from: { ...route.from, mover: from },
+      to: { ...route.to, mover: to },
+    })
+    return stream.startApplier(fencingToken)
+  }
+  // One whose target is lost, and one whose stream is: nobody hears anything, and a drain has all the time there is.
+  const deaf = await rerouted(8, source, far.address)
+  await deaf.drain(5_000)
+  far.vanish()
+  await insert('unheard')
+  const endTarget = () =>
+    withClient(asSuperuser(on.cluster, 'target'), 'test', (client) =>
+      client.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'freehold-apply %'",
+      ),
+    )
+  await endTarget()
+  await t.rejects(deaf.drain(120_000), { code: 'ETIMEDOUT' })
+  await deaf.close()
+
+  const silent = await rerouted(9, near.address, target)
+  await silent.drain(5_000)
+  near.vanish()
+  await writer.query('select pg_terminate_backend(active_pid) from pg_replication_slots where active')
+  await insert('also unheard')
+  await t.rejects(silent.drain(120_000), { code: 'ETIMEDOUT' })
+  await silent.close()
+})
+
+t.test('a stream with nothing to tell is not taken for one that has vanished', async (t) => {
+  const sessions = async () =>
+    (
+      await writer.query(
+        "select datname, sessions from pg_stat_database where datname in ('source', 'target')",
+      )
+    ).rows
+  const applier = await start(10)
+  await applier.drain(5_000)
+  // What has just ended is counted a moment later.
+  await sleep(1_500)
+  const before = await sessions()
+  await sleep(11_500)
+  t.same(await sessions(), before, 'nobody was asked')
+  await applier.drain(5_000)
+  await applier.close()
+})
+
 t.test('a change without its row is a divergence, never passed over', async (t) => {
-  const applier = await start(7)
+  const applier = await start(11)
   await withClient(asSuperuser(on.cluster, 'target'), 'test', (client) =>
     client.query("delete from customers where name = 'a'"),
   )

@@ -11,8 +11,8 @@ import {
 import { type Command, InvalidArgumentError } from 'commander'
 import { printResult, type RunCommand } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
-import { formatFields, formatInstant, formatPlacement, formatTable } from '../format.ts'
-import { outcome, progressLine, reason, timelineLine, windowSummary } from '../move-view.ts'
+import { formatCount, formatFields, formatInstant, formatPlacement, formatTable } from '../format.ts'
+import { outcome, progressLine, reason, repairSummary, timelineLine, windowSummary } from '../move-view.ts'
 import { addPageOptions, type PageOptions, withMore } from '../pages.ts'
 import { watchMove } from '../watch-move.ts'
 
@@ -167,7 +167,12 @@ function describeMove(move: MoveDetail): string {
     ['Waiting', move.waiting && describeWait(move.waiting)],
     ['Progress', progressLine(move.progress)],
     ['Rollback', windowSummary(move)],
-    ['Verified', verification && `${verification.rows} rows, ${verification.mismatches} differ`],
+    [
+      'Verified',
+      verification &&
+        `${formatInstant(verification.at)}: ${formatCount(verification.rows)} rows; ${verification.mismatches} of ${verification.tables} tables differed${verification.changedSince === null ? '' : `; ${formatCount(verification.changedSince)} rows have changed since`}`,
+    ],
+    ['Repair', repairSummary(move)],
     ['Started', formatInstant(move.createdAt)],
     ['Ended', move.finishedAt && formatInstant(move.finishedAt)],
   ])

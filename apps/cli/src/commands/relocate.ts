@@ -30,6 +30,7 @@ interface RelocateOptions {
   readonly notBefore?: string
   readonly window?: SwitchWindow
   readonly maxRowsPerSecond?: number
+  readonly repair?: boolean
 }
 
 /** Adds the commands that start a move. What they differ in is where they lead. */
@@ -93,22 +94,24 @@ function addRelocation(
       parseWindow,
     )
     .option('--max-rows-per-second <count>', 'copy no faster', parseCount)
+    .option('--repair', 'rewrite rows of the target that verification finds to differ, instead of giving up')
     .option('--yes', 'do not ask')
     .action((tenant: string, options: RelocateOptions, command: Command) => {
       const { to: isolation, region, cluster, database, changeStream } = options
-      const { rollbackWindow: rollbackWindowSeconds } = options
+      const { rollbackWindow: rollbackWindowSeconds, repair } = options
       if (region === undefined && cluster === undefined) {
         return command.error("error: option '--region <region>' or '--cluster <cluster>' is needed")
       }
       return run(command, async (context) => {
         const { approve, notBefore, window, maxRowsPerSecond } = options
         const target = { isolation, region, cluster, database }
-        const terms = { cutover: { approve, notBefore, window }, maxRowsPerSecond }
+        const terms = { cutover: { approve, notBefore, window }, maxRowsPerSecond, repair }
         if (options.dryRun === true || (!context.json && options.yes !== true)) {
           const plan = await context.api.get('/v1/moves/plan', movePlanSchema, {
             tenant,
             changeStream,
             rollbackWindowSeconds,
+            repair,
             ...target,
           })
           printResult(context, plan, () => describePlan(plan, context.terminal))

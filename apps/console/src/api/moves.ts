@@ -28,15 +28,22 @@ export function getMove(id: string, signal: AbortSignal): Promise<MoveDetail> {
   return request(`/v1/moves/${encodeURIComponent(id)}`, moveDetailSchema, { signal })
 }
 
-/** Has every check of a move run, and changes nothing. */
-export function planMove(tenant: string, target: MoveTarget, signal: AbortSignal): Promise<MovePlan> {
-  return request(`/v1/moves/plan${queryString({ tenant, ...target })}`, movePlanSchema, { signal })
+/** What an operator chooses of a move. */
+export interface AskedMove {
+  readonly target: MoveTarget
+  readonly repair: boolean
 }
 
-export function startMove(tenant: string, target: MoveTarget, idempotencyKey: string): Promise<Move> {
+/** Has every check of a move run, and changes nothing. */
+export function planMove(tenant: string, asked: AskedMove, signal: AbortSignal): Promise<MovePlan> {
+  const { target, repair } = asked
+  return request(`/v1/moves/plan${queryString({ tenant, ...target, repair })}`, movePlanSchema, { signal })
+}
+
+export function startMove(tenant: string, asked: AskedMove, idempotencyKey: string): Promise<Move> {
   return request('/v1/moves', moveSchema, {
     method: 'POST',
-    body: { tenant, target },
+    body: { tenant, ...asked },
     headers: { 'idempotency-key': idempotencyKey },
   })
 }

@@ -4,29 +4,36 @@ import { Fact, Facts } from '../components/facts.tsx'
 import { Panel } from '../components/panel.tsx'
 import { RelativeTime } from '../components/relative-time.tsx'
 import { formatSeconds } from '../format/duration.ts'
-import { formatCount } from '../format/number.ts'
+import { formatCount, formatQuantity } from '../format/number.ts'
 import classes from './verification.module.css'
 
 interface VerificationProps {
   readonly verification: MoveProgress['verification']
   readonly seconds: number | null
+  /** undefined: the move was not asked to repair any. */
+  readonly repairedRows: number | undefined
 }
 
 /** Whether both sides were found to be equal. */
-export function Verification({ verification, seconds }: VerificationProps) {
+export function Verification({ verification, seconds, repairedRows }: VerificationProps) {
   return (
     <Panel title="Verification" aside={seconds === null ? undefined : `Took ${formatSeconds(seconds)}`}>
       {verification === null ? (
         <span className="dim">Not verified yet. Both sides are compared by checksums after the copy.</span>
       ) : (
-        <Result verification={verification} />
+        <Result verification={verification} repairedRows={repairedRows} />
       )}
     </Panel>
   )
 }
 
-function Result({ verification }: { verification: NonNullable<MoveProgress['verification']> }) {
-  const { tables, rows, mismatches, at } = verification
+interface ResultProps {
+  readonly verification: NonNullable<MoveProgress['verification']>
+  readonly repairedRows: number | undefined
+}
+
+function Result({ verification, repairedRows }: ResultProps) {
+  const { tables, rows, mismatches, at, changedSince } = verification
   return (
     <div className={classes.result}>
       <p className={classes.verdict} data-equal={mismatches === 0}>
@@ -44,6 +51,8 @@ function Result({ verification }: { verification: NonNullable<MoveProgress['veri
         <Fact name="Verified">
           <RelativeTime at={at} />
         </Fact>
+        {changedSince !== null && <Fact name="Changed since">{formatQuantity(changedSince, 'row')}</Fact>}
+        {repairedRows !== undefined && <Fact name="Repaired">{formatQuantity(repairedRows, 'row')}</Fact>}
       </Facts>
     </div>
   )

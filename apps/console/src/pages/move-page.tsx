@@ -87,7 +87,11 @@ function KnownMove({ move, connection, refused }: KnownMoveProps) {
       <Columns>
         <div className={classes.column}>
           <CopyProgress progress={progress} phase={phase} />
-          <Verification verification={progress.verification} seconds={progress.seconds.verify} />
+          <Verification
+            verification={progress.verification}
+            seconds={progress.seconds.verify}
+            repairedRows={move.repair ? progress.repairedRows : undefined}
+          />
         </div>
         <div className={classes.column}>
           <Relocation from={from} to={to} />

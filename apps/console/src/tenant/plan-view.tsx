@@ -45,7 +45,7 @@ function Plan({ plan }: { plan: MovePlan }) {
         </strong>{' '}
         from <span className="mono">{placeName(from)}</span> on {from.cluster} to{' '}
         <span className="mono">{placeName(to)}</span> on {to.cluster} in {to.region}. The tenant keeps working
-        meanwhile.
+        meanwhile.{plan.repair && ' Rows that verification finds to differ are rewritten, once.'}
       </p>
       {estimates !== null && (
         <p className={classes.summary}>

@@ -67,9 +67,10 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
         tenant: tenantIdOrSlug,
         changeStream,
         rollbackWindowSeconds = options.rollbackWindowSeconds,
+        repair,
         ...target
       } = request.query
-      const asked = { tenantIdOrSlug, target, changeStream, rollbackWindowSeconds, entrySecret }
+      const asked = { tenantIdOrSlug, target, changeStream, rollbackWindowSeconds, repair, entrySecret }
       return (await planMove(catalog, asked)).plan
     },
   )
@@ -99,6 +100,7 @@ export const moveRoutes: FastifyPluginAsyncZod<MoveRoutesOptions> = async (app, 
         target,
         changeStream,
         rollbackWindowSeconds,
+        repair: terms.repair,
         entrySecret,
       })
       const move = await startMove(catalog, prepared, {

@@ -1,4 +1,4 @@
-import { connectClient, quoteLiteral } from '@freehold/postgres'
+import { connectClient, quoteLiteral, watchSilence } from '@freehold/postgres'
 import type pg from 'pg'
 import { asTenant, type TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
@@ -42,6 +42,8 @@ export async function withCopyStream(
     if (failed !== undefined) throw failed.reason
     const [source, target] = clients
     if (source === undefined || target === undefined) throw new Error('a connection is missing')
+    watchSilence(source, ends.source.mover)
+    watchSilence(target, into.address)
     await Promise.all([prepareTarget(target), useExactText(source)])
     const begin = `begin isolation level repeatable read read only; set transaction snapshot ${quoteLiteral(ends.snapshot)}`
     await asTenant(source, ends.source, () => work({ source, target, into, claim }), begin)

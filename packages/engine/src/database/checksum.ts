@@ -22,6 +22,46 @@ export async function tableChecksum(client: ClientBase, shape: TableShape): Prom
 }
 
 /**
+ * Checksums of all rows of the entered tenant in a table, by parts: a row belongs to a part by its key, so that it belongs
+ * to the same on both sides.
+ *
+ * @param parts how many; a power of two.
+ * @returns those parts that have rows.
+ */
+export async function partChecksums(
+  client: ClientBase,
+  shape: TableShape,
+  parts: number,
+): Promise<ReadonlyMap<string, Checksum>> {
+  const result = await client.query<{ part: string; rows: string; sum: string }>(
+    `select ${partOf(shape, parts)} as part, count(*) as rows, bit_xor(${rowHash(shape)})::text as sum
+     from ${quoteTable(shape.table)} t group by 1`,
+  )
+  return new Map(result.rows.map(({ part, rows, sum }) => [part, { rows: Number(rows), sum }]))
+}
+
+/** The keys of the entered tenant's rows in some parts of a table, each with the hash of its row. */
+export async function rowsOfParts(
+  client: ClientBase,
+  shape: TableShape,
+  parts: number,
+  which: readonly string[],
+): Promise<{ readonly key: Key; readonly hash: string }[]> {
+  const key = shape.primaryKey.map(({ name }) => `t.${quoteIdentifier(name)}::text`).join(', ')
+  const result = await client.query<{ key: string[]; hash: string }>(
+    `select array[${key}] as key, ${rowHash(shape)}::text as hash
+     from ${quoteTable(shape.table)} t where ${partOf(shape, parts)} = any ($1::bigint[])`,
+    [which],
+  )
+  return result.rows
+}
+
+function partOf(shape: TableShape, parts: number): string {
+  const key = new Set(shape.primaryKey.map(({ name }) => name))
+  return `${hashOf(columnsOf(shape).filter(({ name }) => key.has(name)))} & ${parts - 1}`
+}
+
+/**
  * Hashes of the entered tenant's rows with the given keys, in their order; null where there is none. Each row is looked
  * up by its key, whatever the server believes of the table's size: under the fence, a table must not be read through.
  */
@@ -51,12 +91,19 @@ export async function rowHashes(
   return hashes
 }
 
-/**
- * The columns are named in one fixed order, because the two sides may have theirs in different orders. Generated ones
- * are among them: the target computes them anew, and may do so differently.
- */
 function rowHash(shape: TableShape): string {
-  const columns = [...shape.columns, ...shape.generated].sort((a, b) => (a.name < b.name ? -1 : 1))
+  return hashOf(columnsOf(shape))
+}
+
+/**
+ * In one fixed order, because the two sides may have theirs in different orders. Generated ones are among them: the target
+ * computes them anew, and may do so differently.
+ */
+function columnsOf(shape: TableShape): Column[] {
+  return [...shape.columns, ...shape.generated].sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+function hashOf(columns: readonly Column[]): string {
   return `hash_record_extended(row(${columns.map(hashable).join(', ')}), 0)`
 }
 
@@ -98,16 +145,43 @@ export interface Difference {
   readonly tables: TablePair
   readonly source: { readonly rows: number }
   readonly target: { readonly rows: number }
+  /** Which kinds of rows they are, when each was looked for. */
+  readonly kinds?: DifferenceKinds
 }
 
-/** The error for a table whose two sides differ. */
-export function verificationFailed({ tables, source, target }: Difference): FreeholdError {
+/** How many rows of a table differ, by what is wrong with them at the target. */
+export interface DifferenceKinds {
+  readonly missing: number
+  /** The source does not have them. */
+  readonly extra: number
+  /** There on both sides, with other values. */
+  readonly changed: number
+}
+
+/** `1 row missing, 2 too many, 3 with other values` */
+export function describeKinds({ missing, extra, changed }: DifferenceKinds): string {
+  const parts = [
+    [missing, 'missing'],
+    [extra, 'too many'],
+    [changed, 'with other values'],
+  ] as const
+  return parts.flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`])).join(', ')
+}
+
+/** The error for a table whose two sides differ. Tells how many rows, and never which: a key may be a tenant's value. */
+export function verificationFailed({ tables, source, target, kinds }: Difference): FreeholdError {
   const table = tables.source.key
   const what =
     source.rows === target.rows
       ? `${source.rows} rows on both sides, with different contents`
       : `${source.rows} rows at the source and ${target.rows} at the target`
-  return new FreeholdError('verification_failed', `Table ${table} differs: ${what}.`, {
-    details: { table, sourceRows: source.rows, targetRows: target.rows },
+  const which = kinds === undefined ? '' : `; of those at the target ${describeKinds(kinds)}`
+  return new FreeholdError('verification_failed', `Table ${table} differs: ${what}${which}.`, {
+    details: {
+      table,
+      sourceRows: source.rows,
+      targetRows: target.rows,
+      ...(kinds && { missingRows: kinds.missing, extraRows: kinds.extra, changedRows: kinds.changed }),
+    },
   })
 }

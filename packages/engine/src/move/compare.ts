@@ -4,7 +4,9 @@ import {
   type Checksum,
   type Comparison,
   type Difference,
+  partChecksums,
   rowHashes,
+  rowsOfParts,
   tableChecksum,
 } from '../database/checksum.ts'
 import { asTenant, enterAsMover, type TenantScope } from '../database/entered.ts'
@@ -26,9 +28,90 @@ export async function compareTables(
   target: ComparedSide,
   tables: readonly TablePair[],
 ): Promise<Comparison[]> {
-  const compute = (side: ComparedSide, end: keyof TablePair) =>
-    inOneSnapshot(side, () => inOrder(tables, (pair) => tableChecksum(side.client, pair[end])))
-  return zip(tables, await Promise.all([compute(source, 'source'), compute(target, 'target')]))
+  const checksums = await onBothSides(source, target, ({ client }, end) =>
+    inOrder(tables, (pair) => tableChecksum(client, pair[end])),
+  )
+  return zip(tables, checksums)
+}
+
+/** Rows that are listed of a part of a table, about. */
+const PART_ROWS = 64
+const MAX_PARTS = 65_536
+/** More parts than that with a difference are not taken apart: that much is not mended row by row. */
+const MAX_DIFFERENT_PARTS = 1_000
+
+/** A table that differs, with the keys of the rows that do; without keys when they are too many. */
+export interface LocatedDifference extends Difference {
+  readonly keys?: readonly Key[]
+}
+
+/**
+ * Finds the rows in which tables differ, whose checksums do: first the parts of a table, then the rows of these parts, so that
+ * what is held here is bounded. Both sides must still be looked at as when they were compared.
+ *
+ * @returns the differences that are still there when they are looked for again.
+ */
+export async function locateDifferences(
+  source: ComparedSide,
+  target: ComparedSide,
+  comparisons: readonly Comparison[],
+): Promise<LocatedDifference[]> {
+  const located: LocatedDifference[] = []
+  for (const comparison of comparisons) {
+    const difference = await locateIn(source, target, comparison)
+    if (difference !== undefined) located.push(difference)
+  }
+  return located
+}
+
+async function locateIn(
+  source: ComparedSide,
+  target: ComparedSide,
+  comparison: Comparison,
+): Promise<LocatedDifference | undefined> {
+  const { tables } = comparison
+  const parts = partsFor(Math.max(comparison.source.rows, comparison.target.rows))
+  const [sumsHere, sumsThere] = await onBothSides(source, target, ({ client }, end) =>
+    partChecksums(client, tables[end], parts),
+  )
+  const different = [...new Set([...sumsHere.keys(), ...sumsThere.keys()])].filter((part) => {
+    const [here, there] = [sumsHere.get(part), sumsThere.get(part)]
+    return here?.rows !== there?.rows || here?.sum !== there?.sum
+  })
+  if (different.length === 0) return undefined
+  if (different.length > MAX_DIFFERENT_PARTS) return comparison
+  const [rowsHere, rowsThere] = await onBothSides(source, target, ({ client }, end) =>
+    rowsOfParts(client, tables[end], parts, different),
+  )
+  const here = byKey(rowsHere)
+  const there = byKey(rowsThere)
+  const missing = rowsHere.filter(({ key }) => !there.has(JSON.stringify(key)))
+  const extra = rowsThere.filter(({ key }) => !here.has(JSON.stringify(key)))
+  const changed = rowsHere.filter(({ key, hash }) => (there.get(JSON.stringify(key)) ?? hash) !== hash)
+  const keys = [...missing, ...extra, ...changed].map(({ key }) => key)
+  if (keys.length === 0) return undefined
+  const kinds = { missing: missing.length, extra: extra.length, changed: changed.length }
+  return { ...comparison, kinds, keys }
+}
+
+const byKey = (rows: readonly { readonly key: Key; readonly hash: string }[]) =>
+  new Map(rows.map(({ key, hash }) => [JSON.stringify(key), hash]))
+
+function partsFor(rows: number): number {
+  let parts = 1
+  while (parts < MAX_PARTS && parts * PART_ROWS < rows) parts *= 2
+  return parts
+}
+
+function onBothSides<T>(
+  source: ComparedSide,
+  target: ComparedSide,
+  work: (side: ComparedSide, end: keyof TablePair) => Promise<T>,
+): Promise<[T, T]> {
+  return Promise.all([
+    inOneSnapshot(source, () => work(source, 'source')),
+    inOneSnapshot(target, () => work(target, 'target')),
+  ])
 }
 
 /** Rows of a table that are not the same on both sides, and how many of those compared were there at all. */
@@ -78,7 +161,11 @@ async function hashRows(
   return hashes
 }
 
-function inOneSnapshot<T>({ client, scope, snapshot }: ComparedSide, work: () => Promise<T>): Promise<T> {
+/** As the tenant. */
+export function inOneSnapshot<T>(
+  { client, scope, snapshot }: ComparedSide,
+  work: () => Promise<T>,
+): Promise<T> {
   const adopt = snapshot === undefined ? '' : `; set transaction snapshot ${quoteLiteral(snapshot)}`
   return asTenant(
     client,

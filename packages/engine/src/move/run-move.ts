@@ -21,6 +21,7 @@ import { rollBack } from './steps/roll-back.ts'
 import { type Rest, soak } from './steps/soak.ts'
 import { switchHome } from './steps/switch-home.ts'
 import { verify } from './steps/verify.ts'
+import { targetGone } from './target-gone.ts'
 import { describeEvent } from './timeline.ts'
 import { isAbortable, type MoveEventKind, transition } from './transitions.ts'
 
@@ -100,7 +101,11 @@ async function stepOutcome(move: Move, phase: RunningPhase): Promise<Outcome> {
     return await steps[phase](move)
   } catch (error) {
     const reason = isAbortable(phase) || !isCancel(move.signal.reason) ? move.signal.reason : undefined
-    const cause = reason ?? withoutRoom(move, phase, error) ?? error
+    const cause =
+      reason ??
+      withoutRoom(move, phase, error) ??
+      (isAbortable(phase) ? await targetGone(move, error) : undefined) ??
+      error
     if (isAbortable(phase) && isFinal(cause)) return { event: 'given_up', error: cause }
     throw cause
   }

@@ -6,11 +6,13 @@ import { z } from 'zod'
  * refuses the move rather than guess at its meaning.
  */
 export const moveStateSchema = z.strictObject({
-  version: z.literal(2),
+  version: z.literal(3),
   /** The attempt that may have fenced the source; recorded before it does. */
   cutoverToken: z.uuid().nullable(),
   cutoverAttempts: z.int(),
   verifications: z.int(),
+  /** Of rows that differ: recorded before it begins, and when it is done; differences that come back then are not repaired. */
+  repair: z.enum(['none', 'begun', 'done']),
   /** Copies begun: a copy whose snapshot is lost begins anew, in a fresh database. */
   copyAttempts: z.int(),
   /** How the tenant is followed; `auto` until the preflight has looked at the source. */
@@ -25,10 +27,11 @@ export const moveStateSchema = z.strictObject({
 export type MoveState = z.infer<typeof moveStateSchema>
 
 export const initialMoveState: MoveState = {
-  version: 2,
+  version: 3,
   cutoverToken: null,
   cutoverAttempts: 0,
   verifications: 0,
+  repair: 'none',
   copyAttempts: 0,
   changeStream: 'auto',
   streamAtSource: null,
@@ -69,6 +72,7 @@ export function initialProgress(
     throttled: null,
     changesApplied: 0,
     verification: null,
+    repairedRows: 0,
     cutoverAttempts: 0,
     writePauseMs: null,
     seconds: { backfill: null, verify: null, total: null },

@@ -1,7 +1,7 @@
-import { FreeholdError } from '@freehold/contract'
-import { hasSqlState, SQLSTATE, violatedConstraint, withClient } from '@freehold/postgres'
+import { withClient } from '@freehold/postgres'
 import { stagedSink } from '../copy/staged-sink.ts'
 import { requireForeignKeys } from '../database/foreign-keys.ts'
+import { keyCollision } from '../database/key-collision.ts'
 import { targetScope } from '../move/move.ts'
 import { takeTarget, targetClaim } from '../move/take-target.ts'
 import { removeExpectedTenant } from '../resources/tenant-rows.ts'
@@ -50,16 +50,4 @@ export const pool: TargetPlacement = {
       ),
     )
   },
-}
-
-/** Another tenant of the pool has what a row of this one brings, under a key that is unique among all of them. */
-function keyCollision(error: unknown): FreeholdError | undefined {
-  if (!hasSqlState(error, SQLSTATE.uniqueViolation, SQLSTATE.exclusionViolation)) return undefined
-  const constraint = violatedConstraint(error) ?? ''
-  const table = error.table ?? ''
-  return new FreeholdError(
-    'key_collision',
-    `A row of ${table} has a key that another tenant has at the target, and ${constraint} does not tell tenants apart.`,
-    { cause: error, details: { table, constraint } },
-  )
 }

@@ -1,9 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { FreeholdError } from '@freehold/contract'
-import { clientConfig, closeClient, formatLsn, type Lsn, liftTimeouts, parseLsn } from '@freehold/postgres'
+import {
+  clientConfig,
+  closeClient,
+  formatLsn,
+  type Lsn,
+  liftTimeouts,
+  parseLsn,
+  watchSilence,
+} from '@freehold/postgres'
 import pg from 'pg'
 import type { TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
+import { diverged, explainRefusedChange } from '../database/key-collision.ts'
 import { tableKey } from '../database/table-key.ts'
 import type { TablePair } from '../database/tables.ts'
 import { targetTaken, targetWriters } from '../database/target-claim.ts'
@@ -88,6 +97,8 @@ export class LogApplier implements Applier {
     for (const client of [source, target]) client.on('error', (error) => applier.#fail(error))
     try {
       await Promise.all([source.connect(), target.connect()])
+      watchSilence(source, options.source.address)
+      watchSilence(target, options.target.mover)
       await Promise.all([liftTimeouts(source), liftTimeouts(target)])
       await useExactText(target)
       // Triggers and foreign keys have had their effect at the source; firing them again would change rows twice.
@@ -266,7 +277,9 @@ export class LogApplier implements Applier {
   #pump(): void {
     if (this.#applying !== undefined || this.#over) return
     this.#applying = this.#applyQueue()
-      .catch((error) => this.#fail(error))
+      .catch(async (error: unknown) =>
+        this.#fail(await explainRefusedChange(this.#target, error, this.#options.tables)),
+      )
       .finally(() => {
         this.#applying = undefined
       })
@@ -348,8 +361,8 @@ function truncated(relations: readonly Relation[]): FreeholdError {
   return new FreeholdError('change_stream_failed', `${tables} was truncated at the source during the move.`)
 }
 
-function divergence(change: RowChange | undefined): Error {
+function divergence(change: RowChange | undefined): FreeholdError {
   const what =
     change === undefined ? 'A change' : `The ${change.kind} of a row of ${tableKey(change.relation.table)}`
-  return new Error(`${what} from the source found no row to act on at the target: the two have diverged.`)
+  return diverged(what, 'is not')
 }

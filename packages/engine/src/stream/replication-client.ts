@@ -6,6 +6,7 @@ import {
   liftTimeouts,
   parseLsn,
   quoteIdentifier,
+  watchSilence,
 } from '@freehold/postgres'
 import pg from 'pg'
 import { useExactText } from '../database/exact-text.ts'
@@ -28,6 +29,7 @@ export async function connectReplication(
   await client.connect()
   await liftTimeouts(client)
   await useExactText(client)
+  watchSilence(client, address)
   return client
 }
 

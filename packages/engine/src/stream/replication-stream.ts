@@ -12,6 +12,8 @@ import { PgoutputDecoder, type StreamMessage } from './pgoutput.ts'
 import { connectReplication } from './replication-client.ts'
 
 const STATUS_INTERVAL_MS = 1_000
+/** With each so many the server is asked to answer, so that its silence means something. */
+const STATUS_TO_ANSWER = 5
 /** Postgres counts microseconds from 2000-01-01. */
 const POSTGRES_EPOCH_MS = 946_684_800_000
 
@@ -41,13 +43,17 @@ export class ReplicationStream {
   /** Settled by the first frame, which the server sends at once, or by its refusal. */
   readonly #begun = Promise.withResolvers<void>()
   #acknowledged: Lsn
+  #statuses = 0
   #closed = false
 
   private constructor(client: pg.Client, copy: CopyBothStream, start: Lsn) {
     this.#client = client
     this.#copy = copy
     this.#acknowledged = start
-    this.#timer = setInterval(() => this.#sendStatus(), STATUS_INTERVAL_MS)
+    this.#timer = setInterval(
+      () => this.#sendStatus(++this.#statuses % STATUS_TO_ANSWER === 0),
+      STATUS_INTERVAL_MS,
+    )
   }
 
   /**
@@ -58,6 +64,10 @@ export class ReplicationStream {
    */
   static async open(source: StreamSource, start: Lsn, listener: StreamListener): Promise<ReplicationStream> {
     const client = await connectReplication(source.address, 'freehold-stream')
+    // A sender whose reader has vanished is to end, so that it can be told from one that is busy.
+    await client.query(
+      `select set_config(name, '60s', false) from pg_settings where name = 'wal_sender_timeout' and setting = '0'`,
+    )
     const copy = client.query(
       both(
         `START_REPLICATION SLOT ${quoteIdentifier(source.slot)} LOGICAL ${formatLsn(start)} (` +
@@ -117,7 +127,7 @@ export class ReplicationStream {
     throw new Error('the source ended the stream')
   }
 
-  #sendStatus(): void {
+  #sendStatus(toAnswer = false): void {
     if (this.#closed || !this.#copy.writable) return
     const status = Buffer.alloc(34)
     status[0] = 0x72 /* r: standby status update */
@@ -125,6 +135,7 @@ export class ReplicationStream {
     status.writeBigUInt64BE(this.#acknowledged, 9)
     status.writeBigUInt64BE(this.#acknowledged, 17)
     status.writeBigInt64BE(BigInt(Date.now() - POSTGRES_EPOCH_MS) * 1000n, 25)
+    status[33] = toAnswer ? 1 : 0
     this.#copy.write(status)
   }
 }

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FreeholdError } from '@freehold/contract'
-import { clientConfig, liftTimeouts, quoteLiteral, quoteTable } from '@freehold/postgres'
+import { clientConfig, liftTimeouts, quoteLiteral, quoteTable, watchSilence } from '@freehold/postgres'
 import pg from 'pg'
 import type { TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
+import { explainRefusedChange } from '../database/key-collision.ts'
 import { targetTaken, targetWriters } from '../database/target-claim.ts'
 import {
   type ChangeTriggers,
@@ -11,18 +12,14 @@ import {
   changeTriggersQuery,
   toChangeTriggers,
 } from '../resources/change-triggers.ts'
+import { carryRows, PAGE_KEYS } from './carry-rows.ts'
 import type { Applier, ChangedRows, Key, Patience, StreamRoute } from './change-stream.ts'
 import { ChangedKeys } from './changed-keys.ts'
 import { secureLog } from './secure-log.ts'
-import { TableStatements, type TextRow } from './table-statements.ts'
+import { TableStatements } from './table-statements.ts'
 
 /** How often the source is asked for changes while there are none, ms. */
 const POLL_MS = 50
-/** Keys that are held here at the same time. */
-const PAGE_KEYS = 1_000
-/** Rows are fetched so many at a time that they come to about this much. */
-const FETCH_BYTES = 4 * 1024 * 1024
-const FIRST_FETCH_ROWS = 100
 
 /** A change as the triggers have noted it. */
 interface NotedChange {
@@ -182,6 +179,8 @@ export class TriggerApplier implements Applier {
     const clients = [this.#reader, this.#securer, this.#target]
     for (const client of clients) client.on('error', (error) => this.#fail(error))
     await Promise.all(clients.map((client) => client.connect()))
+    const { from, to } = this.#route
+    for (const client of clients) watchSilence(client, client === this.#target ? to.mover : from.mover)
     await Promise.all(clients.map(liftTimeouts))
     await Promise.all([useExactText(this.#reader), useExactText(this.#target)])
     // Triggers and foreign keys have had their effect at the source; firing them again would change rows twice.
@@ -249,8 +248,9 @@ export class TriggerApplier implements Applier {
         this.#reader.query('commit'),
       ])
     } catch (error) {
-      this.#fail(error)
-      throw error
+      const reason = await explainRefusedChange(this.#target, error, this.#route.tables)
+      this.#fail(reason)
+      throw reason
     }
   }
 
@@ -357,28 +357,9 @@ export class TriggerApplier implements Applier {
   }
 
   async #put({ changes }: Page): Promise<void> {
-    await Promise.all(changes.map((change) => this.#putRows(change)))
-  }
-
-  /** Puts the rows that are there to the target, as many at a time as can be held here. */
-  async #putRows({ statements, keys }: TableKeys): Promise<void> {
-    let wanted = FIRST_FETCH_ROWS
-    let [, rows] = await Promise.all([
-      this.#reader.query(statements.openRows(keys)),
-      this.#reader.query<TextRow>(statements.fetchRows(wanted)),
-    ]).catch((error: unknown) => {
-      throw statements.asSchemaMismatch(error)
-    })
-    for (;;) {
-      const isLast = rows.rows.length < wanted
-      await Promise.all([
-        ...rows.rows.map((row) => this.#target.query(statements.put(row))),
-        isLast ? this.#reader.query(statements.closeRows()) : undefined,
-      ])
-      if (isLast) return
-      wanted = affordableRows(rows.rows)
-      rows = await this.#reader.query<TextRow>(statements.fetchRows(wanted))
-    }
+    await Promise.all(
+      changes.map(({ statements, keys }) => carryRows(this.#reader, this.#target, statements, keys)),
+    )
   }
 
   #requireTriggers(triggers: ChangeTriggers | undefined): void {
@@ -389,14 +370,6 @@ export class TriggerApplier implements Applier {
       `Changes of ${missing.join(', ')} are not noted any more: triggers of the move were disabled or dropped.`,
     )
   }
-}
-
-function affordableRows(rows: readonly TextRow[]): number {
-  const bytes = rows.reduce(
-    (sum, row) => sum + row.reduce((width, value) => width + (value?.length ?? 0), 1),
-    0,
-  )
-  return Math.max(1, Math.min(PAGE_KEYS, Math.floor((FETCH_BYTES * rows.length) / bytes)))
 }
 
 /** Begins the mover's work as the tenant in the open transaction; as `enterAsMover`, in one statement that can be sent ahead. */

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { FreeholdError } from '@freehold/contract'
+import { FreeholdError, type MoveProgress } from '@freehold/contract'
 import { tenantLock, withClient } from '@freehold/postgres'
 import type pg from 'pg'
 import { alignSequences } from '../../database/sequences.ts'
 import { type Finding, refuseBlocked } from '../../preflight/finding.ts'
 import { recheckMove } from '../../preflight/recheck-move.ts'
+import type { Applier } from '../../stream/change-stream.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
 import { createStreamBack } from '../create-stream-back.ts'
 import { holdWhile } from '../hold.ts'
@@ -43,6 +44,7 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
       move.progress.update({
         lagBytes: await applier.lagBytes(),
         changesApplied: applier.changesApplied,
+        ...staleness(move, applier),
       })
       const writerMs = await tenantLock.oldestSharedMs(source, move.operation.tenantId)
       const lagMs = await applier.drain(CATCH_UP_TIMEOUT_MS)
@@ -60,6 +62,13 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
     }
   })
   return 'settled'
+}
+
+/** How much of what was verified has changed since. */
+function staleness({ progress }: Move, applier: Applier): Pick<MoveProgress, 'verification'> {
+  const { verification } = progress.current
+  const changed = applier.changedRows()?.reduce((sum, { keys }) => sum + keys.length, 0)
+  return { verification: verification && { ...verification, changedSince: changed ?? null } }
 }
 
 /** Most of what they are behind is made up for before writers have to wait for it. */

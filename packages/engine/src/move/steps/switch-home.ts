@@ -29,7 +29,9 @@ import { alignSequences } from '../../database/sequences.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
 import { compareRows } from '../compare.ts'
 import { hasWindow, type Move, sourceScope, targetDatabaseId, targetScope } from '../move.ts'
+import { mayRepair } from '../repair.ts'
 import { sourceClaim } from '../take-target.ts'
+import { targetGone } from '../target-gone.ts'
 
 /** Each compares what has changed during the one before. */
 const MIN_REHEARSALS = 3
@@ -57,7 +59,16 @@ type SwitchOutcome = 'switched' | NotSwitched
  * means forward, everything else means that nothing has happened.
  */
 export async function switchHome(move: Move): Promise<SwitchOutcome> {
-  const attempt = await openSwitch(move)
+  let attempt: Switch
+  try {
+    attempt = await openSwitch(move)
+  } catch (error) {
+    const gone = await targetGone(move, error)
+    // Once the source is sealed there is only forward, and the database has to come back.
+    if (gone === undefined || (await finishSwitch(move))) throw error
+    await withdraw(move)
+    return { event: 'given_up', error: gone }
+  }
   try {
     await claimSwitch(attempt.source.client, attempt.source.scope, move.lease)
     if (await settleEarlierAttempt(move, attempt.source)) {
@@ -217,7 +228,7 @@ async function drainWriters({ move, lockHolder }: Switch): Promise<boolean> {
  * Nothing is written at the source any more: brings the target to the same point, and compares.
  *
  * @returns false when the tables at the source are not what they were when they were verified, or more rows have changed
- * since than can be remembered: to be verified again.
+ * since than can be remembered, or some differ that may be repaired: to be verified again.
  */
 async function drainStream(attempt: Switch, deadline: number): Promise<boolean> {
   const { move, source, target } = attempt
@@ -233,11 +244,14 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
     drainAndCompare(),
     alignSequences({ ...source, client: attempt.lockHolder }, target, tables),
   ])
-  if (different === undefined || schema !== move.session.verifiedSchema) {
+  const [first] = different ?? []
+  // Under the fence nothing is repaired: writers would wait for it.
+  const isRepairable = first !== undefined && mayRepair(move)
+  if (different === undefined || schema !== move.session.verifiedSchema || isRepairable) {
     delete move.session.verifiedBy
     return false
   }
-  if (different[0] !== undefined) throw verificationFailed(different[0])
+  if (first !== undefined) throw verificationFailed(first)
   return true
 }
 
@@ -268,7 +282,9 @@ async function liftFence({ move, source }: Switch, token: string): Promise<'not_
 /** The fence is lifted, so nothing was switched and nothing will be by this attempt. */
 async function notSwitchedBecause({ move }: Switch, error: unknown): Promise<NotSwitched> {
   await withdraw(move)
-  if (isFreeholdError(error, 'verification_failed', 'schema_mismatch', 'change_stream_failed')) {
+  if (
+    isFreeholdError(error, 'verification_failed', 'schema_mismatch', 'change_stream_failed', 'key_collision')
+  ) {
     return { event: 'given_up', error }
   }
   if (error instanceof DOMException && error.name === 'TimeoutError') return 'not_switched'

@@ -6,8 +6,9 @@ import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
 import { placementOf } from '../../placements/placement-of.ts'
 import type { Applier } from '../../stream/change-stream.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
-import { compareTables } from '../compare.ts'
+import { compareTables, locateDifferences } from '../compare.ts'
 import { type Move, saveState, sourceScope, targetScope } from '../move.ts'
+import { mayRepair, repair } from '../repair.ts'
 import { requireSameSchema } from '../same-schema.ts'
 
 const MAX_VERIFICATIONS = 10
@@ -16,31 +17,32 @@ const CATCH_UP_TIMEOUT_MS = 600_000
 /**
  * verify: compares every row of the tenant on both sides at one point. The applier brings the target to exactly one
  * state of the source and waits while both databases compute their checksums. Writers of the source notice nothing.
+ * Rows that differ are repaired, if that was asked for, and everything is compared again.
  */
 export async function verify(move: Move): Promise<'verified'> {
+  let result: Verification
+  do result = await verifyOnce(move)
+  while (result === 'repeat')
+  return result
+}
+
+/** `repeat`: what differed was repaired, or does not differ any more. */
+type Verification = 'verified' | 'repeat'
+
+async function verifyOnce(move: Move): Promise<Verification> {
   await countVerification(move)
   const started = performance.now()
   const applier = await runningApplier(move)
-  const comparisons = await withClient(move.source.mover, 'freehold-verify', async (source) => {
+  const result = await withClient(move.source.mover, 'freehold-verify', async (source) => {
     move.session.verifiedSchema = await schemaFingerprint(source, move.source.schema)
     await requireSameSchema(move, await moveTables(move))
     await applier.drain(CATCH_UP_TIMEOUT_MS)
     move.signal.throwIfAborted()
     return compareAtOnePoint(move, applier, source)
   })
-  const different = comparisons.filter((comparison) => !isEqual(comparison))
-  move.progress.update({
-    verification: {
-      tables: comparisons.length,
-      rows: comparisons.reduce((sum, { source }) => sum + source.rows, 0),
-      mismatches: different.length,
-      at: new Date().toISOString(),
-    },
-  })
   move.progress.updateSeconds({ verify: (performance.now() - started) / 1000 })
-  if (different[0] !== undefined) throw verificationFailed(different[0])
-  move.session.verifiedBy = applier
-  return 'verified'
+  if (result === 'verified') move.session.verifiedBy = applier
+  return result
 }
 
 async function countVerification(move: Move): Promise<void> {
@@ -54,19 +56,39 @@ async function countVerification(move: Move): Promise<void> {
   await saveState(move, { verifications })
 }
 
-async function compareAtOnePoint(move: Move, applier: Applier, source: pg.Client): Promise<Comparison[]> {
+async function compareAtOnePoint(move: Move, applier: Applier, client: pg.Client): Promise<Verification> {
   const scope = await targetScope(move)
   const tables = await moveTables(move)
   const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal }
   return applier.atOnePoint(patience, async (snapshot) => {
-    const comparisons = await withClient(scope.mover, 'freehold-verify', (target) =>
-      compareTables(
-        { client: source, scope: sourceScope(move), snapshot },
-        { client: target, scope },
-        tables,
-      ),
-    )
+    const source = { client, scope: sourceScope(move), snapshot }
+    const { different, located } = await withClient(scope.mover, 'freehold-verify', async (client) => {
+      const target = { client, scope }
+      const comparisons = await compareTables(source, target, tables)
+      const different = comparisons.filter((comparison) => !isEqual(comparison))
+      showResult(move, comparisons, different.length)
+      return { different, located: await locateDifferences(source, target, different) }
+    })
+    const [first] = located
+    // What a repair mends may be what a foreign key lacks: it is looked at when there is nothing to mend any more.
+    if (first !== undefined && mayRepair(move)) {
+      await repair(move, snapshot, located)
+      return 'repeat'
+    }
     await placementOf(move.target.isolation).inspect(move, tables)
-    return comparisons
+    if (first !== undefined) throw verificationFailed(first)
+    return different.length === 0 ? 'verified' : 'repeat'
+  })
+}
+
+function showResult(move: Move, comparisons: readonly Comparison[], mismatches: number): void {
+  move.progress.update({
+    verification: {
+      tables: comparisons.length,
+      rows: comparisons.reduce((sum, { source }) => sum + source.rows, 0),
+      mismatches,
+      at: new Date().toISOString(),
+      changedSince: 0,
+    },
   })
 }
