@@ -275,6 +275,9 @@ async function openEvacuation() {
     maxConcurrent: 2,
     createdBy: 'test',
   })
-  await catalog.evacuations.undrain(us.cluster)
+  // Tenants of the tests go on to be made there.
+  await withClient(server.as('freehold_control', 'freehold_catalog'), 'test', (client) =>
+    client.query('update catalog.clusters set draining_since = null'),
+  )
   return evacuation.id
 }

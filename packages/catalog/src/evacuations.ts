@@ -128,6 +128,11 @@ export function createEvacuations(database: CatalogDatabase) {
     async undrain(cluster: ClusterId): Promise<void> {
       await database.transaction(async (queries) => {
         await mark(queries, cluster, 'null')
+        // Whoever is recording a move of it holds the row: that move is seen below, and no other begins.
+        await queries.run(
+          'select from catalog.evacuations where cluster_id = $1 and finished_at is null for update',
+          [cluster],
+        )
         await queries.run(
           `update catalog.operations set cancel_requested = true, updated_at = clock_timestamp()
            where finished_at is null and phase = 'planned' and lease_owner is null and evacuation_id in (
@@ -144,12 +149,16 @@ export function createEvacuations(database: CatalogDatabase) {
     /** The newest evacuation of a cluster. @throws FreeholdError `evacuation_not_found` */
     get: (cluster: ClusterId): Promise<Evacuation> => show(database, cluster),
 
-    /** The tenants that live on a cluster, by slug. */
-    async residents(cluster: ClusterId, limit: number): Promise<{ left: number; slugs: string[] }> {
+    /** The tenants that live on a cluster, by slug, a page at a time; `left` counts all of them. */
+    async residents(
+      cluster: ClusterId,
+      limit: number,
+      after = '',
+    ): Promise<{ left: number; slugs: string[] }> {
       const found = await database.all(
         z.object({ slug: z.string() }),
-        `select slug from ${HOMES} where cluster_id = $1 order by slug limit $2`,
-        [cluster, limit],
+        `select slug from ${HOMES} where cluster_id = $1 and slug > $3 order by slug limit $2`,
+        [cluster, limit, after],
       )
       return { left: await countLeft(database, cluster), slugs: found.map(({ slug }) => slug) }
     },

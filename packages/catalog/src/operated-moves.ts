@@ -2,6 +2,7 @@ import {
   clusterIdSchema,
   type EvacuationId,
   evacuationIdSchema,
+  FreeholdError,
   type MoveWait,
   type OperationId,
   type SwitchConditions,
@@ -81,8 +82,13 @@ export const OPERATED_JOINS = `
       and place > free
     order by place - free desc, cluster_id limit 1) line on true`
 
-/** Writes down what was asked of a move, in the transaction that records it. */
+/**
+ * Writes down what was asked of a move, in the transaction that records it.
+ *
+ * @throws FreeholdError `move_cancelled` when its evacuation has ended since the move was planned.
+ */
 export async function recordTerms(queries: Queries, id: OperationId, terms: MoveTerms = {}): Promise<void> {
+  if (terms.evacuation !== undefined) await requireOpen(queries, terms.evacuation)
   const { approve = false, notBefore = null, window = null } = terms.cutover ?? {}
   await queries.run(
     `update catalog.operations
@@ -101,6 +107,16 @@ export async function recordTerms(queries: Queries, id: OperationId, terms: Move
       terms.repair ?? false,
     ],
   )
+}
+
+/** The lock keeps the evacuation from being ended before the move can be seen. */
+async function requireOpen(queries: Queries, evacuation: EvacuationId): Promise<void> {
+  const open = await queries.first(
+    z.object({}),
+    'select from catalog.evacuations where id = $1 and finished_at is null for share',
+    [evacuation],
+  )
+  if (open === undefined) throw new FreeholdError('move_cancelled', 'The cluster is not drained any more.')
 }
 
 /** The part of a move on the wire that says how it is operated. */

@@ -22,6 +22,9 @@ export const drainClusterSchema = z
       .optional()
       .describe("By default the other clusters of the cluster's own region"),
     maxConcurrent: z.int().min(1).max(100).default(2).describe('Moves of this evacuation at the same time'),
+    after: slugSchema
+      .optional()
+      .describe('Of a dry run: check the tenants that follow this one, by slug; `next` of the answer before'),
     dryRun: z.boolean().default(false).describe('Check each tenant, say what would be done, change nothing'),
   })
   .meta({ id: 'DrainCluster' })
@@ -75,7 +78,8 @@ export const drainPlanSchema = z
           problem: problemSchema.nullable().describe('Why it could not be moved now'),
         }),
       )
-      .describe('At most 100, by slug'),
+      .describe('Some at a time, by slug'),
+    next: slugSchema.nullable().describe('`after` of the next request; null: the last tenant was checked'),
   })
   .meta({ id: 'DrainPlan' })
 export type DrainPlan = z.infer<typeof drainPlanSchema>

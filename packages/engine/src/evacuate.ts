@@ -9,6 +9,7 @@ import {
   type OperationId,
   type Placement,
   type Problem,
+  type Slug,
 } from '@freehold/contract'
 import { classifyFailure } from './failure.ts'
 import { planMove, startMove } from './plan-move.ts'
@@ -30,7 +31,8 @@ const CURABLE: readonly ErrorCode[] = [
 const MAX_ATTEMPTS = 12
 const BACK_OFF_MS = 2_000
 const MAX_BACK_OFF_MS = 600_000
-const CHECKED_TENANTS = 100
+/** So few that an answer does not take long. */
+const CHECKED_TENANTS = 20
 
 /**
  * Takes every evacuation as far as it goes now: concludes moves that have failed, and starts the next ones. What is
@@ -53,18 +55,24 @@ export async function advanceEvacuations(catalog: Catalog, entrySecret: string):
 }
 
 /**
- * Finds out what draining a cluster would do. Changes nothing.
+ * Finds out what draining a cluster would do, for some of its tenants at a time. Changes nothing.
  *
  * @throws FreeholdError `cluster_not_found`
  */
 export async function planDrain(
   catalog: Catalog,
-  request: { readonly cluster: ClusterId; readonly target: EvacuationTarget; readonly entrySecret: string },
+  request: {
+    readonly cluster: ClusterId
+    readonly target: EvacuationTarget
+    /** The last tenant of the answer before. */
+    readonly after?: Slug | undefined
+    readonly entrySecret: string
+  },
 ): Promise<DrainPlan> {
-  const { cluster, target, entrySecret } = request
-  const { left, slugs } = await catalog.evacuations.residents(cluster, CHECKED_TENANTS)
+  const { cluster, target, after, entrySecret } = request
+  const { left, slugs } = await catalog.evacuations.residents(cluster, CHECKED_TENANTS + 1, after)
   const tenants: DrainPlan['tenants'] = []
-  for (const slug of slugs) {
+  for (const slug of slugs.slice(0, CHECKED_TENANTS)) {
     const { id, slug: name, placement } = await catalog.tenants.get(slug)
     const planned = await planMove(catalog, {
       tenantIdOrSlug: id,
@@ -81,7 +89,9 @@ export async function planDrain(
       .catch((error: unknown) => ({ to: null, problem: problemOf(error) }))
     tenants.push({ tenant: { id, slug: name }, ...planned })
   }
-  return { cluster, target, left, tenants }
+  const last = tenants.at(-1)
+  const next = slugs.length > CHECKED_TENANTS && last !== undefined ? last.tenant.slug : null
+  return { cluster, target, left, tenants, next }
 }
 
 async function startAttempt(

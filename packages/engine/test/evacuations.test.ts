@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ClusterId, clusterIdSchema, type Evacuation, regionIdSchema } from '@freehold/contract'
+import {
+  type ClusterId,
+  clusterIdSchema,
+  type Evacuation,
+  moveTargetSchema,
+  regionIdSchema,
+} from '@freehold/contract'
+import { closeClient, connectClient } from '@freehold/postgres'
 import t from 'tap'
+import { asSuperuser } from '../../../test/kit/databases.ts'
 import { prepareMovingGround, TEST_ENTRY_SECRET } from '../../../test/kit/moving-ground.ts'
 import { planDrain } from '../src/evacuate.ts'
 
@@ -17,6 +25,12 @@ t.test('a cluster is emptied by two workers, a few tenants at a time, and can be
   const tenants = await Promise.all(['one', 'two', 'three'].map((slug) => ground.tenant(slug, 20)))
   const pinned = await ground.tenant('pinned', 50, 'us')
 
+  const nothing = { cluster: us, target: { region }, entrySecret: TEST_ENTRY_SECRET }
+  t.equal(
+    (await planDrain(catalog, { ...nothing, after: pinned.slug })).tenants.length,
+    2,
+    'after pinned: three, two',
+  )
   const plan = await planDrain(catalog, { cluster: us, target: { region }, entrySecret: TEST_ENTRY_SECRET })
   t.equal(plan.left, 4)
   t.match(
@@ -101,6 +115,43 @@ t.test(
     t.same(await catalog.evacuations.open(), [])
   },
 )
+
+t.test('a move that was being planned when its evacuation ended is not begun', async (t) => {
+  const tenant = await ground.tenant('planned-late', 10)
+  const { evacuation } = await drain(us)
+  const attempt = () =>
+    ground.startMove(tenant, moveTargetSchema.parse({ isolation: 'pool', cluster: eu }), 'auto', {
+      evacuation: evacuation.id,
+    })
+  // A move that is being recorded stands still before its end is seen by anybody.
+  const blocker = await connectClient(asSuperuser(ground.us.cluster, 'freehold_catalog'), 'test')
+  t.teardown(() => closeClient(blocker))
+  await blocker.query('begin; lock table catalog.operation_events in exclusive mode')
+  const recording = attempt()
+  const waiting = (statement: string) =>
+    until(async () => {
+      const found = await blocker.query(
+        "select from pg_stat_activity where wait_event_type = 'Lock' and query like $1",
+        [statement],
+      )
+      return found.rowCount === 1
+    })
+  await waiting('insert into catalog.operation_events%')
+  const undrained = catalog.evacuations.undrain(us)
+  await waiting('%catalog.evacuations%for update')
+  await blocker.query('commit')
+  const [{ id }] = await Promise.all([recording, undrained])
+  t.equal(
+    (await catalog.moves.get(id)).cancelRequested,
+    true,
+    'seen by who ends the evacuation, and given up',
+  )
+  const engine = ground.engine()
+  engine.start()
+  t.equal((await ground.ended(id)).phase, 'aborted')
+  await engine.stop()
+  await t.rejects(attempt(), { code: 'move_cancelled' }, 'none is recorded afterwards')
+})
 
 async function evacuated(cluster: ClusterId): Promise<Evacuation> {
   let evacuation = await catalog.evacuations.get(cluster)

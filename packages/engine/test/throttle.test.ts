@@ -4,6 +4,7 @@ import { to } from 'pg-copy-streams'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { asSuperuser } from '../../../test/kit/databases.ts'
+import { ReplicationStream } from '../src/stream/replication-stream.ts'
 import { RateLimit } from '../src/throttle/rate-limit.ts'
 import { type CopyFormat, RowCounter } from '../src/throttle/row-counter.ts'
 import { overload, readLoad } from '../src/throttle/server-load.ts'
@@ -34,7 +35,7 @@ t.test('a load is too much beyond its limit, and the reason says what and where'
 })
 
 t.test('against a server', async (t) => {
-  const { cluster } = await startPreparedCluster('throttle')
+  const { cluster, as } = await startPreparedCluster('throttle')
   t.teardown(() => cluster.remove())
 
   t.test('rows of a COPY are counted exactly, however it is cut', async (t) => {
@@ -101,5 +102,77 @@ t.test('against a server', async (t) => {
     stop.abort(new Error('stopped'))
     await t.rejects(waiting ?? Promise.resolve())
     await throttle.close()
+  })
+
+  t.test(
+    'whoever waits for a busy server is woken by the signal, by the end, and when the server is gone',
+    async (t) => {
+      const address = asSuperuser(cluster, 'postgres')
+      const busy = withClient(address, 'test', (client) => client.query('select pg_sleep(60)'))
+      busy.catch(() => undefined)
+      await withClient(address, 'test', async (client) => {
+        while ((await readLoad(client)).activeSessions < 2) await sleep(10)
+      })
+      const stop = new AbortController()
+      const [stopped, closed, left] = await Promise.all(
+        [stop.signal, new AbortController().signal, new AbortController().signal].map(async (signal) => {
+          const throttle = new Throttle({
+            servers: { source: address },
+            limits: { activeSessions: 1, standbyLagSeconds: 0 },
+            rowsPerSecond: undefined,
+            signal,
+            onReason: () => undefined,
+          })
+          await throttle.ready
+          return { throttle, wait: throttle.pass(1) }
+        }),
+      )
+      if (stopped?.wait === undefined || closed?.wait === undefined || left?.wait === undefined) {
+        throw new Error('each of them waits')
+      }
+      stop.abort(new Error('stopped'))
+      await t.rejects(stopped.wait, /stopped/)
+      await stopped.throttle.close()
+      await closed.throttle.close()
+      await t.resolves(closed.wait)
+      await cluster.kill()
+      await t.resolves(left.wait, 'what does not answer is not taken for busy')
+      await left.throttle.close()
+      await cluster.restart()
+    },
+  )
+
+  t.test('the sessions of moves are no load, and readers of the log no standbys', async (t) => {
+    await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
+      await client.query("select pg_create_logical_replication_slot('reader', 'pgoutput')")
+      const slow = withClient(as('freehold_mover', 'postgres'), 'test', (mover) =>
+        mover.query('select pg_sleep(2)'),
+      )
+      const address = asSuperuser(cluster, 'postgres')
+      const stream: ReplicationStream = await ReplicationStream.open(
+        { address, slot: 'reader', publication: 'none' },
+        0n,
+        {
+          onMessage: async (message) => {
+            if (message.kind !== 'commit') return
+            await sleep(200)
+            stream.acknowledge(message.endLsn)
+          },
+          onIdle: () => undefined,
+          onFailure: () => undefined,
+        },
+      )
+      const lags = async () =>
+        (await client.query('select from pg_stat_replication where replay_lag > interval $1', ['50 ms']))
+          .rowCount
+      while ((await lags()) === 0) {
+        await client.query("select pg_logical_emit_message(true, 'any', 'thing')")
+        await sleep(50)
+      }
+      t.same(await readLoad(client), { activeSessions: 1, standbyLagSeconds: 0 }, 'who asks, and nobody else')
+      await stream.close()
+      await slow
+      await client.query("select pg_drop_replication_slot('reader')")
+    })
   })
 })

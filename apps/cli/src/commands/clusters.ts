@@ -93,7 +93,7 @@ async function drain(context: CommandContext, id: ClusterId, options: DrainOptio
   const path = `/v1/clusters/${id}/drain`
   const request = { to, maxConcurrent }
   if (options.dryRun === true || (!context.json && options.yes !== true)) {
-    const plan = await context.api.post(path, drainPlanSchema, { ...request, dryRun: true })
+    const plan = await planDrain(context, path, request)
     printResult(context, plan, describePlan)
     if (options.dryRun === true) return EXIT.ok
     if (!(await context.terminal.confirm(`Drain ${id} now?`))) return EXIT.ok
@@ -107,6 +107,21 @@ async function drain(context: CommandContext, id: ClusterId, options: DrainOptio
       `Cluster ${id} is being emptied of ${formatCount(left)} ${left === 1 ? 'tenant' : 'tenants'}. See how far: freehold clusters evacuation ${id}`,
   )
   return EXIT.ok
+}
+
+/** Has all tenants checked, some with each request. */
+async function planDrain(context: CommandContext, path: string, request: object): Promise<DrainPlan> {
+  const check = (after?: string) =>
+    context.api.post(path, drainPlanSchema, { ...request, dryRun: true, after })
+  let plan = await check()
+  while (plan.next !== null) {
+    context.terminal.remark(
+      `Checked ${formatCount(plan.tenants.length)} of ${formatCount(plan.left)} tenants ...`,
+    )
+    const further = await check(plan.next)
+    plan = { ...further, tenants: [...plan.tenants, ...further.tenants] }
+  }
+  return plan
 }
 
 /** Shows an evacuation whenever it has gone on, until it has ended. */
@@ -168,8 +183,7 @@ function describePlan({ cluster, target, left, tenants }: DrainPlan): string {
       problem === null ? '' : `${problem.code}: ${problem.detail}`,
     ]),
   )
-  const rest = left > tenants.length ? `\n\nThe first ${tenants.length} were checked.` : ''
-  return `${heading}\n\n${table}${rest}`
+  return `${heading}\n\n${table}`
 }
 
 const targetText = (target: Evacuation['target']) =>

@@ -47,8 +47,8 @@ export const clusterRoutes: FastifyPluginAsyncZod<ClusterRoutesOptions> = async 
     },
     async (request, reply) => {
       const drain = await wanted(request.params.cluster, request.body)
-      if (request.body.dryRun)
-        return reply.code(200).send(await planDrain(catalog, { ...drain, entrySecret }))
+      const { dryRun, after } = request.body
+      if (dryRun) return reply.code(200).send(await planDrain(catalog, { ...drain, after, entrySecret }))
       const { evacuation } = await catalog.evacuations.begin({ ...drain, createdBy: request.user.sub })
       return reply.code(202).send(evacuation)
     },
