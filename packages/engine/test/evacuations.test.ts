@@ -123,20 +123,21 @@ t.test('a move that was being planned when its evacuation ended is not begun', a
     ground.startMove(tenant, moveTargetSchema.parse({ isolation: 'pool', cluster: eu }), 'auto', {
       evacuation: evacuation.id,
     })
+  const control = () => connectClient(asSuperuser(ground.us.cluster, 'freehold_catalog'), 'test')
   // A move that is being recorded stands still before its end is seen by anybody.
-  const blocker = await connectClient(asSuperuser(ground.us.cluster, 'freehold_catalog'), 'test')
-  t.teardown(() => closeClient(blocker))
+  const [blocker, watcher] = await Promise.all([control(), control()])
+  t.teardown(() => Promise.all([closeClient(blocker), closeClient(watcher)]))
   await blocker.query('begin; lock table catalog.operation_events in exclusive mode')
   const recording = attempt()
   const waiting = (statement: string) =>
     until(async () => {
-      const found = await blocker.query(
+      const found = await watcher.query(
         "select from pg_stat_activity where wait_event_type = 'Lock' and query like $1",
         [statement],
       )
       return found.rowCount === 1
     })
-  await waiting('insert into catalog.operation_events%')
+  await waiting('%catalog.operation_events%')
   const undrained = catalog.evacuations.undrain(us)
   await waiting('%catalog.evacuations%for update')
   await blocker.query('commit')

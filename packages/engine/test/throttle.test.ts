@@ -145,8 +145,8 @@ t.test('against a server', async (t) => {
   t.test('the sessions of moves are no load, and readers of the log no standbys', async (t) => {
     await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
       await client.query("select pg_create_logical_replication_slot('reader', 'pgoutput')")
-      const slow = withClient(as('freehold_mover', 'postgres'), 'test', (mover) =>
-        mover.query('select pg_sleep(2)'),
+      const slow = withClient(as('freehold_owner', 'postgres'), 'test', (owner) =>
+        owner.query('select pg_sleep(2)'),
       )
       const address = asSuperuser(cluster, 'postgres')
       const stream: ReplicationStream = await ReplicationStream.open(
