@@ -97,7 +97,7 @@ for (const [name, to, stream] of [
       },
     })
     isRepaired(t, result, 4)
-    t.same(repairs(result.ended), [`4 rows of the target are repaired: ${DAMAGED}.`])
+    t.same(repairs(result.ended), [`Rows of the target are repaired: ${DAMAGED}.`])
     t.notMatch(timeline(result.ended).join(), /example\.test/, 'the timeline names no row')
     t.same(await contentAt(ground, twin.id, twin.placement), before, 'the others have what they had')
   })
@@ -233,7 +233,7 @@ t.test("another tenant's row is not repaired: it ends the move", async (t) => {
     phase: 'aborted',
     error: { code: 'verification_failed', detail: /another tenant's rows/ },
   })
-  t.same(repairs(ended), ['1 rows of the target are repaired: customers: 1 missing.'])
+  t.same(repairs(ended), ['Rows of the target are repaired: customers: 1 missing.'])
   t.same(foreign, [{ name: 'foreign' }], 'it is as it was')
   t.same([...problems, ...(await leftovers(ground, ended))], [])
 })

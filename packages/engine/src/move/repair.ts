@@ -45,7 +45,7 @@ export async function repair(
   await rewrite(move, snapshot, differences)
   const rows = differences.reduce((sum, { keys = [] }) => sum + keys.length, 0)
   await saveState(move, { repair: 'done' })
-  await move.catalog.operations.addEvent(move.lease, `${rows} rows of the target are repaired: ${which}.`)
+  await move.catalog.operations.addEvent(move.lease, `Rows of the target are repaired: ${which}.`)
   move.progress.update({ repairedRows: move.progress.current.repairedRows + rows })
   await move.barrier('verify.repaired')
 }
