@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { root } from './run-program.ts'
@@ -11,9 +12,16 @@ export async function runTap(
   print: (line: string) => void,
 ): Promise<Tally> {
   const report = new TapReport(print)
+  const clusterTemplate = join(temporary, 'cluster-template')
   const tap = spawn(join(root, 'node_modules', '.bin', 'tap'), ['--reporter=tap', ...files], {
     cwd: root,
-    env: { ...process.env, TMPDIR: temporary },
+    env: {
+      ...process.env,
+      TMPDIR: temporary,
+      // What every test file would do anew: compile the same modules, and make the data of an empty server.
+      NODE_COMPILE_CACHE: join(temporary, 'compiled'),
+      FREEHOLD_CLUSTER_TEMPLATE: clusterTemplate,
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const ended = new Promise<number | null>((resolve) => {
@@ -22,9 +30,16 @@ export async function runTap(
   })
   for await (const line of createInterface({ input: tap.stdout })) report.line(line)
   const code = await ended
+  await removeTemplate(clusterTemplate)
   if (code !== 0 && report.tally.failed === 0) {
     report.tally.failed++
     print(`  FAILED  tap ended with ${code === null ? 'a signal' : `exit status ${code}`}`)
   }
   return report.tally
+}
+
+/** Its data may lie outside of the run's folder, when the servers' user cannot enter that. */
+async function removeTemplate(template: string): Promise<void> {
+  const data = await realpath(join(template, 'data')).catch(() => undefined)
+  if (data !== undefined) await rm(data, { recursive: true })
 }

@@ -1,5 +1,6 @@
 // A worker that stands still at a barrier when its parent says so, and ends with its parent.
 
+import { flushCompileCache } from 'node:module'
 import { readConfig, startWorker } from '@freehold/worker'
 import { type Command, commandSchema, type Report } from './worker-messages.ts'
 
@@ -22,6 +23,8 @@ startWorker(readConfig(process.env), logger, async (name) => {
   await released
 })
 report({ kind: 'ready' })
+// A process that is killed never gets to keep what it has compiled for the next one.
+flushCompileCache()
 
 function obey(command: Command): void {
   switch (command.kind) {

@@ -1,6 +1,7 @@
 import { chmod, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { startFromTemplate } from './cluster-template.ts'
 import { removeData } from './data-directory.ts'
 import { type Cluster, startCluster } from './postgres-cluster.ts'
 
@@ -18,6 +19,7 @@ export async function startTemporaryCluster(
   const directory = await mkdtemp(join(tmpdir(), `freehold-${name}-`))
   await chmod(directory, 0o755)
   try {
+    await startFromTemplate(directory)
     const cluster = await startCluster({ name, directory, durability: 'fast', settings })
     return Object.assign(cluster, {
       async remove() {

@@ -1,6 +1,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { startFromTemplate } from '../cluster-template.ts'
 import { removeData } from '../data-directory.ts'
 import { REGIONS, stackPaths } from './layout.ts'
 import { type Stack, type StackOptions, startStack } from './stack.ts'
@@ -20,6 +21,7 @@ export async function startTemporaryStack(
   // As root, the database servers run as another user, who must get at their data.
   await chmod(directory, 0o755)
   try {
+    for (const { cluster } of REGIONS) await startFromTemplate(stackPaths(directory).cluster(cluster))
     const stack = await startStack({ ...options, directory })
     return Object.assign(stack, {
       async remove() {
