@@ -38,6 +38,20 @@ t.test('whatever is killed or cut off, a move is made or it is not', async (t) =
     }
   }
 
+  await struck(
+    t,
+    at(
+      [
+        'rolling_back.verified',
+        'cutover.intended',
+        'cutover.fenced',
+        'cutover.sealed',
+        'rolling_back.released',
+      ],
+      'worker killed',
+    ),
+  )
+
   for (const name of ['source killed', 'target killed', 'catalog killed']) {
     await struck(t, at(['cutover.fenced', 'cutover.sealed', 'cutover.home_switched'], name))
   }

@@ -1,11 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { MoveDetail } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../kit/databases.ts'
 import { haltAt } from '../kit/halt-at.ts'
 import { type MovingGround, prepareMovingGround } from '../kit/moving-ground.ts'
-import { tenantContent } from '../kit/tenant-content.ts'
+import { expireLease, relay } from '../kit/relay.ts'
+import { contentAt, databaseOf, remainsOf } from '../kit/tenant-places.ts'
 import { startTenantWriter } from '../kit/tenant-writer.ts'
 import { barrierNames, barriers } from './barriers.ts'
 
@@ -15,51 +15,31 @@ import { barrierNames, barriers } from './barriers.ts'
  */
 const BARRIERS = barrierNames.filter((name) => barriers[name] === 'move' && name !== 'completed.entered')
 
-/** So long that a worker does not notice by itself that its lease is gone. */
-const UNNOTICED_LEASE_MS = 600_000
-
 const ground: MovingGround = await prepareMovingGround()
 t.teardown(() => ground.remove())
 
-for (const barrier of BARRIERS) {
-  t.test(`a worker that loses its lease at ${barrier}`, async (t) => {
-    const tenant = await ground.tenant(`at-${barrier.replace(/[._]/g, '-')}`, 300)
-    const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant, 2)
-    const move = await ground.startMove(tenant)
+for (const changeStream of ['logical', 'triggers'] as const) {
+  t.test(
+    `workers that lose their leases one after the other, at every barrier, by ${changeStream}`,
+    async (t) => {
+      const tenant = await ground.tenant(`by-${changeStream}`, 100)
+      const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant, 2)
+      const move = await ground.startMove(tenant, 'eu', changeStream)
+      const ended = await relay(ground, move.id, BARRIERS)
+      const report = await writer.stop()
 
-    const halt = haltAt(barrier)
-    const slow = ground.engine({ leaseMs: UNNOTICED_LEASE_MS, barrier: halt.barrier })
-    const slowRun = slow.nudge(move.id)
-    await halt.reached
-    await expireLease(move.id)
-    const successor = ground.engine()
-    successor.start()
-    const ended = await ground.ended(move.id)
-    halt.goOn()
-    await slowRun
-    await sleep(50)
-    await successor.stop()
-    await slow.stop()
-    const report = await writer.stop()
-
-    t.equal(ended.phase, 'completed', {
-      timeline: ended.events.map(({ phase, message }) => `${phase}: ${message}`),
-    })
-    t.same(report.failures, [], 'no write failed')
-    t.ok(report.acknowledged > 0, 'the tenant was written to')
-    t.same(
-      await report.differences(asSuperuser(ground.eu.cluster, ended.to.database)),
-      [],
-      'nothing lost or doubled',
-    )
-    t.same(
-      await tenantContent(asSuperuser(ground.us.cluster, 'pool'), tenant.id),
-      {},
-      'the pool holds none of it',
-    )
-    t.same(await residency(ended), { source: 'moved', target: 'active' }, 'one home')
-    t.same(await leftovers(ended), [], 'nothing is left behind')
-  })
+      t.equal(ended.phase, 'completed', {
+        timeline: ended.events.map(({ phase, message }) => `${phase}: ${message}`),
+      })
+      t.same(report.failures, [], 'no write failed')
+      t.ok(report.acknowledged > 0, 'the tenant was written to')
+      t.same(await report.differences(databaseOf(ground, ended.to)), [], 'nothing lost or doubled')
+      t.equal((await contentAt(ground, tenant.id, ended.to)).orders?.length, 100)
+      t.same(await residency(ended), { source: 'moved', target: 'active' }, 'one home')
+      t.same(await remainsOf(ground, tenant.id, ended.from), [], 'nothing is left behind')
+      t.same(await silosOf(ended), [ended.to.database], 'nor a target that was given up')
+    },
+  )
 }
 
 t.test('a worker cannot fence when its attempt was found not to have begun, and was cancelled', async (t) => {
@@ -67,10 +47,10 @@ t.test('a worker cannot fence when its attempt was found not to have begun, and 
   const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant, 2)
   const move = await ground.startMove(tenant)
   const intended = haltAt('cutover.intended')
-  const slow = ground.engine({ leaseMs: UNNOTICED_LEASE_MS, barrier: intended.barrier })
+  const slow = ground.engine({ leaseMs: 600_000, barrier: intended.barrier })
   const slowRun = slow.nudge(move.id)
   await intended.reached
-  await expireLease(move.id)
+  await expireLease(ground, move.id)
   const calledOff = haltAt('ready.entered')
   const successor = ground.engine({ barrier: calledOff.barrier })
   successor.start()
@@ -92,15 +72,6 @@ t.test('a worker cannot fence when its attempt was found not to have begun, and 
   t.same(await ground.catalog.ledger.unreleased(), [], 'nothing is left behind')
 })
 
-async function expireLease(id: string): Promise<void> {
-  await withClient(asSuperuser(ground.us.cluster, 'freehold_catalog'), 'test', (client) =>
-    client.query(
-      "update catalog.operations set lease_expires_at = clock_timestamp() - interval '1 s' where id = $1",
-      [id],
-    ),
-  )
-}
-
 async function residency(move: MoveDetail): Promise<{ source: unknown; target: unknown }> {
   return {
     source: await residencyAt(ground.us, 'pool', move),
@@ -117,22 +88,13 @@ function residencyAt({ cluster }: MovingGround['us'], database: string, move: Mo
   })
 }
 
-async function leftovers(move: MoveDetail): Promise<unknown[]> {
-  const list = (cluster: MovingGround['us'], database: string, sql: string) =>
-    withClient(
-      asSuperuser(cluster.cluster, database),
-      'test',
-      async (client) => (await client.query(sql)).rows,
+/** The databases that were made for the tenant. */
+async function silosOf({ to }: MoveDetail): Promise<string[]> {
+  return withClient(asSuperuser(ground.eu.cluster, 'postgres'), 'test', async (client) => {
+    const found = await client.query<{ name: string }>(
+      "select datname as name from pg_database where datname like $1 || '%'",
+      [to.database.replace(/_t\d+$/, '')],
     )
-  const tenants = move.to.database.replace(/_t\d+$/, '')
-  return [
-    ...(await ground.catalog.ledger.unreleased()),
-    ...(await list(ground.us, 'pool', 'select slot_name from pg_replication_slots')),
-    ...(await list(ground.us, 'pool', 'select pubname from pg_publication')),
-    ...(await list(
-      ground.eu,
-      'postgres',
-      `select datname from pg_database where datname like '${tenants}%' and datname <> '${move.to.database}'`,
-    )),
-  ]
+    return found.rows.map(({ name }) => name)
+  })
 }

@@ -2,6 +2,7 @@ import { type ClusterId, createTenantSchema, type Placement, type Tenant } from 
 import { admitResident } from '@freehold/engine'
 import { type DatabaseAddress, deriveEntryKey, hasSqlState, SQLSTATE, withClient } from '@freehold/postgres'
 import { asSuperuser } from './databases.ts'
+import { moveTraces } from './move-traces.ts'
 import { type MovingGround, TEST_ENTRY_SECRET } from './moving-ground.ts'
 import { tenantContent } from './tenant-content.ts'
 
@@ -40,7 +41,6 @@ export async function remainsOf(ground: MovingGround, tenantId: string, place: P
       client.query(
         `select 'mark' as what, state::text from freehold.resident
            where tenant_id = $1 and schema_name is not distinct from nullif($2, 'public') and state <> 'moved'
-         union all select 'claim', stream from freehold.applied
          union all select 'declared', schema_name from freehold.tenant_schema
            where not exists (select from freehold.resident where resident.schema_name = tenant_schema.schema_name)
          union all select 'undeclared', nspname from pg_namespace
@@ -54,7 +54,7 @@ export async function remainsOf(ground: MovingGround, tenantId: string, place: P
         [tenantId, place.schema],
       ),
     )
-    return [...rows, ...marks.rows, ...catalogRemains]
+    return [...rows, ...marks.rows, ...(await moveTraces(databaseOf(ground, place))), ...catalogRemains]
   } catch (error) {
     if (!hasSqlState(error, SQLSTATE.invalidCatalogName)) throw error
     return catalogRemains
@@ -64,7 +64,7 @@ export async function remainsOf(ground: MovingGround, tenantId: string, place: P
 async function serverRemains(cluster: MovingGround['us']['cluster']): Promise<unknown[]> {
   return withClient(asSuperuser(cluster, 'pool'), 'test', async (client) => [
     ...(await client.query('select slot_name from pg_replication_slots')).rows,
-    ...(await client.query('select pubname from pg_publication')).rows,
+    ...(await moveTraces(asSuperuser(cluster, 'pool'))),
   ])
 }
 

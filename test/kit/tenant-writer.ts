@@ -1,9 +1,10 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRouteSource } from '@freehold/catalog'
 import type { Tenant } from '@freehold/contract'
 import { type DatabaseAddress, quoteIdentifier, withClient } from '@freehold/postgres'
 import { createRouter, type Router } from '@freehold/tenancy'
+import { Random } from '../load/seed/random.ts'
 import { TEST_ENTRY_SECRET } from './moving-ground.ts'
 
 /** What each row may be: its name, or null for none. Several after a write of which it is not known whether it was done. */
@@ -28,7 +29,7 @@ export interface WriterReport {
 
 /** How a benchmark has a tenant written, and what it hears of it. */
 export interface WriterPace {
-  /** Over all clients, evenly spread; without it every client writes as fast as it is answered. */
+  /** Over all clients, evenly spread, {@link WRITES_PER_SECOND} unless told otherwise; Infinity: as fast as the answers come. */
   readonly writesPerSecond?: number
   /** Called at every acknowledgement with the time at which the write was sent, as `performance.now()` tells it. */
   readonly acknowledged?: (sentAt: number) => void
@@ -36,15 +37,20 @@ export interface WriterPace {
   readonly ledger?: Ledger
   /** Where the writer finds a database that the catalog has at another address: behind a proxy, say. */
   readonly reach?: (address: DatabaseAddress) => DatabaseAddress
+  /** Decides what each client writes, one after the other. */
+  readonly seed?: number
 }
 
+/** Enough for a write at every step of a switch. More would take the processor from what is written during. */
+const WRITES_PER_SECOND = 100
 /** How long a client waits after a request that failed, ms. */
 const BREATHER_MS = 20
 
 /**
- * Writes to one tenant through a router of its own, as fast as the answers come or at a given pace, from several
+ * Writes to one tenant through a router of its own, at a given pace or as fast as the answers come, from several
  * clients at once, and remembers every acknowledged write: inserts, updates, deletes, and transactions of several
- * statements.
+ * statements, as its seed has it, some of them of values that are stored out of line. What became of a row is not known for
+ * certain when a write has failed; nothing more is built on it.
  */
 export function startTenantWriter(
   reader: DatabaseAddress,
@@ -52,9 +58,9 @@ export function startTenantWriter(
   clients = 4,
   pace: WriterPace = {},
 ) {
-  const intervalMs = pace.writesPerSecond === undefined ? 0 : (1_000 * clients) / pace.writesPerSecond
+  const intervalMs = (1_000 * clients) / (pace.writesPerSecond ?? WRITES_PER_SECOND)
   const source = createRouteSource({ address: reader, applicationName: 'test-writer' })
-  const { reach = (address) => address } = pace
+  const { reach = (address) => address, seed = 1 } = pace
   const router: Router<Tables> = createRouter<Tables>({
     source: {
       subscribe: (listener) => source.subscribe(listener),
@@ -101,34 +107,38 @@ export function startTenantWriter(
 
   const client = async (number: number) => {
     const turn = turns(intervalMs, (number / clients) * intervalMs)
+    const random = new Random(seed, number)
+    /** Rows of this client, of which it is known what is in them. */
+    const own: string[] = []
     for (let round = 0; !stopping; round++) {
+      const outOfLine = random.chance(0.05) ? randomBytes(2_000).toString('hex') : ''
+      const name = `writer ${number} round ${round} ${outOfLine}`
       const [id, twin] = [randomUUID(), randomUUID()]
-      const name = `writer ${number} round ${round}`
-      const written =
-        (await write(turn, [[id, name]], () =>
+      const known = own.length < 2 ? undefined : own.splice(random.below(own.length), 1)[0]
+      if (known === undefined || random.chance(0.3)) {
+        const done = await write(turn, [[id, name]], () =>
           db.insertInto('customers').values(insert(id, name)).execute(),
-        )) &&
-        (await write(turn, [[id, `${name} again`]], () =>
-          db
-            .updateTable('customers')
-            .set({ name: `${name} again` })
-            .where('id', '=', id)
-            .execute(),
-        ))
-      // What became of the row is not known for certain, so nothing more is built on it.
-      if (!written) continue
-      await write(
-        turn,
-        [
-          [id, null],
+        )
+        if (done) own.push(id)
+        if (known !== undefined) own.push(known)
+      } else if (random.chance(0.5)) {
+        const done = await write(turn, [[known, name]], () =>
+          db.updateTable('customers').set({ name }).where('id', '=', known).execute(),
+        )
+        if (done) own.push(known)
+      } else {
+        const written: [string, string | null][] = [
+          [known, null],
           [twin, name],
-        ],
-        () =>
+        ]
+        const done = await write(turn, written, () =>
           db.transaction().execute(async (trx) => {
-            await trx.deleteFrom('customers').where('id', '=', id).execute()
+            await trx.deleteFrom('customers').where('id', '=', known).execute()
             await trx.insertInto('customers').values(insert(twin, name)).execute()
           }),
-      )
+        )
+        if (done) own.push(twin)
+      }
     }
   }
   const running = Array.from({ length: clients }, (_, number) => client(number))

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { moveTargetSchema } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import t from 'tap'
@@ -10,15 +9,6 @@ const ground: MovingGround = await prepareMovingGround()
 t.teardown(() => ground.remove())
 
 let taken = 100
-const LEASE_MS = 400
-/** A move that is given up here has made everything that it makes up to the switch. */
-const BARRIERS = [
-  'provisioning.recorded',
-  'dual_write.entered',
-  'backfill.table_copied',
-  'verify.entered',
-  'ready.entered',
-]
 const TARGETS = [
   { isolation: 'pool', region: 'eu' },
   { isolation: 'schema', region: 'us' },
@@ -26,39 +16,6 @@ const TARGETS = [
 
 const tenant = await ground.tenant('undecided', 200)
 const twin = await copyOfTenant(ground, tenant, 'eu')
-const everything = async () => [
-  await contentAt(ground, tenant.id, tenant.placement),
-  await contentAt(ground, twin.id, twin.placement),
-]
-const before = await everything()
-
-for (const target of TARGETS) {
-  for (const barrier of BARRIERS) {
-    t.test(
-      `a move to a ${target.isolation} that is cancelled at ${barrier} leaves nothing behind`,
-      async (t) => {
-        const move = await ground.startMove(tenant, target)
-        let asked = false
-        const engine = ground.engine({
-          leaseMs: LEASE_MS,
-          barrier: async (name) => {
-            if (name !== barrier || asked) return
-            asked = true
-            await ground.catalog.operations.requestCancel(move.id)
-            await sleep(LEASE_MS)
-          },
-        })
-        engine.start()
-        const ended = await ground.ended(move.id)
-        await engine.stop()
-        t.equal(ended.phase, 'aborted')
-        t.same(await remainsOf(ground, tenant.id, ended.to), [])
-        t.same(await everything(), before, 'everybody has what they had')
-      },
-    )
-  }
-}
-
 for (const target of TARGETS) {
   t.test(`a copy into a ${target.isolation} whose worker is lost begins anew`, async (t) => {
     const mover = await ground.tenant(`anew-${target.isolation}`, 200)

@@ -15,7 +15,9 @@ t.test('a tenant moves to a silo of another cluster while it is written to', asy
   const source = asSuperuser(ground.us.cluster, 'pool')
   const before = await tenantContent(source, neighbour.id)
 
-  const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant)
+  const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant, 4, {
+    writesPerSecond: Number.POSITIVE_INFINITY,
+  })
   const move = await ground.startMove(tenant)
   const engine = ground.engine()
   t.teardown(() => engine.stop())
