@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { MoveDetail } from '@freehold/contract'
-import { withClient } from '@freehold/postgres'
+import { deriveEntryKey, quoteIdentifier, withClient } from '@freehold/postgres'
 import t, { type Test } from 'tap'
+import { isEqual } from '../../packages/engine/src/database/checksum.ts'
+import { pairTables, readTables } from '../../packages/engine/src/database/tables.ts'
+import { compareTables } from '../../packages/engine/src/move/compare.ts'
 import { asSuperuser } from '../kit/databases.ts'
+import { TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
 import { exactContent } from './exact-content.ts'
 import { leftovers } from './leftovers.ts'
 import { prepareZooGround, type ZooGround } from './zoo-ground.ts'
@@ -13,6 +17,8 @@ const ground: ZooGround = await prepareZooGround()
 t.teardown(() => ground.remove())
 t.setTimeout(240_000)
 const pool = asSuperuser(ground.us.cluster, 'pool')
+
+const FOREIGN = "another tenant's row"
 
 interface Planted {
   readonly table: string
@@ -83,7 +89,7 @@ const differences: Readonly<Record<string, Planted>> = {
     table: 'visits',
     sql: "update visits_in_new set note = 'other' where id = 2 and kind = 'in'",
   },
-  "another tenant's row": {
+  [FOREIGN]: {
     table: 'annex.shelf',
     sql: `insert into annex.shelf values ('${randomUUID()}', 1, 'foreign')`,
   },
@@ -108,7 +114,7 @@ async function move(work: Record<string, (move: MoveDetail) => Promise<void>>): 
   return ended
 }
 
-const plant = async ({ to }: MoveDetail, { sql }: Planted) =>
+const plant = async ({ to }: { readonly to: { readonly database: string } }, { sql }: Planted) =>
   withClient(asSuperuser(ground.eu.cluster, to.database), 'test', async (client) => {
     await client.query("set session_replication_role = 'replica'")
     await client.query(sql.replaceAll(':tenant', tenant.id))
@@ -122,7 +128,12 @@ async function failed(t: Test, ended: MoveDetail, table: string, content: Record
   t.same(await leftovers(ground, ended), [])
 }
 
-for (const [name, planted] of Object.entries(differences)) {
+const plantings = Object.entries(differences)
+/** One for each table; the others are looked for below without a move for each. */
+const inMoves = plantings.filter(
+  ([, { table }], index) => plantings.findIndex(([, other]) => other.table === table) === index,
+)
+for (const [name, planted] of inMoves) {
   t.test(`before the verification it sees ${name}`, async (t) => {
     const before = await exactContent(pool, tenant.id)
     await failed(t, await move({ 'verify.entered': (to) => plant(to, planted) }), planted.table, before)
@@ -163,3 +174,43 @@ t.test('after the verification it does not see a difference in a row that nobody
   const home = await exactContent(asSuperuser(ground.eu.cluster, ended.to.database), tenant.id)
   t.match(home.heavy?.join(), /tampered with/)
 })
+
+t.test('what a verification computes sees every difference, and none where there is none', async (t) => {
+  const home = await ground.catalog.placements.home(tenant.id)
+  const { epoch, dataDatabaseId, schema } = home
+  const entryKey = deriveEntryKey(TEST_ENTRY_SECRET, { tenantId: tenant.id, dataDatabaseId, epoch })
+  const side = (database: string) => ground.eu.as('freehold_mover', database)
+  /** The tables in which a copy of the home differs from it. */
+  const seen = async (planted: Planted | undefined): Promise<string[]> => {
+    await maintain(`create database checked template ${quoteIdentifier(home.database)} owner freehold_owner`)
+    try {
+      if (planted !== undefined) await plant({ to: { database: 'checked' } }, planted)
+      return await withClient(side(home.database), 'test', (source) =>
+        withClient(side('checked'), 'test', async (target) => {
+          const tables = await readTables(source)
+          const scope = { tenantId: tenant.id, epoch, entryKey, schema, mover: side(home.database) }
+          const compared = await compareTables(
+            { client: source, scope },
+            { client: target, scope },
+            pairTables(tables, await readTables(target)),
+          )
+          return compared
+            .filter((comparison) => !isEqual(comparison))
+            .map(({ tables: { source } }) => source.table.name)
+        }),
+      )
+    } finally {
+      await maintain('drop database checked')
+    }
+  }
+  t.same(await seen(undefined), [])
+  for (const [name, planted] of plantings) {
+    // Whose rows there are besides the tenant's is looked at by other means.
+    if (name === FOREIGN) continue
+    t.same(await seen(planted), [planted.table], name)
+  }
+})
+
+async function maintain(sql: string): Promise<void> {
+  await withClient(asSuperuser(ground.eu.cluster, 'postgres'), 'test', (client) => client.query(sql))
+}
