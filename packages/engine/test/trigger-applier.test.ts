@@ -19,7 +19,10 @@ import type { Applier, StreamRoute } from '../src/stream/change-stream.ts'
 import { triggerStream } from '../src/stream/trigger-stream.ts'
 
 /** One cluster, two databases: what triggers note in `source` is carried to `target`. */
-const on = await startPreparedCluster('triggers')
+const on = await startPreparedCluster('triggers', {
+  // Nothing is written to disk by the by: what is not secured stays in memory.
+  wal_writer_delay: '10s',
+})
 t.teardown(() => on.cluster.remove())
 t.setTimeout(120_000)
 
@@ -212,7 +215,7 @@ t.test(
     await applier.drain(5_000)
     await sleep(100)
     await blocker.query(
-      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'freehold-stream'",
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'freehold-stream%'",
     )
     await sleep(100)
     await blocker.query('rollback')
@@ -225,6 +228,28 @@ t.test(
     t.same(await contentOf(target), await contentOf(source))
   },
 )
+
+t.test('what the target has, the source would still have after a crash', async (t) => {
+  // Of all that the mover does, only what must be safe is written to disk.
+  const asynchronous = (setting: string) =>
+    withClient(source, 'test', (client) => client.query(`alter role freehold_mover ${setting}`))
+  await asynchronous('set synchronous_commit = off')
+  t.teardown(() => asynchronous('reset synchronous_commit'))
+  const applier = await follow(t, 'secured', 2)
+  const committed = await withClient(source, 'test', async (client) => {
+    await client.query('set synchronous_commit = off; begin')
+    await client.query("insert into seat values ($1, 150, 150, 'unsafe', 1)", [tenantId])
+    const { rows } = await client.query<{ lsn: string }>('select pg_current_wal_insert_lsn() as lsn')
+    await client.query('commit')
+    return rows[0]?.lsn
+  })
+  await applier.drain(5_000)
+  t.same(await contentOf(target), await contentOf(source))
+  const { rows } = await withClient(source, 'test', (client) =>
+    client.query('select pg_current_wal_flush_lsn() >= $1::pg_lsn as safe', [committed]),
+  )
+  t.same(rows, [{ safe: true }])
+})
 
 t.test('an applier whose lease was taken writes nothing any more', async (t) => {
   const former = await follow(t, 'taken', 3)
