@@ -95,7 +95,7 @@ export const faults: readonly Fault[] = [
   ...serverNames.map(cutOff),
   oneCutOff('source', 'the switch', /^freehold-switch$/),
   oneCutOff('source', 'the holder of the lock', /^freehold-switch-lock$/),
-  oneCutOff('source', 'the stream', /^freehold-stream$/),
+  oneCutOff('source', 'the stream', /^freehold-stream\b/),
   oneCutOff('target', 'the switch', /^freehold-switch$/),
   oneCutOff('target', 'the applier', /^freehold-apply /),
   oneCutOff('target', 'the copy', /^freehold-copy /),

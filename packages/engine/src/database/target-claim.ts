@@ -5,6 +5,7 @@ import { FreeholdError } from '@freehold/contract'
 import { formatLsn, type Lsn } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { z } from 'zod'
+import { endSessions } from './end-sessions.ts'
 
 /**
  * Connections with these names write to the target of a stream, and are ended when another worker takes the target over.
@@ -61,11 +62,7 @@ export async function reclaimTarget(mover: ClientBase, claim: TargetClaim): Prom
 }
 
 async function endWriters(mover: ClientBase, { stream }: TargetClaim): Promise<void> {
-  await mover.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity
-     where datname = current_database() and application_name = any ($1) and pid <> pg_backend_pid()`,
-    [Object.values(targetWriters(stream))],
-  )
+  await endSessions(mover, Object.values(targetWriters(stream)))
 }
 
 /**

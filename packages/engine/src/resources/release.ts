@@ -1,5 +1,6 @@
 import { type Catalog, type LedgerEntry, moverAddress, ownerAddress } from '@freehold/catalog'
 import { hasSqlState, SQLSTATE, withClient } from '@freehold/postgres'
+import { endReaders } from '../database/source-readers.ts'
 import { forgetTarget } from '../database/target-claim.ts'
 import { streamName } from '../move/names.ts'
 import { dropChangeTriggers } from './change-triggers.ts'
@@ -51,9 +52,11 @@ async function removeResource(catalog: Catalog, entry: LedgerEntry): Promise<voi
       )
     case 'change_triggers':
       return inDatabase(async () =>
-        withClient(await ownerAddress(cluster, entry.databaseName), 'freehold-cleanup', (client) =>
-          dropChangeTriggers(client, entry.name),
-        ),
+        withClient(await ownerAddress(cluster, entry.databaseName), 'freehold-cleanup', async (client) => {
+          const { operationId } = entry
+          await endReaders(client, [streamName(operationId, 'forth'), streamName(operationId, 'back')])
+          await dropChangeTriggers(client, entry.name)
+        }),
       )
     case 'replication_slot':
       return inDatabase(async () =>

@@ -5,6 +5,7 @@ import pg from 'pg'
 import type { TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
 import { explainRefusedChange } from '../database/key-collision.ts'
+import { sourceReaders } from '../database/source-readers.ts'
 import { targetTaken, targetWriters } from '../database/target-claim.ts'
 import {
   type ChangeTriggers,
@@ -83,7 +84,7 @@ export class TriggerApplier implements Applier {
     )
     const connect = (address: typeof route.from.mover, name: string) =>
       new pg.Client({ ...clientConfig(address, name), pipeline: true })
-    this.#reader = connect(route.from.mover, 'freehold-stream')
+    this.#reader = connect(route.from.mover, sourceReaders(route.stream).follow)
     this.#securer = connect(route.from.mover, 'freehold-stream')
     this.#target = connect(route.to.mover, targetWriters(route.stream).apply)
     // Whoever waits sees the failure; when nobody does, it is seen by the next call.

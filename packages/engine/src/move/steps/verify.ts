@@ -3,6 +3,7 @@ import { withClient } from '@freehold/postgres'
 import type pg from 'pg'
 import { type Comparison, isEqual, verificationFailed } from '../../database/checksum.ts'
 import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
+import { sourceReaders } from '../../database/source-readers.ts'
 import { placementOf } from '../../placements/placement-of.ts'
 import type { Applier } from '../../stream/change-stream.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
@@ -33,7 +34,8 @@ async function verifyOnce(move: Move): Promise<Verification> {
   await countVerification(move)
   const started = performance.now()
   const applier = await runningApplier(move)
-  const result = await withClient(move.source.mover, 'freehold-verify', async (source) => {
+  const name = sourceReaders(move.names.stream).verify
+  const result = await withClient(move.source.mover, name, async (source) => {
     move.session.verifiedSchema = await schemaFingerprint(source, move.source.schema)
     await requireSameSchema(move, await moveTables(move))
     await applier.drain(CATCH_UP_TIMEOUT_MS)
