@@ -13,6 +13,10 @@ temporary folder and removes it again.
   --minutes N   how long, 0.1 to 600 (default 10)
   --seed N      repeats the choices of an earlier run (default: a new one, which is printed)
   --matrix      every fault at every barrier of a move instead, each with a move of its own
+  --pairs       no faults: from every kind of place to every kind, on the same cluster and on another, by
+                either change stream; made, given up in each phase, rolled back, made again and finalised
+  --schema-changes
+                no faults: whatever an owner does to the source's tables, in each phase, by either stream
   --fault NAME  with --matrix: this fault only
   --at NAME     with --matrix: this barrier only
   --help        this text
@@ -28,6 +32,8 @@ const argumentsSchema = z
     minutes: z.coerce.number().min(0.1).max(600).optional(),
     seed: z.coerce.number().int().min(0).max(0xffff_ffff).optional(),
     matrix: z.boolean().default(false),
+    pairs: z.boolean().default(false),
+    'schema-changes': z.boolean().default(false),
     fault: z.enum(faults.map(({ name }) => name)).optional(),
     at: z.enum(barrierNames).optional(),
     help: z.boolean().default(false),
@@ -35,6 +41,14 @@ const argumentsSchema = z
   .refine(({ matrix, fault, at }) => matrix || (fault === undefined && at === undefined), {
     path: ['fault'],
     message: '--fault and --at go with --matrix',
+  })
+  .refine((given) => [given.matrix, given.pairs, given['schema-changes']].filter(Boolean).length <= 1, {
+    path: ['matrix', 'pairs', 'schema-changes'],
+    message: 'one of them at a time',
+  })
+  .refine((given) => given.minutes === undefined || !(given.pairs || given['schema-changes']), {
+    path: ['minutes'],
+    message: '--pairs and --schema-changes end when all is done',
   })
   .refine(({ matrix, minutes, seed }) => !matrix || (minutes === undefined && seed === undefined), {
     path: ['matrix'],
@@ -49,6 +63,8 @@ export function readArguments(args: readonly string[]): z.infer<typeof arguments
       minutes: { type: 'string' },
       seed: { type: 'string' },
       matrix: { type: 'boolean' },
+      pairs: { type: 'boolean' },
+      'schema-changes': { type: 'boolean' },
       fault: { type: 'string' },
       at: { type: 'string' },
       help: { type: 'boolean' },

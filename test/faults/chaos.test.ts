@@ -24,6 +24,8 @@ t.test('wrong options are refused', async (t) => {
     ['--fault', 'source killed'],
     ['--matrix', '--at', 'nowhere'],
     ['--matrix', '--seed', '1'],
+    ['--pairs', '--minutes', '1'],
+    ['--pairs', '--matrix'],
     ['soon'],
   ]) {
     t.throws(() => readArguments(args), TypeError, args.join(' '))

@@ -1,6 +1,9 @@
 // `npm run chaos`: see `chaos-arguments.ts` for what it does and takes.
 import { randomInt } from 'node:crypto'
 import { onParentDeath } from '@freehold/local/stack'
+import { type MovingGround, prepareMovingGround } from '../kit/moving-ground.ts'
+import { allLegs, travel } from '../moves/pairs.ts'
+import { type ChangingGround, everySchemaChange, prepareChangingGround } from '../moves/schema-changes.ts'
 import { type Barrier, barrierNames, criticalBarriers } from './barriers.ts'
 import { readArguments, USAGE } from './chaos-arguments.ts'
 import { type FaultGround, prepareFaultGround } from './fault-ground.ts'
@@ -34,22 +37,40 @@ function parseOptions() {
 
 async function main(): Promise<void> {
   const { signal, interrupted } = untilInterrupted()
-  let ground: FaultGround | undefined
+  let run: Run | undefined
   try {
-    ground = await prepareFaultGround()
-    const run = options.matrix ? matrix(ground, signal) : chaos(ground, signal)
+    run = await begin(signal)
     // Interrupted, we do not wait for what is under way: it ends with the servers.
-    run.catch(() => undefined)
-    process.exitCode = (await Promise.race([run, interrupted])) ? 0 : 1
+    run.held.catch(() => undefined)
+    process.exitCode = (await Promise.race([run.held, interrupted])) ? 0 : 1
   } catch (error) {
     process.exitCode = error instanceof Interruption ? INTERRUPTED_STATUS : 1
     process.stderr.write(`${error instanceof Interruption ? 'Interrupted.' : explain(error)}\n`)
   } finally {
     setTimeout(() => process.exit(), CLEAN_UP_PATIENCE_MS).unref()
-    await ground?.remove()
+    await run?.ground.remove()
   }
   // What was interrupted may still wait for something that does not come any more.
   process.exit()
+}
+
+interface Run {
+  readonly ground: { remove(): Promise<void> }
+  /** Whether every invariant held. */
+  readonly held: Promise<boolean>
+}
+
+async function begin(signal: AbortSignal): Promise<Run> {
+  if (options.pairs) {
+    const ground = await prepareMovingGround()
+    return { ground, held: pairs(ground, signal) }
+  }
+  if (options['schema-changes']) {
+    const ground = await prepareChangingGround()
+    return { ground, held: changes(ground, signal) }
+  }
+  const ground = await prepareFaultGround()
+  return { ground, held: options.matrix ? matrix(ground, signal) : chaos(ground, signal) }
 }
 
 function untilInterrupted(): { signal: AbortSignal; interrupted: Promise<never> } {
@@ -106,6 +127,56 @@ async function matrix(ground: FaultGround, signal: AbortSignal): Promise<boolean
     `${cases.length - wrong} of ${cases.length} cases as they must be, longest outage ${Math.round(longestMs)} ms`,
   )
   return wrong === 0 && cases.length > 0
+}
+
+/** @returns whether every invariant held. */
+async function pairs(ground: MovingGround, signal: AbortSignal): Promise<boolean> {
+  const seed = options.seed ?? randomInt(MAX_SEED)
+  say(`seed ${seed}`)
+  const tally = new Tally(signal)
+  for (const [index, legs] of allLegs().entries()) {
+    const problems = await travel(ground, `traveller-${index}`, legs, seed, (what, wrong) =>
+      tally.add(what, wrong),
+    )
+    tally.add(
+      `round trip ${index + 1}: every acknowledged write is there, once, and no neighbour has changed`,
+      problems,
+    )
+  }
+  return tally.end()
+}
+
+/** @returns whether each ended as it must. */
+async function changes(ground: ChangingGround, signal: AbortSignal): Promise<boolean> {
+  const tally = new Tally(signal)
+  for (const which of everySchemaChange()) {
+    tally.add(`${which.name} at ${which.at}, by ${which.changeStream}`, await ground.run(which))
+  }
+  return tally.end()
+}
+
+/** Says of each case whether it is as it must be. */
+class Tally {
+  readonly #signal: AbortSignal
+  #cases = 0
+  #wrong = 0
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+  }
+
+  add(what: string, problems: readonly string[]): void {
+    this.#signal.throwIfAborted()
+    this.#cases++
+    if (problems.length > 0) this.#wrong++
+    say(`${problems.length === 0 ? 'ok   ' : 'WRONG'}  ${what}`)
+    for (const problem of problems) say(`         ${problem}`)
+  }
+
+  end(): boolean {
+    say(`${this.#cases - this.#wrong} of ${this.#cases} as they must be`)
+    return this.#wrong === 0
+  }
 }
 
 /** Where nobody waits for an answer for long; elsewhere a connection that vanishes for good is the network's to end. */

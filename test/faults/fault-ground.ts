@@ -1,8 +1,9 @@
 import type { MoveDetail, Tenant } from '@freehold/contract'
-import { formatDatabaseUrl, quoteIdentifier, withClient } from '@freehold/postgres'
+import { type DatabaseAddress, formatDatabaseUrl, quoteIdentifier, withClient } from '@freehold/postgres'
 import { type PreparedCluster, startPreparedCluster } from '../kit/control-plane.ts'
 import { type CuttableProxy, startCuttableProxy } from '../kit/cuttable-proxy.ts'
 import { asSuperuser } from '../kit/databases.ts'
+import { moveTraces } from '../kit/move-traces.ts'
 import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
 import { startTestRedis, type TestRedis } from '../kit/redis.ts'
 import { type Ledger, startTenantWriter } from '../kit/tenant-writer.ts'
@@ -11,7 +12,6 @@ import { WorkerProcess } from './worker-process.ts'
 /** How long the worker's fences last at most, ms. */
 export const FENCE_EXPIRY_MS = 2_000
 const LEASE_MS = 1_000
-const WRITES_PER_SECOND = 100
 
 /** What the worker connects to, each a server process of its own. */
 export const serverNames = ['source', 'target', 'catalog', 'queue'] as const
@@ -142,7 +142,6 @@ export async function prepareFaultGround(): Promise<FaultGround> {
       startWriter: (tenant, ledger = new Map()) =>
         startTenantWriter(control.as('freehold_reader', 'freehold_catalog'), tenant, 2, {
           ledger,
-          writesPerSecond: WRITES_PER_SECOND,
           reach: (address) => ({ ...address, port: direct.get(address.port) ?? address.port }),
         }),
       ended: (move, timeoutMs) => endOf(moving, move, timeoutMs),
@@ -175,7 +174,7 @@ function isMove(move: unknown): move is MoveDetail {
   return typeof move === 'object' && move !== null && 'events' in move
 }
 
-/** Databases, schemas, publications, slots and roles of a cluster. */
+/** Databases, schemas, roles and slots of a cluster, and {@link moveTraces}. */
 export async function inventory({ cluster }: PreparedCluster): Promise<string[]> {
   const found = await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
     const result = await client.query<{ what: string; name: string }>(
@@ -187,17 +186,25 @@ export async function inventory({ cluster }: PreparedCluster): Promise<string[]>
   })
   const databases = found.filter(({ what, name }) => what === 'database' && !name.startsWith('template'))
   const within = await Promise.all(
-    databases.map(({ name }) =>
-      withClient(asSuperuser(cluster, name), 'test', async (client) => {
-        const result = await client.query<{ what: string; name: string }>(
-          `select 'schema' as what, nspname as name from pg_namespace where nspname not like 'pg\\_%'
-           union all select 'publication', pubname from pg_publication`,
-        )
-        return result.rows.map((row) => `${row.what} ${name}.${row.name}`)
-      }),
-    ),
+    databases.map(async ({ name }) => {
+      const schemas = await schemasOf(asSuperuser(cluster, name))
+      const traces = schemas.includes('freehold') ? await moveTraces(asSuperuser(cluster, name)) : []
+      return [
+        ...schemas.map((schema) => `schema ${name}.${schema}`),
+        ...traces.map((trace) => `${trace} in ${name}`),
+      ]
+    }),
   )
   return [...found.map(({ what, name }) => `${what} ${name}`), ...within.flat()].sort()
+}
+
+async function schemasOf(superuser: DatabaseAddress): Promise<string[]> {
+  return withClient(superuser, 'test', async (client) => {
+    const found = await client.query<{ name: string }>(
+      "select nspname as name from pg_namespace where nspname not like 'pg\\_%'",
+    )
+    return found.rows.map(({ name }) => name)
+  })
 }
 
 /** The data databases of a cluster: those with the schema `freehold`. */

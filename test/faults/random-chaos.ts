@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
+  type ChangeStreamChoice,
   isFreeholdError,
   isolationSchema,
   type Move,
@@ -12,7 +13,7 @@ import { planMove, startMove } from '@freehold/engine'
 import { TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
 import type { Ledger } from '../kit/tenant-writer.ts'
 import { Random } from '../load/seed/random.ts'
-import { barrierNames, barriers } from './barriers.ts'
+import { barrierNames, barriers, type Way } from './barriers.ts'
 import { type Content, contentAtHome, examineTenant, leftBehind } from './examine.ts'
 import { dropSilo, type FaultGround, FENCE_EXPIRY_MS } from './fault-ground.ts'
 import { type Fault, faults } from './faults.ts'
@@ -45,6 +46,14 @@ const ENDED_WITHIN_MS = 90_000
 const ALLOWANCE_MS = 15_000
 const LONGEST_DELAY_MS = 2_500
 const CANCELLED_SHARE = 0.15
+const WINDOW_SHARE = 0.4
+const ROLLED_BACK_SHARE = 0.6
+const PAUSED_SHARE = 0.2
+const THROTTLED_SHARE = 0.2
+/** With this many rows a second a copy takes about as long as a fault. */
+const THROTTLED_ROWS_PER_SECOND = 200
+const WINDOW_SECONDS = 3_600
+const STEER_EVERY_MS = 100
 const DELAYED_SHARE = 0.3
 
 /** A tenant of the run, and what is known of it between rounds. */
@@ -58,12 +67,20 @@ interface Subject {
 /** When a fault strikes: as somebody comes by a barrier, or after a while, ms. */
 type Moment = { readonly at: string } | { readonly afterMs: number }
 
+/** What is wanted of a move, and what becomes of it if nothing else does. */
+interface Wish {
+  readonly subject: Subject
+  readonly target: MoveTarget
+  readonly changeStream: ChangeStreamChoice
+  readonly maxRowsPerSecond?: number
+  readonly cancelAfterMs?: number
+  readonly pause?: { readonly afterMs: number; readonly forMs: number }
+  /** It has a rollback window, which ends like this once it has been open for a while. */
+  readonly window?: { readonly endsAs: 'rolled back' | 'finalised'; readonly openMs: number }
+}
+
 interface Round {
-  readonly moves: readonly {
-    readonly subject: Subject
-    readonly target: MoveTarget
-    readonly cancelAfterMs?: number
-  }[]
+  readonly moves: readonly Wish[]
   readonly strikes: readonly (Moment & { readonly fault: Fault })[]
 }
 
@@ -108,16 +125,16 @@ async function dismiss(ground: FaultGround, subject: Subject | undefined): Promi
 
 async function drawRound(ground: FaultGround, random: Random, subjects: readonly Subject[]): Promise<Round> {
   const staying = [...subjects]
-  const moves = []
+  const moves: Wish[] = []
   for (let more = 1 + random.below(2); more > 0; more--) {
     const subject = random.pick(staying)
     staying.splice(staying.indexOf(subject), 1)
-    const target = random.pick(await directions(ground, subject.tenant))
-    const cancelled = random.chance(CANCELLED_SHARE)
-    const cancelAfterMs = random.below(LONGEST_DELAY_MS)
-    moves.push(cancelled ? { subject, target, cancelAfterMs } : { subject, target })
+    moves.push(drawWish(random, subject, random.pick(await directions(ground, subject.tenant))))
   }
-  const passed = barrierNames.filter((name) => barriers[name] === 'move')
+  const ways: Way[] = moves.some(({ window }) => window !== undefined)
+    ? ['move', 'move_with_window', 'move_rolled_back']
+    : ['move']
+  const passed = barrierNames.filter((name) => ways.includes(barriers[name]))
   const places = Array.from({ length: 1 + random.below(3) }, () => random.pick(passed))
   // In the order in which a move comes by them.
   const strikes = places
@@ -128,6 +145,28 @@ async function drawRound(ground: FaultGround, random: Random, subjects: readonly
       return delayed ? { fault, afterMs } : { fault, at }
     })
   return { moves, strikes }
+}
+
+/** As many draws whatever comes of each, so that one wish does not change the next. */
+function drawWish(random: Random, subject: Subject, target: MoveTarget): Wish {
+  const cancelled = random.chance(CANCELLED_SHARE)
+  const cancelAfterMs = random.below(LONGEST_DELAY_MS)
+  const changeStream = random.pick(['logical', 'triggers'] as const)
+  const throttled = random.chance(THROTTLED_SHARE)
+  const paused = random.chance(PAUSED_SHARE)
+  const pause = { afterMs: random.below(LONGEST_DELAY_MS), forMs: random.below(LONGEST_DELAY_MS) }
+  const hasWindow = random.chance(WINDOW_SHARE)
+  const endsAs = random.chance(ROLLED_BACK_SHARE) ? 'rolled back' : 'finalised'
+  const openMs = random.below(LONGEST_DELAY_MS)
+  return {
+    subject,
+    target,
+    changeStream,
+    ...(cancelled ? { cancelAfterMs } : {}),
+    ...(throttled ? { maxRowsPerSecond: THROTTLED_ROWS_PER_SECOND } : {}),
+    ...(paused ? { pause } : {}),
+    ...(hasWindow ? { window: { endsAs, openMs } } : {}),
+  }
 }
 
 /** Every target that the contract knows and that is not where the tenant is. */
@@ -152,20 +191,17 @@ async function play(
   const deaths = ground.worker.deaths
   const writers = subjects.map((subject) => ground.startWriter(subject.tenant, subject.ledger))
   const started = new Map<Subject, Move>()
-  for (const { subject, target } of round.moves) {
-    const move = await start(ground, subject, target, tell)
-    if (move !== undefined) started.set(subject, move)
+  for (const wish of round.moves) {
+    const move = await start(ground, wish, tell)
+    if (move !== undefined) started.set(wish.subject, move)
   }
   const allEnded = Promise.all([...started.values()].map((move) => ground.ended(move, ENDED_WITHIN_MS)))
-  await Promise.all([
-    strikeAll(ground, round, allEnded, signal),
-    ...round.moves.map(({ subject, cancelAfterMs }) =>
-      cancelLater(ground, started.get(subject), cancelAfterMs),
-    ),
-  ])
+  const orders = round.moves.map((wish) => steer(ground, wish, started.get(wish.subject), allEnded))
+  await strikeAll(ground, round, allEnded, signal)
   await ground.worker.start()
   await ground.worker.stopNowhere()
   const ended = await allEnded
+  await Promise.all(orders)
 
   const problems: string[] = []
   const goOn = await Promise.all(writers.map((writer) => writer.goesOn(ALLOWANCE_MS)))
@@ -204,18 +240,18 @@ async function play(
 /** Starts a move, unless the planner has an objection: a target that cannot be is no fault. */
 async function start(
   ground: FaultGround,
-  { tenant }: Subject,
-  target: MoveTarget,
+  { subject: { tenant }, target, changeStream, maxRowsPerSecond, window }: Wish,
   tell: (line: string) => void,
 ): Promise<Move | undefined> {
   try {
     const prepared = await planMove(ground.catalog, {
       tenantIdOrSlug: tenant.id,
       target,
-      rollbackWindowSeconds: 0,
+      changeStream,
+      rollbackWindowSeconds: window === undefined ? 0 : WINDOW_SECONDS,
       entrySecret: TEST_ENTRY_SECRET,
     })
-    return await startMove(ground.catalog, prepared, { createdBy: 'chaos' })
+    return await startMove(ground.catalog, prepared, { createdBy: 'chaos', terms: { maxRowsPerSecond } })
   } catch (error) {
     if (!isFreeholdError(error)) throw error
     tell(`  ${tenant.slug} does not move: ${error.code}`)
@@ -244,27 +280,74 @@ async function strikeAll(
   }
 }
 
-async function cancelLater(
+/** Gives the orders of a wish. Whatever the catalog refuses, being past it or away, is not done. */
+async function steer(
   ground: FaultGround,
+  { cancelAfterMs, pause, window }: Wish,
   move: Move | undefined,
-  afterMs: number | undefined,
+  allEnded: Promise<unknown>,
 ): Promise<void> {
-  if (move === undefined || afterMs === undefined) return
-  await sleep(afterMs)
-  // Refused past the point of no return, and when the catalog is away: then it is not cancelled.
-  await ground.catalog.operations.requestCancel(move.id).catch(() => undefined)
+  if (move === undefined) return
+  const { operations } = ground.catalog
+  const cancel = async () => {
+    if (cancelAfterMs === undefined) return
+    await sleep(cancelAfterMs)
+    await operations.requestCancel(move.id).catch(() => undefined)
+  }
+  const pauseAndResume = async () => {
+    if (pause === undefined) return
+    await sleep(pause.afterMs)
+    await operations.requestPause(move.id, 'chaos').catch(() => undefined)
+    await sleep(pause.forMs)
+    await untilDone(allEnded, async () => {
+      await operations.resume(move.id, 'chaos')
+      return true
+    })
+  }
+  const endWindow = async () => {
+    if (window === undefined) return
+    let openedAt: number | undefined
+    await untilDone(allEnded, async () => {
+      const { phase, rollback, finishedAt } = await ground.catalog.moves.detail(move.id)
+      if (phase !== 'soak') return finishedAt !== null
+      openedAt ??= performance.now()
+      if (performance.now() < openedAt + window.openMs) return false
+      const back = window.endsAs === 'rolled back' && rollback?.state === 'open'
+      await (back ? operations.requestRollback(move.id) : operations.requestFinalize(move.id))
+      return false
+    })
+  }
+  await Promise.all([cancel(), pauseAndResume(), endWindow()])
+}
+
+/** Tries again and again, until it is done or everything has ended. */
+async function untilDone(allEnded: Promise<unknown>, attempt: () => Promise<boolean>): Promise<void> {
+  let over = false
+  const end = () => {
+    over = true
+  }
+  allEnded.then(end, end)
+  while (!over && !(await attempt().catch(() => false))) await sleep(STEER_EVERY_MS)
 }
 
 function describeRound({ moves, strikes }: Round): string {
   return [
-    ...moves.map(({ subject, target, cancelAfterMs }) => {
-      const cancel = cancelAfterMs === undefined ? '' : ` (cancelled after ${cancelAfterMs} ms)`
-      return `${subject.tenant.slug} to ${target.isolation} in ${target.region}${cancel}`
-    }),
+    ...moves.map(describeWish),
     ...strikes.map((strike) =>
       'at' in strike
         ? `${strike.fault.name} at ${strike.at}`
         : `${strike.fault.name} after ${strike.afterMs} ms`,
     ),
   ].join('; ')
+}
+
+function describeWish({ subject, target, changeStream, ...wish }: Wish): string {
+  const terms = [
+    `by ${changeStream}`,
+    ...(wish.maxRowsPerSecond === undefined ? [] : [`${wish.maxRowsPerSecond} rows/s`]),
+    ...(wish.window === undefined ? [] : [`${wish.window.endsAs} after ${wish.window.openMs} ms`]),
+    ...(wish.pause === undefined ? [] : [`paused after ${wish.pause.afterMs} ms for ${wish.pause.forMs} ms`]),
+    ...(wish.cancelAfterMs === undefined ? [] : [`cancelled after ${wish.cancelAfterMs} ms`]),
+  ]
+  return `${subject.tenant.slug} to ${target.isolation} in ${target.region} (${terms.join(', ')})`
 }
