@@ -94,6 +94,19 @@ const names = () =>
     ),
   )
 
+/** Waits until a session is in the state that is described. */
+async function until(what: string, session: string): Promise<void> {
+  const begun = performance.now()
+  for (;;) {
+    const found = await withClient(asSuperuser(on.cluster, 'source'), 'test', (client) =>
+      client.query(`select from pg_stat_activity where ${session}`),
+    )
+    if ((found.rowCount ?? 0) > 0) return
+    if (performance.now() - begun > 60_000) throw new Error(`waited in vain: ${what}`)
+    await sleep(50)
+  }
+}
+
 t.test('what could not be applied is not acknowledged, and comes again', async (t) => {
   const first = await start(1)
   await insert('a')
@@ -194,6 +207,70 @@ t.test('each row to be compared is found by its key, and no table is read throug
   })
 })
 
+t.test('a transaction of any size is held in parts, and applied whole or not at all', async (t) => {
+  const rows = 3_000
+  const large = () =>
+    withClient(asSuperuser(on.cluster, 'target'), 'test', async (client) => {
+      const found = await client.query<{ names: string }>(
+        "select left(name, 1) || count(*) as names from customers where email like 'large%' group by left(name, 1)",
+      )
+      return found.rows.map(({ names }) => names)
+    })
+  const activity = (condition: string) =>
+    withClient(asSuperuser(on.cluster, 'source'), 'test', (client) =>
+      client.query(`select pg_terminate_backend(pid, 5000) from pg_stat_activity where ${condition}`),
+    )
+  /** Stops reading: as much waits there as the sockets hold. */
+  const sourceWaits = () =>
+    until('the source is not read any further', `wait_event = 'WalSenderWriteData' and datname = 'source'`)
+  /** Whoever inserts the 500th row at the target waits for this one, with the others before it. */
+  const hinder = async () => {
+    const client = await connectClient(asSuperuser(on.cluster, 'target'), 'test')
+    await client.query('begin')
+    await client.query(
+      "insert into customers (tenant_id, email, name) values ($1, 'large500@x.test', 'hindrance')",
+      [tenantId],
+    )
+    return client
+  }
+
+  const first = await start(7)
+  const before = await hinder()
+  await writer.query(
+    `insert into customers (tenant_id, email, name)
+     select $1, 'large' || n || '@x.test', repeat('a', 12000) from generate_series(1, ${rows}) n`,
+    [tenantId],
+  )
+  await sourceWaits()
+  await activity("application_name like 'freehold-apply %'")
+  await before.end()
+  await first.close()
+  t.same(await large(), [], 'a part by itself is not there')
+
+  const again = await hinder()
+  const second = await start(8)
+  await until('the first parts are applied', "wait_event = 'transactionid' and datname = 'target'")
+  // The point is after what is under way, and its slot can be created while both databases are on one server.
+  const point = second.atOnePoint({ timeoutMs: 30_000, signal: new AbortController().signal }, large)
+  await again.end()
+  t.same(await point, [`a${rows}`])
+  t.equal(second.changesApplied, rows, 'once')
+
+  // What commits while a point is being found is more than is held here.
+  await writer.query("begin; update customers set name = repeat('b', 12000) where email like 'large%'")
+  const next = second.atOnePoint({ timeoutMs: 30_000, signal: new AbortController().signal }, large)
+  await until(
+    'the slot waits for the writer',
+    "wait_event_type = 'Lock' and application_name = 'freehold-verify'",
+  )
+  await writer.query('commit')
+  t.same(await next, [`b${rows}`])
+  await writer.query("delete from customers where email like 'large%'")
+  await second.drain(30_000)
+  t.same(await large(), [])
+  await second.close()
+})
+
 t.test('a server that vanishes without closing its connections is not waited for', async (t) => {
   const proxies = await Promise.all([startCuttableProxy(source), startCuttableProxy(target)])
   const [near, far] = proxies
@@ -209,7 +286,7 @@ t.test('a server that vanishes without closing its connections is not waited for
     return stream.startApplier(fencingToken)
   }
   // One whose target is lost, and one whose stream is: nobody hears anything, and a drain has all the time there is.
-  const deaf = await rerouted(8, source, far.address)
+  const deaf = await rerouted(9, source, far.address)
   await deaf.drain(5_000)
   far.vanish()
   await insert('unheard')
@@ -223,7 +300,7 @@ t.test('a server that vanishes without closing its connections is not waited for
   await t.rejects(deaf.drain(120_000), { code: 'ETIMEDOUT' })
   await deaf.close()
 
-  const silent = await rerouted(9, near.address, target)
+  const silent = await rerouted(10, near.address, target)
   await silent.drain(5_000)
   near.vanish()
   await writer.query('select pg_terminate_backend(active_pid) from pg_replication_slots where active')
@@ -239,7 +316,7 @@ t.test('a stream with nothing to tell is not taken for one that has vanished', a
         "select datname, sessions from pg_stat_database where datname in ('source', 'target')",
       )
     ).rows
-  const applier = await start(10)
+  const applier = await start(11)
   await applier.drain(5_000)
   // What has just ended is counted a moment later.
   await sleep(1_500)
@@ -251,7 +328,7 @@ t.test('a stream with nothing to tell is not taken for one that has vanished', a
 })
 
 t.test('a change without its row is a divergence, never passed over', async (t) => {
-  const applier = await start(11)
+  const applier = await start(12)
   await withClient(asSuperuser(on.cluster, 'target'), 'test', (client) =>
     client.query("delete from customers where name = 'a'"),
   )

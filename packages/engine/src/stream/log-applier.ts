@@ -16,6 +16,7 @@ import { diverged, explainRefusedChange } from '../database/key-collision.ts'
 import { tableKey } from '../database/table-key.ts'
 import type { TablePair } from '../database/tables.ts'
 import { targetTaken, targetWriters } from '../database/target-claim.ts'
+import { ChangeQueue, type TransactionPart } from './change-queue.ts'
 import type { Applier, ChangedRows, Patience } from './change-stream.ts'
 import { ChangeWriter } from './change-writer.ts'
 import { ChangedKeys } from './changed-keys.ts'
@@ -23,22 +24,12 @@ import type { Relation, RowChange, StreamMessage } from './pgoutput.ts'
 import { connectReplication, createSlot } from './replication-client.ts'
 import { ReplicationStream, type StreamSource } from './replication-stream.ts'
 
-/** Changes that one transaction at the target carries at most, so that progress is durable often. */
-const BATCH_CHANGES = 2_000
-/** Changes that wait here at most before the source is read no further; a larger transaction stands alone. */
-const QUEUE_CHANGES = 20_000
-
-interface SourceTransaction {
-  readonly commitLsn: Lsn
-  endLsn: Lsn
-  readonly changes: RowChange[]
-  readonly markers: string[]
-}
-
-/** A marker in the source's log: first it arrives here, later all that precedes it is applied. */
-interface Marker {
-  readonly arrived: PromiseWithResolvers<void>
-  readonly applied: PromiseWithResolvers<void>
+const ENTER = { name: 'enter', text: "select set_config('freehold.entry', $1, true)" }
+/** Held until the transaction ends by whoever updates it, so that no other worker comes between two parts of it. */
+const CLAIM = {
+  name: 'claim',
+  text: `update freehold.applied set lsn = coalesce($3, lsn), updated_at = clock_timestamp()
+         where stream = $1 and fencing_token = $2`,
 }
 
 export interface LogApplierOptions {
@@ -53,7 +44,8 @@ export interface LogApplierOptions {
 
 /**
  * Carries the tenant's changes from the source's log to the target, in commit order. The applied position is
- * stored in the transaction that applies, so that every change is applied exactly once, whatever crashes.
+ * stored in the transaction that applies, so that every change is applied exactly once, whatever crashes. A source
+ * transaction of any size is one transaction of the target, into which its changes go as they arrive.
  */
 export class LogApplier implements Applier {
   readonly #options: LogApplierOptions
@@ -61,20 +53,20 @@ export class LogApplier implements Applier {
   readonly #source: pg.Client
   readonly #target: pg.Client
   readonly #writer: ChangeWriter
-  readonly #queue: SourceTransaction[] = []
-  readonly #markers = new Map<string, Marker>()
+  readonly #queue = new ChangeQueue()
+  /** What to call when a marker in the log, and so all that precedes it, is applied. */
+  readonly #markers = new Map<string, () => void>()
   readonly #failed = Promise.withResolvers<never>()
 
   #stream: ReplicationStream | undefined
-  #open: SourceTransaction | undefined
-  #queuedChanges = 0
-  #room: PromiseWithResolvers<void> | undefined
   #applying: Promise<void> | undefined
   /** Transactions that committed at or after this position are kept back. */
   #barrier: Lsn | undefined
   #position: Lsn = 0n
   #changed = new ChangedKeys()
   #changesApplied = 0
+  /** Changes in the transaction that is open at the target, because the rest of its source transaction is yet to come. */
+  #changesUnderWay: number | undefined
   #over = false
 
   private constructor(options: LogApplierOptions, source: pg.Client, target: pg.Client) {
@@ -105,7 +97,7 @@ export class LogApplier implements Applier {
       await target.query("set session_replication_role = 'replica'")
       applier.#position = await readAppliedPosition(target, options.stream)
       applier.#stream = await ReplicationStream.open(options.source, applier.#position, {
-        onMessage: (message) => applier.#onMessage(message),
+        onMessage: (message, bytes) => applier.#onMessage(message, bytes),
         onIdle: (position) => applier.#onIdle(position),
         onFailure: (error) => applier.#fail(error),
       })
@@ -134,7 +126,7 @@ export class LogApplier implements Applier {
     const expired = new Promise<never>((_, reject) => {
       timeout.addEventListener('abort', () => reject(timeout.reason), { once: true })
     })
-    await this.#orFailure(Promise.race([this.#mark('applied'), expired]))
+    await this.#orFailure(Promise.race([this.#marked(), expired]))
     return performance.now() - started
   }
 
@@ -181,20 +173,30 @@ export class LogApplier implements Applier {
     ])
   }
 
-  /** Stops applying; what arrives waits. Resolves when nothing is being applied any more. */
+  /**
+   * Begins no further transaction; what arrives waits. Resolves when nothing is being applied any more: what is under way has
+   * committed at the source, and the rest of it comes. Left open, it would keep a slot on the same server from being created.
+   */
   async #pause(): Promise<void> {
     this.#barrier = 0n
-    await this.#orFailure(this.#applying ?? Promise.resolve())
+    await this.#settled()
   }
 
   /** After {@link #pause}: applies what committed before `point`, and stops there. */
   async #advanceTo(point: Lsn): Promise<void> {
     this.#changed = new ChangedKeys()
-    // The marker commits after the point: when it has arrived, everything before the point has.
-    await this.#orFailure(this.#mark('arrived'))
     this.#barrier = point
     this.#pump()
-    await this.#orFailure(this.#applying ?? Promise.resolve())
+    // Something that commits after the point: it, or what else is the first to do so, says that all before the point is here.
+    await this.#emit('')
+    await this.#orFailure(this.#queue.begunAt(point))
+    this.#pump()
+    await this.#settled()
+  }
+
+  /** Resolves when nothing is left that may be applied. */
+  async #settled(): Promise<void> {
+    while (this.#applying !== undefined) await this.#orFailure(this.#applying)
   }
 
   /** Lets everything through again. */
@@ -203,13 +205,18 @@ export class LogApplier implements Applier {
     this.#pump()
   }
 
-  async #mark(until: keyof Marker): Promise<void> {
+  /** Resolves when all that has committed so far is applied. */
+  async #marked(): Promise<void> {
     const content = randomUUID()
-    const marker = { arrived: Promise.withResolvers<void>(), applied: Promise.withResolvers<void>() }
-    this.#markers.set(content, marker)
-    // Transactional: only a commit makes the server write out the log up to here at once.
+    const applied = Promise.withResolvers<void>()
+    this.#markers.set(content, applied.resolve)
+    await this.#emit(content)
+    await applied.promise
+  }
+
+  /** Transactional: only a commit makes the server write out the log up to here at once. */
+  async #emit(content: string): Promise<void> {
     await this.#source.query('select pg_logical_emit_message(true, $1, $2)', [this.#options.stream, content])
-    await marker[until].promise
   }
 
   #orFailure<T>(work: Promise<T>): Promise<T> {
@@ -220,55 +227,43 @@ export class LogApplier implements Applier {
     if (this.#over) return
     this.#over = true
     this.#failed.reject(error)
-    this.#room?.resolve()
+    this.#queue.close()
     void this.#stream?.close()
   }
 
-  async #onMessage(message: StreamMessage): Promise<void> {
+  #onMessage(message: StreamMessage, bytes: number): Promise<void> | undefined {
     switch (message.kind) {
       case 'relation':
         this.#writer.requireKnown(message.relation)
-        return
+        return undefined
       case 'truncate':
         throw truncated(message.relations)
       case 'begin':
-        this.#open = { commitLsn: message.commitLsn, endLsn: message.commitLsn, changes: [], markers: [] }
-        return
+        // The slot may stand before what the target has: such were applied by an earlier applier.
+        if (message.commitLsn >= this.#position) this.#queue.begin(message.commitLsn)
+        return undefined
       case 'insert':
       case 'update':
       case 'delete':
-        this.#open?.changes.push(message)
-        return
+        return this.#arrived(this.#queue.change(message, bytes))
       case 'marker':
-        if (message.prefix !== this.#options.stream) return
-        this.#open?.markers.push(message.content)
-        this.#markers.get(message.content)?.arrived.resolve()
-        return
+        if (message.prefix === this.#options.stream) this.#queue.marker(message.content)
+        return undefined
       case 'commit':
-        return this.#enqueue(message.endLsn)
+        return this.#arrived(this.#queue.commit(message.endLsn))
     }
   }
 
-  async #enqueue(endLsn: Lsn): Promise<void> {
-    const transaction = this.#open
-    if (transaction === undefined) return
-    this.#open = undefined
-    // The slot may stand before what the target has: these were applied by an earlier applier.
-    if (endLsn <= this.#position) return
-    transaction.endLsn = endLsn
-    this.#queue.push(transaction)
-    this.#queuedChanges += transaction.changes.length
+  #arrived(room: Promise<void> | undefined): Promise<void> | undefined {
     this.#pump()
-    if (this.#queuedChanges <= QUEUE_CHANGES || this.#over) return
-    this.#room = Promise.withResolvers<void>()
-    await this.#room.promise
+    return room
   }
 
   /** The source has nothing for us up to `position`; the slot may move on if nothing waits here either. */
   #onIdle(position: Lsn): void {
     // After a failure nothing waits here either, but what failed is not applied: acknowledged, it would be lost.
     if (this.#over) return
-    if (this.#open !== undefined || this.#queue.length > 0 || this.#applying !== undefined) return
+    if (!this.#queue.isEmpty || this.#applying !== undefined) return
     if (position <= this.#position) return
     this.#position = position
     this.#stream?.acknowledge(position)
@@ -282,68 +277,64 @@ export class LogApplier implements Applier {
       )
       .finally(() => {
         this.#applying = undefined
+        // It may have come when the last round had found nothing.
+        if (this.#queue.mayTake(this.#barrier)) this.#pump()
       })
   }
 
   async #applyQueue(): Promise<void> {
-    for (let batch = this.#takeBatch(); batch.length > 0 && !this.#over; batch = this.#takeBatch()) {
-      await this.#apply(batch)
+    while (!this.#over) {
+      const { arrival } = this.#queue
+      const batch = this.#queue.take(this.#barrier)
+      if (batch.length > 0) await this.#apply(batch)
+      else if (this.#changesUnderWay !== undefined) await this.#orFailure(arrival)
+      else return
     }
   }
 
-  #takeBatch(): SourceTransaction[] {
-    let changes = 0
-    let count = 0
-    for (const transaction of this.#queue) {
-      if (this.#barrier !== undefined && transaction.commitLsn >= this.#barrier) break
-      if (count > 0 && changes + transaction.changes.length > BATCH_CHANGES) break
-      changes += transaction.changes.length
-      count++
-    }
-    this.#queuedChanges -= changes
-    if (this.#queuedChanges <= QUEUE_CHANGES) this.#room?.resolve()
-    return this.#queue.splice(0, count)
-  }
-
-  /** Applies source transactions in one transaction of the target, in one burst and one answer per statement. */
-  async #apply(batch: readonly SourceTransaction[]): Promise<void> {
-    const last = batch.at(-1)
-    if (last === undefined) return
-    const changes = batch.flatMap((transaction) => transaction.changes)
-    if (changes.length > 0) {
-      const results = await Promise.all([
-        this.#target.query('begin'),
-        this.#target.query({
-          name: 'enter',
-          text: "select set_config('freehold.entry', $1, true)",
-          values: [this.#options.target.entryKey],
-        }),
-        this.#target.query({
-          name: 'position',
-          text: `update freehold.applied set lsn = $3, updated_at = clock_timestamp()
-                 where stream = $1 and fencing_token = $2`,
-          values: [this.#options.stream, this.#options.fencingToken, formatLsn(last.endLsn)],
-        }),
-        ...changes.map((change) => this.#target.query(this.#writer.statement(change))),
-      ])
-      if (results[2]?.rowCount !== 1) throw targetTaken()
-      const missed = results.slice(3).findIndex((result) => result.rowCount !== 1)
-      if (missed >= 0) throw divergence(changes[missed])
-      await this.#target.query('commit')
-    }
+  /** Applies whole transactions, or a part of one, in one burst and one answer per statement. */
+  async #apply(batch: readonly TransactionPart[]): Promise<void> {
+    const changes = batch.flatMap((part) => part.changes)
+    const endLsn = batch.at(-1)?.endLsn
+    if (changes.length > 0 || this.#changesUnderWay !== undefined) await this.#carryOver(changes, endLsn)
+    // Of a transaction that has not committed here yet, too: it has at the source, so whoever compares such a row too early
+    // finds it different, or changed back by another that is still to come.
     for (const change of changes) {
       const { tables, keys } = this.#writer.touchedKeys(change)
       this.#changed.remember(tables, keys)
     }
-    this.#changesApplied += changes.length
-    this.#position = last.endLsn
-    this.#stream?.acknowledge(last.endLsn)
-    for (const transaction of batch) {
-      for (const content of transaction.markers) {
-        this.#markers.get(content)?.applied.resolve()
-        this.#markers.delete(content)
-      }
+    const underWay = (this.#changesUnderWay ?? 0) + changes.length
+    if (endLsn === undefined) {
+      this.#changesUnderWay = underWay
+      return
     }
+    this.#changesUnderWay = undefined
+    this.#changesApplied += underWay
+    this.#position = endLsn
+    this.#stream?.acknowledge(endLsn)
+    for (const content of batch.flatMap((part) => part.markers)) {
+      this.#markers.get(content)?.()
+      this.#markers.delete(content)
+    }
+  }
+
+  /** @param endLsn commits the target's transaction, with this as its position; undefined leaves it open. */
+  async #carryOver(changes: readonly RowChange[], endLsn: Lsn | undefined): Promise<void> {
+    const { stream, fencingToken, target } = this.#options
+    const position = endLsn === undefined ? null : formatLsn(endLsn)
+    const begins = this.#changesUnderWay === undefined
+    const entered = begins
+      ? [this.#target.query('begin'), this.#target.query({ ...ENTER, values: [target.entryKey] })]
+      : []
+    const [claim, ...results] = await Promise.all([
+      this.#target.query({ ...CLAIM, values: [stream, fencingToken, position] }),
+      ...changes.map((change) => this.#target.query(this.#writer.statement(change))),
+      ...entered,
+    ])
+    if (claim.rowCount !== 1) throw targetTaken()
+    const missed = results.slice(0, changes.length).findIndex((result) => result.rowCount !== 1)
+    if (missed >= 0) throw divergence(changes[missed])
+    if (endLsn !== undefined) await this.#target.query('commit')
   }
 }
 

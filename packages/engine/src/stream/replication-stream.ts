@@ -24,8 +24,11 @@ export interface StreamSource {
 }
 
 export interface StreamListener {
-  /** Takes a message; while the returned promise is pending no further one is read from the source. */
-  onMessage(message: StreamMessage): void | Promise<void>
+  /**
+   * Takes a message and how many bytes it came in; while the returned promise is pending no further one is read from the
+   * source.
+   */
+  onMessage(message: StreamMessage, bytes: number): Promise<void> | undefined
   /** Everything in the log up to here has been delivered, and held nothing for this stream. */
   onIdle(position: Lsn): void
   /** The stream broke; it is over. */
@@ -113,7 +116,7 @@ export class ReplicationStream {
         case 0x77 /* w: XLogData */:
           {
             const message = decoder.decode(frame.subarray(25))
-            if (message !== undefined) await listener.onMessage(message)
+            if (message !== undefined) await listener.onMessage(message, frame.length)
             break
           }
         case 0x6b /* k: keepalive */:
