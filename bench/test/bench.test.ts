@@ -136,7 +136,7 @@ t.test('a move beside psql', async (t) => {
     .object({
       copyRatio: z.number().positive(),
       copyRatio2: z.number().positive(),
-      copyRatioPool: z.null(),
+      copyRatioPool: z.number().positive(),
       verifyRatio: z.number().positive(),
       moveSeconds: z.number().positive(),
       switchedSeconds: z.number().positive(),
@@ -145,10 +145,12 @@ t.test('a move beside psql', async (t) => {
       psql: copiesSchema,
       one: copiesSchema,
       two: copiesSchema,
+      psqlPool: z.array(z.object({ seconds: z.number().positive(), rows: z.int() })),
+      pool: copiesSchema,
       budgets: budgetsSchema,
     })
     .parse(lastLine(output))
-  for (const name of ['psql', 'one', 'two'] as const) {
+  for (const name of ['psql', 'one', 'two', 'psqlPool', 'pool'] as const) {
     t.same(
       summary[name].map((copy) => copy.rows),
       [rows],
@@ -156,7 +158,7 @@ t.test('a move beside psql', async (t) => {
     )
   }
   t.ok(summary.switchedSeconds < summary.moveSeconds, 'the source is purged after the switch')
-  t.equal(summary.budgets.length, 4, 'both copies, the verification and the whole move')
+  t.equal(summary.budgets.length, 5, 'three copies, the verification and the whole move')
 })
 
 const distributionSchema = z

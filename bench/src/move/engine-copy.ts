@@ -1,4 +1,4 @@
-import type { Tenant } from '@freehold/contract'
+import type { MoveTarget, Tenant } from '@freehold/contract'
 import type { MovingGround } from '../../../test/kit/moving-ground.ts'
 import { secondsBetween, timeMove } from '../moving/timed-move.ts'
 
@@ -23,8 +23,9 @@ export async function engineCopy(
   tenant: Tenant,
   copyStreams: number,
   signal: AbortSignal,
+  to?: MoveTarget,
 ): Promise<EngineCopy> {
-  const { move, first } = await timeMove(ground, tenant, { copyStreams, maxCutoverAttempts: 0 }, signal)
+  const { move, first } = await timeMove(ground, tenant, { copyStreams, maxCutoverAttempts: 0 }, signal, to)
   const { verification, rowsCopied, bytesCopied } = move.progress
   if (move.phase !== 'aborted' || verification?.mismatches !== 0 || verification.rows !== rowsCopied) {
     const progress = JSON.stringify({ rowsCopied, bytesCopied, verification })

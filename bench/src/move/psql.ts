@@ -27,11 +27,11 @@ async function findPsql(): Promise<string> {
 }
 
 /** A database, and a statement for it. */
-type Statement = readonly [DatabaseAddress, string]
+export type Statement = readonly [DatabaseAddress, string]
 
 export interface Psql {
-  /** `psql | psql` through the shell's own pipe: no byte passes through this process. */
-  pipe(from: Statement, into: Statement): Promise<void>
+  /** `psql | psql` through the shell's own pipe, with settings for the sessions: no byte passes through this process. */
+  pipe(from: Statement, into: Statement, settings?: string): Promise<void>
   /** Runs statements one after the other in one session. */
   run(database: DatabaseAddress, statements: readonly string[]): Promise<void>
 }
@@ -44,9 +44,14 @@ export async function openPsql(signal: AbortSignal): Promise<Psql> {
   const psql = [program, ...OPTIONS].join(' ')
   const script = `PGPASSWORD=$FROM_PASSWORD ${psql} "$1" -c "$2" | PGPASSWORD=$INTO_PASSWORD ${psql} "$3" -c "$4"`
   return {
-    async pipe([source, copyOut], [target, copyIn]) {
+    async pipe([source, copyOut], [target, copyIn], settings = '') {
       const args = [conninfo(source), copyOut, conninfo(target), copyIn]
-      const env = { ...process.env, FROM_PASSWORD: source.password, INTO_PASSWORD: target.password }
+      const env = {
+        ...process.env,
+        FROM_PASSWORD: source.password,
+        INTO_PASSWORD: target.password,
+        PGOPTIONS: settings,
+      }
       await run('sh', ['-c', script, 'sh', ...args], { env, signal })
     },
     async run(database, statements) {

@@ -5,7 +5,7 @@ import type { MoveSummary } from './summary.ts'
 
 /** What was measured, for people. */
 export function moveReport(summary: MoveSummary): string {
-  const { rows, bytes, psql, one, two, phases } = summary
+  const { rows, bytes, psql, one, two, psqlPool, pool, phases } = summary
   return [
     `${rows} rows, ${(bytes / 1e6).toFixed(0)} MB in binary, medians of ${psql.length}:`,
     table(
@@ -19,6 +19,14 @@ export function moveReport(summary: MoveSummary): string {
           `${summary.copyRatio2}x`,
           ...verified(two, summary.verifyRatio2),
         ],
+        ['psql, into a pool', seconds(psqlPool), '', '', '1.00x', '', ''],
+        [
+          'engine, into a pool',
+          ...times(pool),
+          `${summary.copyRatioPool}x`,
+          `${median(pool.map(({ verifySeconds }) => verifySeconds)).toFixed(2)} s`,
+          '',
+        ],
       ],
     ),
     `Of psql's seconds ${median(psql.map(({ startSeconds }) => startSeconds)).toFixed(2)} s are the starting of its programs.`,
@@ -29,6 +37,10 @@ export function moveReport(summary: MoveSummary): string {
     '',
     ...summary.budgets.map(budgetLine),
   ].join('\n')
+}
+
+function seconds(copies: readonly { readonly seconds: number }[]): string {
+  return `${median(copies.map((copy) => copy.seconds)).toFixed(2)} s`
 }
 
 interface Copied {

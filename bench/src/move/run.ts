@@ -1,17 +1,19 @@
-import type { Tenant } from '@freehold/contract'
+import { moveTargetSchema, type Tenant } from '@freehold/contract'
 import { missingPsql } from '../../../scripts/lib/prerequisites.ts'
 import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
 import { count, parseOptions } from '../moving/parse.ts'
-import { seededTenant, settlePool } from '../moving/seeded-tenant.ts'
+import { fillTargetPool, seededTenant, settlePools } from '../moving/seeded-tenant.ts'
 import { note, print } from '../print.ts'
 import { spawnTraffic } from '../traffic/spawn-traffic.ts'
 import { type EngineCopy, engineCopy } from './engine-copy.ts'
-import { type PsqlCopy, psqlCopy } from './psql-copy.ts'
+import { type PsqlCopy, psqlCopy, psqlPoolCopy } from './psql-copy.ts'
 import { moveReport } from './report.ts'
 import { type MoveMeasurements, summarize } from './summary.ts'
 import { wholeMove } from './whole-move.ts'
 
 const FULL = { rows: 200_000, rounds: 5, moves: 5, warmUps: 1, neighbours: 10, neighbourRows: 10_000 }
+/** The tables that others use, with the same number of their rows as at the source. */
+const TO_POOL = moveTargetSchema.parse({ isolation: 'pool', region: 'eu' })
 /** Enough to see that everything works; too short to tell anything. */
 const QUICK = { rows: 2_000, rounds: 1, moves: 1, warmUps: 0, neighbours: 1, neighbourRows: 100 }
 
@@ -25,7 +27,7 @@ interface Plan {
 }
 
 /**
- * Measures a move from a pool to a silo beside `psql COPY | psql COPY` on two servers of its own, and prints what it
+ * Measures a move from a pool to a silo, and the copying into a pool, beside `psql COPY | psql COPY` on two servers of its own, and prints what it
  * found.
  *
  * @throws BadArguments, or an Error when psql is missing, a move failed or rows are missing.
@@ -60,8 +62,9 @@ async function measure(plan: Plan, signal: AbortSignal): Promise<MoveMeasurement
       signal.throwIfAborted()
       await seededTenant(ground, `neighbour-${number}`, plan.neighbourRows)
     }
+    await fillTargetPool(ground, plan.neighbours * plan.neighbourRows)
     const tenant = await seededTenant(ground, 'moving', plan.rows)
-    await settlePool(ground)
+    await settlePools(ground)
     const copies = await measureCopies(ground, tenant, plan, signal)
     const moves = await measureMoves(ground, plan, signal)
     return { ...copies, moves }
@@ -80,24 +83,28 @@ async function measureCopies(
   const psql: PsqlCopy[] = []
   const one: EngineCopy[] = []
   const two: EngineCopy[] = []
+  const psqlPool: Pick<PsqlCopy, 'seconds' | 'rows'>[] = []
+  const pool: EngineCopy[] = []
   const turns = [
     async () => psql.push(await psqlCopy(ground, tenant, signal)),
     async () => one.push(await engineCopy(ground, tenant, 1, signal)),
     async () => two.push(await engineCopy(ground, tenant, 2, signal)),
+    async () => psqlPool.push(await psqlPoolCopy(ground, tenant, signal)),
+    async () => pool.push(await engineCopy(ground, tenant, 1, signal, TO_POOL)),
   ]
   for (let round = -warmUps; round < rounds; round++) {
     note(round < 0 ? 'warming up' : `copying, round ${round + 1} of ${rounds}`)
     const first = (round + turns.length) % turns.length
     for (const turn of [...turns.slice(first), ...turns.slice(0, first)]) {
       signal.throwIfAborted()
-      await settlePool(ground)
+      await settlePools(ground)
       await turn()
     }
   }
-  for (const all of [psql, one, two]) all.splice(0, warmUps)
-  const counts = new Set([...psql, ...one, ...two].map(({ rows }) => rows))
+  for (const all of [psql, one, two, psqlPool, pool]) all.splice(0, warmUps)
+  const counts = new Set([...psql, ...one, ...two, ...psqlPool, ...pool].map(({ rows }) => rows))
   if (counts.size !== 1) throw new Error(`not everybody has copied the same rows: ${[...counts].join(', ')}`)
-  return { psql, one, two }
+  return { psql, one, two, psqlPool, pool }
 }
 
 /** A move is for good, so each has a tenant of its own. */
@@ -108,7 +115,7 @@ async function measureMoves(ground: MovingGround, plan: Plan, signal: AbortSigna
     for (let number = 0; number < plan.moves; number++) {
       note(`moving under traffic, ${number + 1} of ${plan.moves}`)
       const tenant = await seededTenant(ground, `moving-${number}`, plan.rows)
-      await settlePool(ground)
+      await settlePools(ground)
       moves.push(await wholeMove(ground, traffic, tenant, signal))
     }
     return moves

@@ -9,6 +9,9 @@ export interface MoveMeasurements {
   readonly psql: readonly PsqlCopy[]
   readonly one: readonly EngineCopy[]
   readonly two: readonly EngineCopy[]
+  /** Into a pool. */
+  readonly psqlPool: readonly Pick<PsqlCopy, 'seconds' | 'rows'>[]
+  readonly pool: readonly EngineCopy[]
   readonly moves: readonly WholeMove[]
 }
 
@@ -19,8 +22,8 @@ export interface MoveSummary extends MoveMeasurements {
   /** Speed of the engine's backfill with one stream as a ratio of the baseline's. */
   readonly copyRatio: number
   readonly copyRatio2: number
-  /** Null: the engine cannot move into a pool. */
-  readonly copyRatioPool: null
+  /** The same into a pool, with one stream. */
+  readonly copyRatioPool: number
   /** Time of the verification as a ratio of the time of the copy with one stream before it. */
   readonly verifyRatio: number
   /** The same with two streams. */
@@ -38,14 +41,15 @@ export interface MoveSummary extends MoveMeasurements {
 
 /** @throws Error when a write failed or was lost: nobody is fast by being wrong. */
 export function summarize(measured: MoveMeasurements): MoveSummary {
-  const { psql, one, two, moves } = measured
+  const { psql, one, two, psqlPool, pool, moves } = measured
   const first = one[0]
   if (first === undefined) throw new Error('nothing was measured')
-  const speed = (engine: readonly EngineCopy[]) =>
-    median(engine.map(({ seconds }, round) => (psql[round]?.seconds ?? Number.NaN) / seconds))
+  const speed = (engine: readonly EngineCopy[], baseline: readonly { readonly seconds: number }[]) =>
+    median(engine.map(({ seconds }, round) => (baseline[round]?.seconds ?? Number.NaN) / seconds))
   const verify = (engine: readonly EngineCopy[]) =>
     median(engine.map(({ seconds, verifySeconds }) => verifySeconds / seconds))
-  const [copyRatio, copyRatio2, verifyRatio] = [speed(one), speed(two), verify(one)]
+  const [copyRatio, copyRatio2, copyRatioPool] = [speed(one, psql), speed(two, psql), speed(pool, psqlPool)]
+  const verifyRatio = verify(one)
   const moveSeconds = median(moves.map(({ seconds }) => seconds))
   const failed = sum(moves.map((move) => move.failed))
   const lost = sum(moves.map((move) => move.lost))
@@ -55,7 +59,7 @@ export function summarize(measured: MoveMeasurements): MoveSummary {
     bytes: first.bytes,
     copyRatio: rounded(copyRatio),
     copyRatio2: rounded(copyRatio2),
-    copyRatioPool: null,
+    copyRatioPool: rounded(copyRatioPool),
     verifyRatio: rounded(verifyRatio),
     verifyRatio2: rounded(verify(two)),
     moveSeconds: rounded(moveSeconds),
@@ -68,6 +72,7 @@ export function summarize(measured: MoveMeasurements): MoveSummary {
     budgets: judge([
       { name: 'backfill, one stream, against psql', measured: copyRatio, atLeast: 0.9 },
       { name: 'backfill, two streams, against psql', measured: copyRatio2, atLeast: 1.4 },
+      { name: 'backfill into a pool, against psql', measured: copyRatioPool, atLeast: 0.9 },
       { name: 'verification, of the time of the copy', measured: verifyRatio, atMost: 0.25 },
       { name: 'the whole move under writes, in seconds', measured: moveSeconds, atMost: 2.5 },
     ]),

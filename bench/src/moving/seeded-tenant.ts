@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Tenant } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import { asSuperuser } from '../../../test/kit/databases.ts'
@@ -7,6 +8,12 @@ import { seedTenant } from '../../../test/load/index.ts'
 /** Every tenant gets the same rows, but for the tenant in them. */
 const SEED = 1
 
+/** Fills the pool of `eu` with rows of somebody of whom the catalog knows nothing. */
+export async function fillTargetPool({ eu }: MovingGround, rows: number): Promise<void> {
+  const database = asSuperuser(eu.cluster, 'pool')
+  await seedTenant({ database, tenantId: randomUUID(), plan: { rows, seed: SEED } })
+}
+
 /** Makes a tenant in the pool of `us` with this many rows over all tables of the shop. */
 export async function seededTenant(ground: MovingGround, slug: string, rows: number): Promise<Tenant> {
   const tenant = await ground.tenant(slug, 0)
@@ -15,10 +22,12 @@ export async function seededTenant(ground: MovingGround, slug: string, rows: num
   return tenant
 }
 
-/** Leaves nothing for the server to catch up with. */
-export async function settlePool({ us }: MovingGround): Promise<void> {
-  await withClient(asSuperuser(us.cluster, 'pool'), 'bench', async (client) => {
-    await client.query('vacuum (analyze)')
-    await client.query('checkpoint')
-  })
+/** Leaves nothing for the servers to catch up with in their pools. */
+export async function settlePools({ us, eu }: MovingGround): Promise<void> {
+  for (const { cluster } of [us, eu]) {
+    await withClient(asSuperuser(cluster, 'pool'), 'bench', async (client) => {
+      await client.query('vacuum (analyze)')
+      await client.query('checkpoint')
+    })
+  }
 }

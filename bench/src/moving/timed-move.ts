@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { MoveDetail, Tenant } from '@freehold/contract'
+import type { MoveDetail, MoveTarget, Tenant } from '@freehold/contract'
 import type { MoveSettings } from '@freehold/engine'
 import type { MovingGround } from '../../../test/kit/moving-ground.ts'
 import { now } from '../../../test/load/measure/recorder.ts'
@@ -16,12 +16,13 @@ export interface TimedMove {
 
 const GIVEN_BACK_MS = 50
 
-/** Plans a move to a silo in `eu`, runs it with an engine of its own in this process, and waits for its end. */
+/** Plans a move to a silo in `eu` unless told otherwise, runs it with an engine of its own in this process, and waits for its end. */
 export async function timeMove(
   ground: MovingGround,
   tenant: Tenant,
   settings: Partial<MoveSettings>,
   signal: AbortSignal,
+  to?: MoveTarget,
 ): Promise<TimedMove> {
   signal.throwIfAborted()
   const barriers: { readonly name: string; readonly at: number }[] = []
@@ -35,7 +36,7 @@ export async function timeMove(
   signal.addEventListener('abort', stop, { once: true })
   try {
     const startedAt = now()
-    const { id } = await ground.startMove(tenant)
+    const { id } = await ground.startMove(tenant, to)
     await engine.nudge(id)
     let move = await ground.catalog.moves.detail(id)
     while (move.finishedAt === null) {

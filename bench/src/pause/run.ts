@@ -2,7 +2,7 @@ import type { Tenant } from '@freehold/contract'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
 import { count, parseOptions } from '../moving/parse.ts'
-import { seededTenant, settlePool } from '../moving/seeded-tenant.ts'
+import { seededTenant, settlePools } from '../moving/seeded-tenant.ts'
 import { note, print } from '../print.ts'
 import { spawnTraffic } from '../traffic/spawn-traffic.ts'
 import type { Traffic } from '../traffic/traffic.ts'
@@ -58,7 +58,7 @@ async function measure(plan: Plan, neighbourRows: number, signal: AbortSignal): 
       signal.throwIfAborted()
       neighbours.push(await seededTenant(ground, `neighbour-${number}`, neighbourRows))
     }
-    await settlePool(ground)
+    await settlePools(ground)
     return await measureMoves({ ground, traffic, neighbours, plan, signal })
   } finally {
     await traffic.close()
