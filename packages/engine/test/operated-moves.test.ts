@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { switchConditionsSchema } from '@freehold/contract'
+import { moveTargetSchema, switchConditionsSchema } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../../../test/kit/databases.ts'
@@ -105,19 +105,27 @@ t.test('a paused move can be given up, and leaves nothing', async (t) => {
   t.equal(left.rowCount, 0)
 })
 
-t.test('a move with a limit of its own copies no faster, and says why', async (t) => {
-  const tenant = await ground.tenant('patient', 200)
+t.test('a move with a limit of its own copies no faster, and says why and how far it is', async (t) => {
+  const tenant = await ground.tenant('patient', 2_000)
   const engine = ground.engine()
   engine.start()
-  const move = await ground.startMove(tenant, 'eu', 'auto', { maxRowsPerSecond: 500 })
-  await until(async () => (await catalog.moves.get(move.id)).progress.throttled === 'at most 500 rows/s')
+  // Into a pool, where the rows come bit by bit from another place than the one they are copied to.
+  const pool = moveTargetSchema.parse({ isolation: 'pool', region: 'eu' })
+  const move = await ground.startMove(tenant, pool, 'auto', { maxRowsPerSecond: 2_000 })
+  const progress = async () => (await catalog.moves.get(move.id)).progress
+  await until(async () => (await progress()).throttled === 'at most 2000 rows/s')
+  await until(async () => {
+    const { tables, etaSeconds, rowsPerSecond } = await progress()
+    const isUnderWay = tables.some(({ rowsCopied }) => rowsCopied > 0 && rowsCopied < 2_000)
+    return isUnderWay && (etaSeconds ?? 0) > 0 && (rowsPerSecond ?? 0) > 0
+  })
   const ended = await ground.ended(move.id)
   await engine.stop()
-  t.match(ended, { phase: 'completed', maxRowsPerSecond: 500, progress: { throttled: null } })
+  t.match(ended, { phase: 'completed', maxRowsPerSecond: 2_000, progress: { throttled: null } })
   const rows = ended.progress.rowsCopied
   // The last rows of either stream need not be waited for.
   t.ok(
-    (ended.progress.seconds.backfill ?? 0) > (rows / 500) * 0.5,
+    (ended.progress.seconds.backfill ?? 0) > (rows / 2_000) * 0.5,
     `${rows} rows in ${ended.progress.seconds.backfill} s`,
   )
 })

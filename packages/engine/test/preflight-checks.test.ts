@@ -1,3 +1,4 @@
+import type { Isolation } from '@freehold/contract'
 import t from 'tap'
 import { checkActivity } from '../src/preflight/checks/activity.ts'
 import { checkChangeStream } from '../src/preflight/checks/change-stream.ts'
@@ -60,7 +61,11 @@ t.test('a change stream needs a log, slots and senders, and that they stay', asy
 
 t.test('room and connections are counted on both sides, and together where both are one', async (t) => {
   const tables = [{ table: 'orders', rowsEstimated: 1_000, bytesEstimated: 1e8, diskBytesEstimated: 2e8 }]
-  const estimates = estimateMove(tables, { walBytesPerSecond: 1e6 }, { templateBytes: 8e6 })
+  const estimate = (isolation: Isolation) =>
+    estimateMove(tables, { walBytesPerSecond: 1e6 }, { templateBytes: 8e6 }, isolation)
+  const estimates = estimate('silo')
+  const { connections } = estimate('pool')
+  t.equal(connections.target, estimates.connections.target + 2, 'two write what a stream copies into a pool')
   t.match(estimates, { rows: 1_000, bytes: 1e8, extraDisk: { targetBytes: 208e6 } })
   t.equal(estimates.extraDisk.sourceBytes, Math.round(estimates.seconds * 1e6))
   const side = (name: string, capacityBytes: number | null, free: number) => ({

@@ -1,9 +1,11 @@
+import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { withClient } from '@freehold/postgres'
-import { to } from 'pg-copy-streams'
+import { from, to } from 'pg-copy-streams'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { asSuperuser } from '../../../test/kit/databases.ts'
+import { RowBatches } from '../src/copy/row-batches.ts'
 import { ReplicationStream } from '../src/stream/replication-stream.ts'
 import { RateLimit } from '../src/throttle/rate-limit.ts'
 import { type CopyFormat, RowCounter } from '../src/throttle/row-counter.ts'
@@ -57,6 +59,46 @@ t.test('against a server', async (t) => {
             counted += counter.count(whole.subarray(at, at + size))
           }
           t.equal(counted, 777, `${format}, pieces of ${size} bytes`)
+        }
+      }
+    })
+  })
+
+  t.test('rows of a COPY are cut into batches that can be copied by themselves', async (t) => {
+    await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
+      await client.query(
+        'create temporary table taken (n int, nothing text, odd text, blank text, exact numeric)',
+      )
+      for (const format of ['binary', 'text'] satisfies CopyFormat[]) {
+        for (const [rows, size, limits] of [
+          [777, 1, { bytes: 5_000, ms: 60_000 }],
+          [777, 1_000, { bytes: 5_000, ms: 60_000 }],
+          [777, 1_000, { bytes: 1e9, ms: 0 }],
+          [777, 50_000, { bytes: 1e9, ms: 60_000 }],
+          [0, 7, { bytes: 1e9, ms: 60_000 }],
+        ] as const) {
+          await client.query('truncate taken')
+          const sent = `select n, null::text, repeat(chr(10) || chr(255), n % 50), '', n::numeric from generate_series(1, ${rows}) n`
+          const copied = Buffer.concat(
+            await client.query(to(`copy (${sent}) to stdout (format ${format})`)).toArray(),
+          )
+          const batches = new RowBatches(pieces(copied, size), format, limits)
+          let [count, bytes] = [0, 0]
+          for (let batch = await batches.next(); batch !== undefined; batch = await batches.next()) {
+            await pipeline(batch.chunks, client.query(from(`copy taken from stdin (format ${format})`)))
+            bytes += await batch.read
+            count++
+          }
+          const named = `${format}, ${rows} rows in pieces of ${size} bytes, ${JSON.stringify(limits)}`
+          const missing = await client.query(`(${sent}) except all select * from taken`)
+          const taken = await client.query('select from taken')
+          t.same([missing.rowCount, taken.rowCount, bytes], [0, rows, copied.length], named)
+          // Each is as large as it may be and as large again at most; the end of a COPY may come by itself.
+          const most = Math.ceil(copied.length / Math.max(size, limits.ms === 0 ? 0 : limits.bytes)) + 1
+          t.ok(
+            count <= most && count >= (limits.bytes > copied.length && limits.ms > 0 ? 0 : most / 2),
+            named,
+          )
         }
       }
     })
@@ -176,3 +218,7 @@ t.test('against a server', async (t) => {
     })
   })
 })
+
+async function* pieces(whole: Buffer, size: number): AsyncGenerator<Buffer> {
+  for (let at = 0; at < whole.length; at += size) yield whole.subarray(at, at + size)
+}

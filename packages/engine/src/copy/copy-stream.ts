@@ -12,11 +12,12 @@ export interface CopyEnds {
   readonly claim: TargetClaim
 }
 
-/** A connection to either end: what one copy at a time passes through, and what builds on what it has copied. */
+/** Connections to either end: what one copy at a time passes through, and what builds on what it has copied. */
 export interface CopyStream {
   /** In a transaction that has entered as the tenant and sees the snapshot. */
   readonly source: pg.Client
-  readonly target: pg.Client
+  /** As many as the sink wants; not all of them are in use when none is copying. */
+  readonly writers: readonly [pg.Client, ...pg.Client[]]
   readonly into: RowSink
   readonly claim: TargetClaim
 }
@@ -34,25 +35,26 @@ export async function withCopyStream(
   const name = targetWriters(claim.stream).copy
   const opened = await Promise.allSettled([
     connectClient(ends.source.mover, name),
-    connectClient(into.address, name),
+    ...Array.from({ length: into.writers }, () => connectClient(into.address, name)),
   ])
   const clients = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   try {
     const failed = opened.find((result) => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
-    const [source, target] = clients
-    if (source === undefined || target === undefined) throw new Error('a connection is missing')
+    const [source, first, ...others] = clients
+    if (source === undefined || first === undefined) throw new Error('a connection is missing')
+    const writers = [first, ...others] as const
     watchSilence(source, ends.source.mover)
-    watchSilence(target, into.address)
-    await Promise.all([prepareTarget(target), useExactText(source)])
+    for (const writer of writers) watchSilence(writer, into.address)
+    await Promise.all([...writers.map(prepareWriter), useExactText(source)])
     const begin = `begin isolation level repeatable read read only; set transaction snapshot ${quoteLiteral(ends.snapshot)}`
-    await asTenant(source, ends.source, () => work({ source, target, into, claim }), begin)
+    await asTenant(source, ends.source, () => work({ source, writers, into, claim }), begin)
   } finally {
     await Promise.allSettled(clients.map((client) => client.end()))
   }
 }
 
-async function prepareTarget(target: pg.Client): Promise<void> {
-  await useExactText(target)
-  await target.query(`set maintenance_work_mem = '${BUILD_MEMORY}'`)
+async function prepareWriter(writer: pg.Client): Promise<void> {
+  await useExactText(writer)
+  await writer.query(`set maintenance_work_mem = '${BUILD_MEMORY}'`)
 }

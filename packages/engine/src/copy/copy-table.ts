@@ -1,42 +1,49 @@
 import { pipeline } from 'node:stream/promises'
-import { inTransaction, quoteIdentifier, quoteTable } from '@freehold/postgres'
+import { quoteIdentifier, quoteTable } from '@freehold/postgres'
 import { to as copyTo } from 'pg-copy-streams'
 import type { TablePair } from '../database/tables.ts'
-import { holdTarget } from '../database/target-claim.ts'
 import type { Pace } from '../move/pace.ts'
 import type { CopyStream } from './copy-stream.ts'
+import type { CopiedRows, IncomingRows } from './row-sink.ts'
 
 /**
- * Copies the tenant's rows of one table, in one transaction of the target: all of them or none. Read as the tenant,
- * so that no other tenant's row can be among them.
+ * Copies the tenant's rows of one table. Read as the tenant, so that no other tenant's row can be among them.
  *
+ * @param onRows told of rows that are there before all are, where rows come bit by bit.
  * @param signal breaks it off; the stream is of no use afterwards.
  * @returns the rows copied, and the bytes that travelled.
  */
 export async function copyTable(
-  { source, target, claim, into }: CopyStream,
+  { source, writers, claim, into }: CopyStream,
   { source: from, target: table }: TablePair,
   pace: Pick<Pace, 'gate'>,
+  onRows: (copied: CopiedRows) => void,
   signal: AbortSignal,
-): Promise<{ rows: number; bytes: number }> {
+): Promise<CopiedRows> {
   const columns = from.columns.map(({ name }) => name)
   const names = columns.map(quoteIdentifier).join(', ')
   const format = from.columns.every((column) => column.binary) ? 'binary' : 'text'
-  return inTransaction(target, async () => {
-    await holdTarget(target, claim)
-    const sink = await into.open(target, { table, columns, format })
+  let bytes = 0
+  // A COPY that is no longer read never ends, and a rollback would wait behind it for ever.
+  const cut = () => Promise.allSettled([source, ...writers].map((client) => client.end()))
+  const pour: IncomingRows['pour'] = async (into) => {
     const rows = source.query(
       copyTo(`copy (select ${names} from ${quoteTable(from.table)}) to stdout (format ${format})`),
     )
-    let bytes = 0
     rows.on('data', (chunk: Buffer) => {
       bytes += chunk.length
     })
-    await pipeline(rows, pace.gate(format), sink.stream, { signal }).catch(async (error: unknown) => {
-      // A COPY that is no longer read never ends, and a rollback would wait behind it for ever.
-      await Promise.allSettled([source.end(), target.end()])
+    signal.addEventListener('abort', cut, { once: true })
+    try {
+      await pipeline(rows, pace.gate(format), into, { signal })
+    } catch (error) {
+      await cut()
+      signal.throwIfAborted()
       throw error
-    })
-    return { rows: await sink.finish(), bytes }
-  })
+    } finally {
+      signal.removeEventListener('abort', cut)
+    }
+  }
+  const rows = await into.take(writers, { table, columns, format, claim, pour, onRows })
+  return { rows, bytes }
 }

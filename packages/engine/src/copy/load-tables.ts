@@ -5,7 +5,7 @@ import type { TablePair } from '../database/tables.ts'
 import type { Pace } from '../move/pace.ts'
 import { type CopyEnds, type CopyStream, withCopyStream } from './copy-stream.ts'
 import { copyTable } from './copy-table.ts'
-import type { RowSink } from './row-sink.ts'
+import type { CopiedRows, RowSink } from './row-sink.ts'
 import { type Task, TaskGraph } from './task-graph.ts'
 
 export interface LoadTables {
@@ -19,7 +19,9 @@ export interface LoadTables {
   readonly streams: number
   readonly pace: Pace
   readonly signal: AbortSignal
-  readonly onCopied: (table: TablePair, copied: { rows: number; bytes: number }) => Promise<void>
+  /** Called for rows that are there before all of their table are, where they come bit by bit. */
+  readonly onRows: (table: TablePair, copied: CopiedRows) => void
+  readonly onCopied: (table: TablePair, copied: CopiedRows) => Promise<void>
 }
 
 type LoadTask = Task<CopyStream>
@@ -41,7 +43,7 @@ export async function loadTables(load: LoadTables): Promise<void> {
   await allEnded(streams)
 }
 
-function loadTasks({ tables, parts, pace, onCopied }: LoadTables, signal: AbortSignal): LoadTask[] {
+function loadTasks({ tables, parts, pace, onRows, onCopied }: LoadTables, signal: AbortSignal): LoadTask[] {
   const copies = new Map<string, LoadTask>()
   for (const pair of tables) {
     copies.set(quoteTable(pair.target.table), {
@@ -49,7 +51,7 @@ function loadTasks({ tables, parts, pace, onCopied }: LoadTables, signal: AbortS
       alone: [],
       run: async (stream) => {
         await pace.pass(0)
-        await onCopied(pair, await copyTable(stream, pair, pace, signal))
+        await onCopied(pair, await copyTable(stream, pair, pace, (rows) => onRows(pair, rows), signal))
       },
     })
   }
@@ -66,7 +68,7 @@ function loadTasks({ tables, parts, pace, onCopied }: LoadTables, signal: AbortS
     (table): LoadTask => ({
       after: built(table),
       alone: [table],
-      run: ({ target }) => analyzeCoarsely(target, table),
+      run: ({ writers: [target] }) => analyzeCoarsely(target, table),
     }),
   )
   const tableTasks = [...copies].flatMap(([table, copy]) => [copy, ...built(table)])
@@ -96,7 +98,7 @@ function buildTasks(table: string, copy: LoadTask, parts: readonly BarePart[]): 
 }
 
 function restore(...parts: readonly BarePart[]): LoadTask['run'] {
-  return async ({ target }) => {
+  return async ({ writers: [target] }) => {
     await target.query(parts.map((part) => part.restore).join('; '))
   }
 }

@@ -1,39 +1,60 @@
-import { type DatabaseAddress, quoteIdentifier, quoteTable } from '@freehold/postgres'
+import { type DatabaseAddress, inTransaction, quoteIdentifier, quoteTable } from '@freehold/postgres'
 import type pg from 'pg'
-import { type CopyStreamQuery, from as copyFrom } from 'pg-copy-streams'
+import { from as copyFrom } from 'pg-copy-streams'
 import type { TableShape } from '../database/tables.ts'
+import { holdTarget, type TargetClaim } from '../database/target-claim.ts'
 
-/** What is about to be copied into one table. */
-interface IncomingRows {
+/** Rows and bytes of a table. */
+export interface CopiedRows {
+  readonly rows: number
+  readonly bytes: number
+}
+
+/** The rows of one table on their way to the target. */
+export interface IncomingRows {
   readonly table: TableShape
   readonly columns: readonly string[]
   readonly format: 'binary' | 'text'
+  readonly claim: TargetClaim
+  /** Sends them, as COPY writes them, to a stream or to whoever reads them; can be called once. */
+  readonly pour: (into: NodeJS.WritableStream | ChunkReader) => Promise<void>
+  /** To be told of rows that are in the table before all are. */
+  readonly onRows: (copied: CopiedRows) => void
 }
+
+type ChunkReader = (chunks: AsyncIterable<Buffer>) => Promise<void>
 
 /** Where copied rows go. */
 export interface RowSink {
   /** Who writes them. */
   readonly address: DatabaseAddress
-  /** Opens a table for rows in COPY's format, in the transaction that `client` has open. */
-  open(client: pg.Client, rows: IncomingRows): Promise<OpenTable>
+  /** How many connections the rows of one table are written by. */
+  readonly writers: number
+  /**
+   * Puts the rows into their table.
+   *
+   * @param writers connections for nothing else, outside of a transaction.
+   * @returns how many there were.
+   */
+  take(writers: readonly pg.Client[], incoming: IncomingRows): Promise<number>
 }
 
-interface OpenTable {
-  readonly stream: CopyStreamQuery
-  /** Called when the stream has ended. @returns the rows that are in the table now. */
-  finish(): Promise<number>
-}
-
-/** Straight into bare tables, as their owner. */
+/** Straight into bare tables, as their owner; in one transaction, all of a table or nothing. */
 export function bareTableSink(owner: DatabaseAddress): RowSink {
   return {
     address: owner,
-    async open(client, { table, columns, format }) {
-      const names = columns.map(quoteIdentifier).join(', ')
-      const stream = client.query(
-        copyFrom(`copy ${quoteTable(table.table)} (${names}) from stdin (format ${format})`),
-      )
-      return { stream, finish: async () => stream.rowCount }
+    writers: 1,
+    async take([writer], { table, columns, format, claim, pour }) {
+      if (writer === undefined) throw new Error('there is no connection to write by')
+      return inTransaction(writer, async () => {
+        await holdTarget(writer, claim)
+        const names = columns.map(quoteIdentifier).join(', ')
+        const stream = writer.query(
+          copyFrom(`copy ${quoteTable(table.table)} (${names}) from stdin (format ${format})`),
+        )
+        await pour(stream)
+        return stream.rowCount
+      })
     },
   }
 }

@@ -1,5 +1,6 @@
 import { quoteTable, type TableName } from '@freehold/postgres'
 import type pg from 'pg'
+import type { CopiedRows } from '../copy/row-sink.ts'
 import type { TablePair } from '../database/tables.ts'
 import type { ProgressReport } from './progress-report.ts'
 
@@ -18,7 +19,7 @@ export class CopyMeter {
     })
   }
 
-  /** Reads how far the running copies are from the target itself. */
+  /** Reads how far the copies that run straight into their tables are, from the target itself. */
   async sample(target: pg.ClientBase, tables: readonly TablePair[]): Promise<void> {
     const names = new Map(tables.map(({ target }) => [quoteTable(target.table), target.key]))
     const result = await target.query<TableName & { rows: string; bytes: string }>(
@@ -33,6 +34,12 @@ export class CopyMeter {
       if (table !== undefined && !this.#finished.has(table))
         this.#show(table, Number(row.rows), Number(row.bytes))
     }
+  }
+
+  /** Rows of a table that is not copied whole yet are there. */
+  passed({ target: table }: TablePair, { rows, bytes }: CopiedRows): void {
+    const known = this.#report.current.tables.find((each) => each.table === table.key)
+    if (known !== undefined) this.#show(table.key, known.rowsCopied + rows, known.bytesCopied + bytes)
   }
 
   /** A table is copied whole. */

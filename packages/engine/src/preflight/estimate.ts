@@ -1,4 +1,4 @@
-import type { MoveEstimates } from '@freehold/contract'
+import type { Isolation, MoveEstimates } from '@freehold/contract'
 import type { TableEstimate } from '../database/estimate.ts'
 
 /** Copy with two streams, keys and indexes, verification: `npm run bench -- move`, see docs/moving-a-tenant.md. */
@@ -6,10 +6,10 @@ const MEASURED_BYTES_PER_SECOND = 10_000_000
 /** What a move takes for a tenant without rows, as `npm run bench -- pause` and the tests see it. */
 const CONSTANT_SECONDS = 1.5
 
-/** A connection for each stream of the copy and one besides; the verification and the switch take no more. */
+/** Connections for each stream of the copy and one besides; the verification and the switch take no more. */
 const COPY_STREAMS = 2
 const SOURCE_CONNECTIONS = COPY_STREAMS + 1
-const TARGET_CONNECTIONS = COPY_STREAMS + 2
+const targetConnections = (isolation: Isolation) => COPY_STREAMS * (isolation === 'pool' ? 2 : 1) + 2
 /** The change stream, and beside it the slot that marks the point of a verification. */
 export const REPLICATION_CONNECTIONS = 2
 
@@ -18,6 +18,7 @@ export function estimateMove(
   tables: readonly TableEstimate[],
   source: { readonly walBytesPerSecond: number },
   target: { readonly templateBytes: number },
+  isolation: Isolation,
 ): MoveEstimates {
   const sum = (of: (table: TableEstimate) => number) => tables.reduce((total, table) => total + of(table), 0)
   const bytes = sum(({ bytesEstimated }) => bytesEstimated)
@@ -32,7 +33,7 @@ export function estimateMove(
     },
     connections: {
       source: SOURCE_CONNECTIONS,
-      target: TARGET_CONNECTIONS,
+      target: targetConnections(isolation),
       replication: REPLICATION_CONNECTIONS,
     },
   }

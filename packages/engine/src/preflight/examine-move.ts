@@ -105,7 +105,7 @@ export async function examineMove(
     const targetFindings = target.refusal === undefined ? [] : [target.refusal]
     return { source: sourceFindings, target: targetFindings, tables, estimates: null }
   }
-  const estimates = estimateMove(tables, read.facts.server, target.facts)
+  const estimates = estimateMove(tables, read.facts.server, target.facts, destination.isolation)
   const targetFindings = [
     ...checkTarget(destination, target.facts),
     ...(sourceFindings.some(isBlocking) ? [] : await examinePool(source, destination, read.facts.tables)),

@@ -13,6 +13,9 @@ export class RowCounter {
   #number = 0
   #missing = FIELD_COUNT_BYTES
   #fields = 0
+  /** Binary: whether there has been a row. */
+  #begun = false
+  #rowsEnd = 0
 
   constructor(format: CopyFormat) {
     this.#format = format
@@ -20,7 +23,22 @@ export class RowCounter {
 
   /** @returns the rows that end, or for binary begin, in this piece. */
   count(chunk: Buffer): number {
-    return this.#format === 'text' ? countNewlines(chunk) : this.#countTuples(chunk)
+    this.#rowsEnd = 0
+    return this.#format === 'text' ? this.#countLines(chunk) : this.#countTuples(chunk)
+  }
+
+  /** How much of the last piece that was counted is up to the end of a row, the last that ends there; 0: none does. */
+  get rowsEnd(): number {
+    return this.#rowsEnd
+  }
+
+  #countLines(chunk: Buffer): number {
+    let count = 0
+    for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) {
+      count++
+      this.#rowsEnd = at + 1
+    }
+    return count
   }
 
   #countTuples(chunk: Buffer): number {
@@ -30,6 +48,7 @@ export class RowCounter {
         const skipped = Math.min(this.#skip, chunk.length - at)
         this.#skip -= skipped
         at += skipped
+        if (this.#isBetweenRows()) this.#rowsEnd = at
         continue
       }
       this.#number = (this.#number << 8) | (chunk[at] ?? 0)
@@ -44,16 +63,16 @@ export class RowCounter {
         // The trailer is a row of -1 fields; unsigned it is 65535, more than a table can have.
         if (number === 0xffff) return rows
         rows++
+        this.#begun = true
         this.#fields = number
       }
       this.#missing = this.#fields > 0 ? FIELD_LENGTH_BYTES : FIELD_COUNT_BYTES
+      if (this.#isBetweenRows()) this.#rowsEnd = at
     }
     return rows
   }
-}
 
-function countNewlines(chunk: Buffer): number {
-  let count = 0
-  for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) count++
-  return count
+  #isBetweenRows(): boolean {
+    return this.#begun && this.#skip === 0 && this.#fields === 0
+  }
 }

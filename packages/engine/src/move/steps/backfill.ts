@@ -47,6 +47,7 @@ async function loadAll(
     streams: move.settings.copyStreams,
     pace,
     signal: move.signal,
+    onRows: (pair, copied) => meter.passed(pair, copied),
     onCopied: async (pair, { rows, bytes }) => {
       meter.finished(pair, rows, bytes)
       uncopied.delete(pair)
