@@ -1,5 +1,5 @@
 // Makes a fresh checkout runnable: installs the locked dependencies once, and again only after the lock file
-// has changed. Plain JavaScript without imports from node_modules, because it runs before they exist, on
+// has changed; with `--older-servers` also the servers of older versions that tests and benchmarks use. Plain JavaScript without imports from node_modules, because it runs before they exist, on
 // whatever Node (>= 20) the machine has; everything after it runs on the Node 24 that it installs.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -11,25 +11,38 @@ const PNPM = 'pnpm@12.21.0'
 const MINIMUM_NODE = 24
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const stampFile = join(root, 'node_modules', '.freehold-bootstrap')
+const olderServers = join(root, 'infra', 'local', 'older-servers')
 const bin = join(root, 'node_modules', '.bin')
 
-const inputs = ['pnpm-lock.yaml', 'pnpm-workspace.yaml', '.taprc', 'scripts/bootstrap.mjs']
-const stamp = createHash('sha256')
-for (const file of inputs) stamp.update(readFileSync(join(root, file)))
-const wanted = stamp.digest('hex')
-
-if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== wanted) install()
+once(root, ['pnpm-lock.yaml', 'pnpm-workspace.yaml', '.taprc', 'scripts/bootstrap.mjs'], () => {
+  console.error('Installing the dependencies (once; about half a minute) ...')
+  install(root)
+  // pnpm replaces tap's packages on every install, and with them the class that `tap build` has written.
+  run(join(bin, 'tap'), ['build'], root)
+})
+if (process.argv.includes('--older-servers')) {
+  once(olderServers, ['pnpm-lock.yaml', 'pnpm-workspace.yaml'], () => {
+    console.error('Installing PostgreSQL 15 to 17 for tests and benchmarks (once; 70 MB) ...')
+    install(olderServers)
+  })
+}
 requireNode24()
 
-function install() {
-  console.error('Installing the dependencies (once; about half a minute) ...')
+/** Does the work unless it has been done in this directory with the same files. */
+function once(directory, inputs, work) {
+  const stampFile = join(directory, 'node_modules', '.freehold-bootstrap')
+  const stamp = createHash('sha256')
+  for (const file of inputs) stamp.update(readFileSync(join(directory, file)))
+  const wanted = stamp.digest('hex')
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wanted) return
+  work()
+  writeFileSync(stampFile, wanted)
+}
+
+function install(directory) {
   // pnpm holds the packages against the Node that will run them, and not against the one that runs pnpm.
   const node = `--config.node-version=${installedNode()}`
-  run('npx', ['--yes', PNPM, 'install', '--frozen-lockfile', '--reporter=append-only', node])
-  // pnpm replaces tap's packages on every install, and with them the class that `tap build` has written.
-  run(join(bin, 'tap'), ['build'])
-  writeFileSync(stampFile, wanted)
+  run('npx', ['--yes', PNPM, 'install', '--frozen-lockfile', '--reporter=append-only', node], directory)
 }
 
 /** The version of Node that is installed with the dependencies. */
@@ -38,10 +51,10 @@ function installedNode() {
 }
 
 /** Runs a command with its output on stderr, so that a script's own stdout (`--json`) stays parseable. */
-function run(command, args) {
+function run(command, args, cwd) {
   const path = `${bin}:${process.env.PATH}`
   const result = spawnSync(command, args, {
-    cwd: root,
+    cwd,
     stdio: ['ignore', 2, 2],
     env: { ...process.env, PATH: path },
   })

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { realpath, rm } from 'node:fs/promises'
+import { readdir, realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { root } from './run-program.ts'
@@ -40,6 +40,9 @@ export async function runTap(
 
 /** Its data may lie outside of the run's folder, when the servers' user cannot enter that. */
 async function removeTemplate(template: string): Promise<void> {
-  const data = await realpath(join(template, 'data')).catch(() => undefined)
-  if (data !== undefined) await rm(data, { recursive: true })
+  const versions = await readdir(template).catch(() => [])
+  for (const version of versions) {
+    const data = await realpath(join(template, version, 'data')).catch(() => undefined)
+    if (data !== undefined) await rm(data, { recursive: true })
+  }
 }

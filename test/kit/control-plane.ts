@@ -9,6 +9,7 @@ import {
   tierIdSchema,
 } from '@freehold/contract'
 import {
+  type PostgresVersion,
   prepareCluster,
   type RolePasswords,
   randomRolePasswords,
@@ -29,8 +30,9 @@ export interface PreparedCluster {
 export async function startPreparedCluster(
   name: string,
   settings: Readonly<Record<string, string>> = {},
+  version?: PostgresVersion,
 ): Promise<PreparedCluster> {
-  const cluster = await startTemporaryCluster(name, settings)
+  const cluster = await startTemporaryCluster(name, settings, version)
   try {
     const passwords = await randomRolePasswords()
     await prepareCluster(cluster, passwords)

@@ -20,6 +20,7 @@ import {
   planMove,
   startMove,
 } from '@freehold/engine'
+import type { PostgresVersion } from '@freehold/local'
 import { deriveEntryKey, withClient } from '@freehold/postgres'
 import {
   openTestCatalog,
@@ -58,6 +59,8 @@ export interface MovingGround {
 export interface MovingGroundOptions {
   /** Settings of the server `us`. */
   readonly usSettings?: Readonly<Record<string, string>>
+  /** The major versions of the servers. */
+  readonly versions?: { readonly us: PostgresVersion; readonly eu: PostgresVersion }
   /** The cluster of the catalog; `us` unless told otherwise. Whoever brings it removes it. */
   readonly control?: PreparedCluster
   /** @returns the port at which the catalog says that a cluster listens: a proxy's, if not its own. */
@@ -66,8 +69,8 @@ export interface MovingGroundOptions {
 
 export async function prepareMovingGround(options: MovingGroundOptions = {}): Promise<MovingGround> {
   const [us, eu] = await Promise.all([
-    startPreparedCluster('us', options.usSettings),
-    startPreparedCluster('eu'),
+    startPreparedCluster('us', options.usSettings, options.versions?.us),
+    startPreparedCluster('eu', {}, options.versions?.eu),
   ])
   const { control = us, portOf = async (on) => on.cluster.port } = options
   const catalog = await openTestCatalog(control)

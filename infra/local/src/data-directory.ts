@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path'
 import { FreeholdError } from '@freehold/contract'
 import type { PostgresBinaries } from './postgres-binaries.ts'
+import type { PostgresVersion } from './postgres-versions.ts'
 import { randomSecret } from './secret-file.ts'
 import { canEnter, runAs, type ServerUser } from './server-user.ts'
 
@@ -135,13 +136,19 @@ async function initialise(
     `--pwfile=${passwordFile}`,
     '--auth=scram-sha-256',
     '--encoding=UTF8',
-    // The built-in provider sorts by code point and does not change with the machine's C library.
-    '--locale=C',
-    '--locale-provider=builtin',
-    '--builtin-locale=C.UTF-8',
+    ...localeArguments(binaries.version),
     '--no-instructions',
     // Nothing of value is in it yet, and the first checkpoint of the server syncs what it writes.
     '--no-sync',
   ])
   if (!result.ok) throw new FreeholdError('stack_start_failed', `initdb failed: ${result.output}`)
+}
+
+/**
+ * The built-in provider, which PostgreSQL has since 17, sorts by code point and does not change with the machine's C
+ * library. That library's own locale of the same name sorts alike.
+ */
+function localeArguments(version: PostgresVersion): readonly string[] {
+  if (version < 17) return ['--locale=C.UTF-8']
+  return ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']
 }

@@ -7,6 +7,7 @@ import { openDataDirectory, pgdataOf, SUPERUSER } from './data-directory.ts'
 import { findFreePort, isFree } from './free-port.ts'
 import { findPostgresBinaries } from './postgres-binaries.ts'
 import { type Durability, settingsArguments } from './postgres-settings.ts'
+import type { PostgresVersion } from './postgres-versions.ts'
 import { launchPostmaster, type Postmaster, type PostmasterOptions } from './postmaster.ts'
 import { refuseLiveServer } from './postmaster-pid.ts'
 import { chooseServerUser } from './server-user.ts'
@@ -21,6 +22,8 @@ export interface ClusterOptions {
   readonly durability?: Durability
   /** Server settings besides our own, or instead of them. */
   readonly settings?: Readonly<Record<string, string>>
+  /** The version that comes with Freehold, unless told otherwise. */
+  readonly version?: PostgresVersion
 }
 
 /** How a server is stopped: `fast` ends its sessions and writes a checkpoint, `immediate` leaves recovery to the next start. */
@@ -66,7 +69,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const directory = resolve(options.directory)
   await mkdir(directory, { recursive: true })
   const user = await chooseServerUser(pgdataOf(directory))
-  const binaries = await findPostgresBinaries(user)
+  const binaries = await findPostgresBinaries(user, options.version)
   const data = await openDataDirectory(directory, binaries, user)
   await refuseLiveServer(options.name, data.pgdata)
   const server = {
