@@ -9,7 +9,7 @@ import {
   tierIdSchema,
 } from '@freehold/contract'
 import {
-  type PostgresVersion,
+  POSTGRES_VERSIONS,
   prepareCluster,
   type RolePasswords,
   randomRolePasswords,
@@ -17,6 +17,7 @@ import {
   type TemporaryCluster,
 } from '@freehold/local'
 import type { DatabaseAddress } from '@freehold/postgres'
+import { z } from 'zod'
 import { asRole, type ClusterRole, createCatalogDatabase } from './databases.ts'
 
 /** A cluster with Freehold's roles, and how to reach it. */
@@ -26,11 +27,21 @@ export interface PreparedCluster {
   as(role: ClusterRole, database: string): DatabaseAddress
 }
 
+/**
+ * The version of the servers of tests: that of the stack, or `FREEHOLD_POSTGRES_VERSION`, by which any test can be run on
+ * another one.
+ */
+const VERSION = z
+  .enum(POSTGRES_VERSIONS.map(String))
+  .transform((version) => POSTGRES_VERSIONS.find((known) => String(known) === version))
+  .optional()
+  .parse(process.env.FREEHOLD_POSTGRES_VERSION)
+
 /** Starts an empty cluster that has Freehold's roles. */
 export async function startPreparedCluster(
   name: string,
   settings: Readonly<Record<string, string>> = {},
-  version?: PostgresVersion,
+  version = VERSION,
 ): Promise<PreparedCluster> {
   const cluster = await startTemporaryCluster(name, settings, version)
   try {

@@ -70,7 +70,7 @@ export interface MovingGroundOptions {
 export async function prepareMovingGround(options: MovingGroundOptions = {}): Promise<MovingGround> {
   const [us, eu] = await Promise.all([
     startPreparedCluster('us', options.usSettings, options.versions?.us),
-    startPreparedCluster('eu', {}, options.versions?.eu),
+    startPreparedCluster('eu', undefined, options.versions?.eu),
   ])
   const { control = us, portOf = async (on) => on.cluster.port } = options
   const catalog = await openTestCatalog(control)

@@ -153,7 +153,7 @@ export async function prepareChangingGround(): Promise<ChangingGround> {
   const pool = asSuperuser(ground.us.cluster, 'pool')
   const asOwner = (sql: string) => run(ground.us.as('freehold_owner', 'pool'), sql)
   const tenant = await ground.tenant('changing', 20)
-  await fillZoo(pool, tenant.id, 0)
+  await fillZoo(pool, tenant.id, 0, ground.oldestVersion)
   let rows = 0
   const asTenant = (sql: string, from: number) =>
     run(pool, sql.replaceAll(':tenant', tenant.id).replaceAll(':new', String(++rows + from)))

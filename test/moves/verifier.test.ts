@@ -96,7 +96,7 @@ const differences: Readonly<Record<string, Planted>> = {
 }
 
 const tenant = await ground.tenant('inspected', 20)
-await fillZoo(pool, tenant.id, 0)
+await fillZoo(pool, tenant.id, 0, ground.oldestVersion)
 
 /** Moves the tenant; at each of the barriers its work is done, once. */
 async function move(work: Record<string, (move: MoveDetail) => Promise<void>>): Promise<MoveDetail> {

@@ -71,8 +71,6 @@ const EDGES: Readonly<Record<string, readonly string[]>> = {
     '-178000000 years',
     '1 year -2 mons +3 days -04:05:06.789',
     '-1 day +23:59:59.999999',
-    'infinity',
-    '-infinity',
     '0',
     '24:00:00',
     '1 day',
@@ -124,17 +122,26 @@ const EDGES: Readonly<Record<string, readonly string[]>> = {
   any_case: ['a', 'A', ''],
 }
 
+/** Values that older servers do not have. */
+const EDGES_SINCE_17: typeof EDGES = { a_interval: ['infinity', '-infinity'] }
+
 const ROWS = 9
 
 /** Puts a row of every edge into each table of the zoo, with ids from `first` on; called again it adds others. */
-export async function fillZoo(superuser: DatabaseAddress, tenantId: string, first: number): Promise<void> {
+export async function fillZoo(
+  superuser: DatabaseAddress,
+  tenantId: string,
+  first: number,
+  oldestVersion: number,
+): Promise<void> {
   await withClient(superuser, 'test', async (client) => {
     await client.query("set lc_monetary = 'C'; set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres'")
     const columns = Object.keys(EDGES)
     for (let row = 0; row <= ROWS; row++) {
       // The last row is null wherever it can be.
       const values = columns.map((column) => {
-        const edges = EDGES[column] ?? []
+        const since17 = oldestVersion < 17 ? undefined : EDGES_SINCE_17[column]
+        const edges = [...(since17 ?? []), ...(EDGES[column] ?? [])]
         return row === ROWS ? null : (edges[row % edges.length] ?? null)
       })
       await client.query(
@@ -181,8 +188,9 @@ export async function stirZoo(
   tenantId: string,
   first: number,
   next: number,
+  oldestVersion: number,
 ): Promise<void> {
-  await fillZoo(superuser, tenantId, next)
+  await fillZoo(superuser, tenantId, next, oldestVersion)
   await withClient(superuser, 'test', (client) =>
     client.query(
       CHANGES.replaceAll(':tenant', `'${tenantId}'`)

@@ -49,7 +49,7 @@ async function moveStirred(
       const round = phases.indexOf(name)
       if (round >= 0) {
         phases[round] = 'done'
-        await stirZoo(source, tenant.id, first + round * 10, first + (round + 1) * 10)
+        await stirZoo(source, tenant.id, first + round * 10, first + (round + 1) * 10, ground.oldestVersion)
       }
       if (name === 'cutover.fenced') fenced = await exactContent(source, tenant.id)
     },
@@ -79,8 +79,8 @@ for (const [changeStream, first] of [
       const tenant = await ground.tenant(`zoo-${changeStream}`, 20)
       const neighbour = await ground.tenant(`next-door-${changeStream}`, 20)
       const pool = asSuperuser(ground.us.cluster, 'pool')
-      await fillZoo(pool, tenant.id, first)
-      await fillZoo(pool, neighbour.id, 5_000 + first)
+      await fillZoo(pool, tenant.id, first, ground.oldestVersion)
+      await fillZoo(pool, neighbour.id, 5_000 + first, ground.oldestVersion)
       const beside = await exactContent(pool, neighbour.id)
 
       await moveStirred(t, tenant, 'eu', changeStream, first)
