@@ -1,4 +1,4 @@
-// `npm run bench -- router|cache|move|pause [options]`: Freehold beside its baseline and its peers; see bench/README.md.
+// `npm run bench -- router|cache|move|database|pause [options]`: Freehold beside its baseline and its peers; see bench/README.md.
 import { BadArguments } from './bad-arguments.ts'
 
 const USAGE = `Usage: npm run bench -- router [--json] [--quick] [--case point-read,page,insert,transaction]
@@ -6,6 +6,7 @@ const USAGE = `Usage: npm run bench -- router [--json] [--quick] [--case point-r
                                 [--system plain,freehold,freehold+predicates,set-config,drizzle,prisma,usebetterdev]
        npm run bench -- cache [--json] [--quick]
        npm run bench -- move [--json] [--quick] [--rows 200000] [--rounds 5]
+       npm run bench -- database [--json] [--quick] [--rows 200000] [--rounds 5]
        npm run bench -- pause [--json] [--quick] [--moves 50] [--rows 5000]`
 
 const [name, ...args] = process.argv.slice(2)
@@ -33,6 +34,9 @@ async function run(): Promise<void> {
   } else if (name === 'move') {
     const { runMoveBench } = await import('./move/run.ts')
     await runMoveBench(args, interrupted.signal)
+  } else if (name === 'database') {
+    const { runDatabaseBench } = await import('./database/run.ts')
+    await runDatabaseBench(args, interrupted.signal)
   } else if (name === 'pause') {
     const { runPauseBench } = await import('./pause/run.ts')
     await runPauseBench(args, interrupted.signal)

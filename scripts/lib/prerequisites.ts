@@ -22,6 +22,13 @@ const PSQL: Prerequisite = {
   packages: ['postgresql-client'],
 }
 
+/** Only benchmarks start it, and only where it is. */
+const PGCOPYDB: Prerequisite = {
+  name: 'pgcopydb',
+  places: () => onPath('pgcopydb'),
+  packages: ['pgcopydb'],
+}
+
 const PREREQUISITES: readonly Prerequisite[] = [
   PSQL,
   {
@@ -74,7 +81,16 @@ export async function ensurePrerequisites(print: (line: string) => void): Promis
 
 /** @returns what to do about psql in a sentence, when it is missing. */
 export async function missingPsql(): Promise<string | undefined> {
-  return (await isAnyExecutable(PSQL.places())) ? undefined : howToInstall(PSQL)
+  return adviceFor(PSQL)
+}
+
+/** @returns what to do about pgcopydb in a sentence, when it is missing. */
+export async function missingPgcopydb(): Promise<string | undefined> {
+  return adviceFor(PGCOPYDB)
+}
+
+async function adviceFor(one: Prerequisite): Promise<string | undefined> {
+  return (await isAnyExecutable(one.places())) ? undefined : howToInstall(one)
 }
 
 function howToInstall({ name, packages }: Prerequisite): string {

@@ -1,11 +1,11 @@
 import type { Tenant } from '@freehold/contract'
-import { type DatabaseAddress, quoteIdentifier, withClient } from '@freehold/postgres'
+import { quoteIdentifier, withClient } from '@freehold/postgres'
 import { bareTables } from '../../../packages/engine/src/database/structure.ts'
 import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
 import type { MovingGround } from '../../../test/kit/moving-ground.ts'
 import { secondsBetween } from '../moving/timed-move.ts'
 import { openPsql, type Statement } from './psql.ts'
-import { type TenantTable, tenantTables } from './tenant-tables.ts'
+import { countRows, type TenantTable, tenantTables } from './tenant-tables.ts'
 
 const WITHOUT_TRIGGERS = '-c session_replication_role=replica'
 
@@ -99,12 +99,4 @@ function copyPair(
     [source, `copy (select ${columns} from ${table} where ${condition}) to stdout (format binary)`],
     [target, `copy ${table} (${columns}) from stdin (format binary)`],
   ]
-}
-
-function countRows(target: DatabaseAddress, tables: readonly TenantTable[]): Promise<number> {
-  return withClient(target, 'bench', async (client) => {
-    const counts = tables.map(({ table }) => `(select count(*) from ${table})`).join(' + ')
-    const { rows } = await client.query<{ rows: string }>(`select ${counts} as rows`)
-    return Number(rows[0]?.rows)
-  })
 }

@@ -1,4 +1,5 @@
 import { type JudgedBudget, judge, rounded } from '../moving/budget.ts'
+import { phaseMedians } from '../moving/timed-move.ts'
 import { median } from '../statistics.ts'
 import type { EngineCopy } from './engine-copy.ts'
 import type { PsqlCopy } from './psql-copy.ts'
@@ -68,7 +69,7 @@ export function summarize(measured: MoveMeasurements): MoveSummary {
     writesPerSecond: Math.round(Math.min(...moves.map((move) => move.writesPerSecond))),
     failed,
     lost,
-    phases: phaseMedians(moves),
+    phases: phaseMedians(moves.map(({ phases }) => phases)),
     budgets: judge([
       { name: 'backfill, one stream, against psql', measured: copyRatio, atLeast: 0.9 },
       { name: 'backfill, two streams, against psql', measured: copyRatio2, atLeast: 1.4 },
@@ -78,13 +79,6 @@ export function summarize(measured: MoveMeasurements): MoveSummary {
     ]),
     ...measured,
   }
-}
-
-function phaseMedians(moves: readonly WholeMove[]): Record<string, number> {
-  const names = Object.keys(moves[0]?.phases ?? {})
-  return Object.fromEntries(
-    names.map((name) => [name, rounded(median(moves.map(({ phases }) => phases[name] ?? Number.NaN)))]),
-  )
 }
 
 function sum(values: readonly number[]): number {

@@ -18,3 +18,12 @@ export function tenantTables(database: DatabaseAddress): Promise<TenantTable[]> 
     return rows
   })
 }
+
+/** All rows of some tables. */
+export function countRows(database: DatabaseAddress, tables: readonly TenantTable[]): Promise<number> {
+  return withClient(database, 'bench', async (client) => {
+    const counts = tables.map(({ table }) => `(select count(*) from ${table})`).join(' + ')
+    const { rows } = await client.query<{ rows: string }>(`select ${counts} as rows`)
+    return Number(rows[0]?.rows)
+  })
+}

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Tenant } from '@freehold/contract'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import type { MovingGround } from '../../../test/kit/moving-ground.ts'
-import { secondsBetween, timeMove } from '../moving/timed-move.ts'
+import { secondsBetween, type TimedPhases, timeMove } from '../moving/timed-move.ts'
 import type { Traffic } from '../traffic/traffic.ts'
 
 export interface WholeMove {
@@ -11,7 +11,7 @@ export interface WholeMove {
   /** From the request to the new home. */
   readonly switchedSeconds: number
   /** What each phase took. */
-  readonly phases: Readonly<Record<string, number>>
+  readonly phases: TimedPhases
   readonly writesPerSecond: number
   readonly failed: number
   readonly lost: number
@@ -21,17 +21,6 @@ export interface WholeMove {
 const WRITES_PER_SECOND = 740
 const READS_PER_SECOND = 100
 const WARM_UP_MS = 1_000
-
-const PHASES = [
-  'provisioning',
-  'dual_write',
-  'backfill',
-  'verify',
-  'ready',
-  'cutover',
-  'finalize',
-  'completed',
-]
 
 /** Moves a tenant for good while it is written, and holds what was acknowledged against its new home. */
 export async function wholeMove(
@@ -47,22 +36,15 @@ export async function wholeMove(
     readsPerSecond: READS_PER_SECOND,
   })
   await sleep(WARM_UP_MS, undefined, { signal })
-  const { startedAt, first, last } = await timeMove(ground, tenant, {}, signal)
+  const { startedAt, last, phases } = await timeMove(ground, tenant, {}, signal)
   const endedAt = last('completed.entered')
   const writesPerSecond = await traffic.writesPerSecond(tenant.id, { from: startedAt, to: endedAt })
   const home = await ground.catalog.placements.home(tenant.id)
   const report = await traffic.end(tenant.id, asSuperuser(ground.eu.cluster, home.database))
-  const began = ['planned', ...PHASES]
-  const entered = [startedAt, ...PHASES.map((phase) => first(`${phase}.entered`))]
   return {
     seconds: secondsBetween(startedAt, endedAt),
     switchedSeconds: secondsBetween(startedAt, last('finalize.entered')),
-    phases: Object.fromEntries(
-      PHASES.map((_, index) => [
-        began[index] ?? '',
-        secondsBetween(entered[index] ?? 0, entered[index + 1] ?? 0),
-      ]),
-    ),
+    phases: phases(),
     writesPerSecond,
     failed: report.failures.length,
     lost: report.differences.length,

@@ -3,6 +3,11 @@ import type { MoveDetail, MoveTarget, Tenant } from '@freehold/contract'
 import type { MoveSettings } from '@freehold/engine'
 import type { MovingGround } from '../../../test/kit/moving-ground.ts'
 import { now } from '../../../test/load/measure/recorder.ts'
+import { median } from '../statistics.ts'
+import { rounded } from './budget.ts'
+
+/** Seconds by phase. */
+export type TimedPhases = Readonly<Record<string, number>>
 
 /** A move that has ended, and when what happened, in milliseconds since 1970. */
 export interface TimedMove {
@@ -12,7 +17,20 @@ export interface TimedMove {
   first(name: string): number
   /** When the last of this name was done. @throws when there was none. */
   last(name: string): number
+  /** What each phase took, in seconds. @throws when the tenant has not moved. */
+  phases(): TimedPhases
 }
+
+const PHASES = [
+  'provisioning',
+  'dual_write',
+  'backfill',
+  'verify',
+  'ready',
+  'cutover',
+  'finalize',
+  'completed',
+]
 
 const GIVEN_BACK_MS = 50
 
@@ -22,7 +40,7 @@ export async function timeMove(
   tenant: Tenant,
   settings: Partial<MoveSettings>,
   signal: AbortSignal,
-  to?: MoveTarget,
+  to?: string | MoveTarget,
 ): Promise<TimedMove> {
   signal.throwIfAborted()
   const barriers: { readonly name: string; readonly at: number }[] = []
@@ -50,24 +68,43 @@ export async function timeMove(
         throw new Error(`the move ended as ${move.phase} without ${name}: ${describe(move)}`)
       return found.at
     }
+    const first = (name: string) =>
+      at(
+        name,
+        barriers.find((barrier) => barrier.name === name),
+      )
     return {
       move,
       startedAt,
-      first: (name) =>
-        at(
-          name,
-          barriers.find((barrier) => barrier.name === name),
-        ),
+      first,
       last: (name) =>
         at(
           name,
           barriers.findLast((barrier) => barrier.name === name),
         ),
+      phases: () => {
+        const began = ['planned', ...PHASES]
+        const entered = [startedAt, ...PHASES.map((phase) => first(`${phase}.entered`))]
+        return Object.fromEntries(
+          PHASES.map((_, index) => [
+            began[index] ?? '',
+            secondsBetween(entered[index] ?? 0, entered[index + 1] ?? 0),
+          ]),
+        )
+      },
     }
   } finally {
     signal.removeEventListener('abort', stop)
     await engine.stop()
   }
+}
+
+/** The median of each phase over some moves, in seconds. */
+export function phaseMedians(moves: readonly TimedPhases[]): TimedPhases {
+  const names = Object.keys(moves[0] ?? {})
+  return Object.fromEntries(
+    names.map((name) => [name, rounded(median(moves.map((phases) => phases[name] ?? Number.NaN)))]),
+  )
 }
 
 /** Seconds between two instants. */
