@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { z } from 'zod'
+import { missingPgcopydb } from '../../scripts/lib/prerequisites.ts'
 import { histogram } from '../src/pause/histogram.ts'
 import { type Cutover, summarize as summarizePauses } from '../src/pause/summary.ts'
 import { caseNames, operation } from '../src/router/cases.ts'
@@ -161,6 +162,29 @@ t.test('a move beside psql', async (t) => {
   t.equal(summary.budgets.length, 5, 'three copies, the verification and the whole move')
 })
 
+t.test('a whole database beside pgcopydb, where there is one', async (t) => {
+  const missing = await missingPgcopydb()
+  const { status, output, complaints } = await bench('database', '--quick', '--json', '--rows', '500')
+  t.equal(status, 0, `succeeds: ${complaints}`)
+  const { engine, pgcopydb, databaseRatio, budgets } = z
+    .object({
+      databaseRatio: z.number().positive().nullable(),
+      engine: z.array(z.object({ seconds: z.number().positive(), rows: z.int() })),
+      pgcopydb: z.array(z.number().positive()),
+      budgets: budgetsSchema,
+    })
+    .parse(lastLine(output))
+  t.same(
+    engine.map(({ rows }) => rows),
+    [500],
+  )
+  const compared = missing === undefined ? 1 : 0
+  t.equal(pgcopydb.length, compared)
+  t.equal(budgets.length, compared)
+  t.equal(databaseRatio === null, compared === 0)
+  t.equal(complaints.includes('The engine is measured alone.'), compared === 0, 'it says so')
+})
+
 const distributionSchema = z
   .object({ p50: z.number().positive(), p99: z.number().positive(), max: z.number().positive() })
   .refine(({ p50, p99, max }) => p50 <= p99 && p99 <= max, 'quantiles in order')
@@ -235,6 +259,7 @@ t.test('what it does not understand', async (t) => {
     ['router', '--connections', '0'],
     ['cache', '--rows'],
     ['move', '--rounds', '0'],
+    ['database', '--rows', '1'],
     ['pause', '--moves', 'many'],
   ]) {
     const { status, complaints } = await bench(...args)

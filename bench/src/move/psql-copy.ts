@@ -1,5 +1,5 @@
 import type { Tenant } from '@freehold/contract'
-import { quoteIdentifier, withClient } from '@freehold/postgres'
+import { type DatabaseAddress, quoteIdentifier, withClient } from '@freehold/postgres'
 import { bareTables } from '../../../packages/engine/src/database/structure.ts'
 import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
 import type { MovingGround } from '../../../test/kit/moving-ground.ts'
