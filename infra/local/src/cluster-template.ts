@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { copyDataDirectory, openDataDirectory, pgdataOf } from './data-directory.ts'
 import { findPostgresBinaries } from './postgres-binaries.ts'
-import type { PostgresVersion } from './postgres-versions.ts'
+import { BUNDLED_VERSION, type PostgresVersion } from './postgres-versions.ts'
 import { chooseServerUser } from './server-user.ts'
 
 /**
@@ -9,7 +9,10 @@ import { chooseServerUser } from './server-user.ts'
  * that the environment names FREEHOLD_CLUSTER_TEMPLATE, password included: a run of many test files pays for one initdb, a copy
  * takes a tenth of its time. The first to come makes them. Does nothing when the environment names no folder.
  */
-export async function startFromTemplate(directory: string, version: PostgresVersion): Promise<void> {
+export async function startFromTemplate(
+  directory: string,
+  version: PostgresVersion = BUNDLED_VERSION,
+): Promise<void> {
   const templates = process.env.FREEHOLD_CLUSTER_TEMPLATE
   if (templates === undefined) return
   const template = join(templates, `${version}`)
