@@ -163,9 +163,10 @@ async function keptApart(t: Test, ground: Ground, { id, placement }: Tenant, oth
     await withClient(ground[region].as('freehold_app', 'pool'), 'test', async (app) => {
       t.equal((await app.query('select from customers')).rowCount, 0, 'without entry there are no rows')
       const { dataDatabaseId, epoch } = placement
-      const key = deriveEntryKey(TEST_ENTRY_SECRET, { tenantId: id, dataDatabaseId, epoch })
+      const keyAt = (atEpoch: number) =>
+        deriveEntryKey(TEST_ENTRY_SECRET, { tenantId: id, dataDatabaseId, epoch: atEpoch })
       const enter = (atEpoch: number) =>
-        app.query('select freehold.enter_writer($1, $2, $3)', [id, atEpoch, key])
+        app.query('select freehold.enter_writer($1, $2)', [id, keyAt(atEpoch)])
       await t.rejects(enter(epoch + 1), { code: SQLSTATE.notResident }, 'nobody enters at another epoch')
       await t.resolves(enter(epoch))
     })

@@ -186,13 +186,14 @@ t.test('against a server', async (t) => {
 
   t.test('the sessions of moves are no load, and readers of the log no standbys', async (t) => {
     await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
+      await client.query('create table noted (at integer); create publication readers for table noted')
       await client.query("select pg_create_logical_replication_slot('reader', 'pgoutput')")
       const slow = withClient(as('freehold_owner', 'postgres'), 'test', (owner) =>
         owner.query('select pg_sleep(2)'),
       )
       const address = asSuperuser(cluster, 'postgres')
       const stream: ReplicationStream = await ReplicationStream.open(
-        { address, slot: 'reader', publication: 'none' },
+        { address, slot: 'reader', publication: 'readers' },
         0n,
         {
           onMessage: async (message) => {
@@ -205,16 +206,16 @@ t.test('against a server', async (t) => {
         },
       )
       const lags = async () =>
-        (await client.query('select from pg_stat_replication where replay_lag > interval $1', ['50 ms']))
-          .rowCount
+        (await client.query("select from pg_stat_replication where replay_lag > interval '50 ms'")).rowCount
       while ((await lags()) === 0) {
-        await client.query("select pg_logical_emit_message(true, 'any', 'thing')")
+        await client.query('insert into noted values (1)')
         await sleep(50)
       }
       t.same(await readLoad(client), { activeSessions: 1, standbyLagSeconds: 0 }, 'who asks, and nobody else')
       await stream.close()
       await slow
       await client.query("select pg_drop_replication_slot('reader')")
+      await client.query('drop table noted')
     })
   })
 })
