@@ -68,6 +68,10 @@ export function startTenantWriter(
         const route = await source.lookup(tenantId)
         return route === null ? null : { ...route, address: reach(route.address) }
       },
+      async comingDatabase(tenantId) {
+        const coming = await source.comingDatabase(tenantId)
+        return coming === null ? null : { ...coming, address: reach(coming.address) }
+      },
     },
     entrySecret: TEST_ENTRY_SECRET,
     holdDeadlineMs: 20_000,
