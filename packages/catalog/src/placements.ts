@@ -76,19 +76,12 @@ export function createPlacements(database: CatalogDatabase) {
         database.transaction(async (queries) => {
           // Keeps the pin as it is until the end, and a second switch of the tenant waiting.
           await queries.run('select from catalog.tenants where id = $1 for no key update', [to.tenantId])
-          const home = await queries.first(
-            homeRow,
-            `select epoch, data_database_id as "dataDatabaseId" from catalog.placements
-             where tenant_id = $1 and until is null`,
-            [to.tenantId],
-          )
-          if (home?.epoch === to.toEpoch && home.dataDatabaseId === to.dataDatabaseId) return 'already'
-          if (home?.epoch !== to.fromEpoch) throw movedOn(to, home?.epoch)
-          await queries.run(
+          const left = await queries.run(
             `update catalog.placements set until = clock_timestamp()
              where tenant_id = $1 and epoch = $2 and until is null`,
             [to.tenantId, to.fromEpoch],
           )
+          if (left === 0) return requireSwitched(queries, to)
           await beginPlacement(queries, { ...to, epoch: to.toEpoch })
           return 'switched'
         }),
@@ -107,6 +100,18 @@ export function createPlacements(database: CatalogDatabase) {
       return found
     },
   }
+}
+
+/** @throws FreeholdError when the tenant has moved elsewhere. */
+async function requireSwitched(queries: Queries, to: HomeSwitch): Promise<'already'> {
+  const home = await queries.first(
+    homeRow,
+    `select epoch, data_database_id as "dataDatabaseId" from catalog.placements
+     where tenant_id = $1 and until is null`,
+    [to.tenantId],
+  )
+  if (home?.epoch === to.toEpoch && home.dataDatabaseId === to.dataDatabaseId) return 'already'
+  throw movedOn(to, home?.epoch)
 }
 
 /** Every placement that the tenant has or had, newest first. */

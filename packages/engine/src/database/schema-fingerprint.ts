@@ -33,6 +33,8 @@ const FINGERPRINT = `
  * rewritten as it was (VACUUM FULL, CLUSTER), so a difference is a reason to look again and not yet an error.
  */
 export async function schemaFingerprint(client: ClientBase, schema: string): Promise<string> {
-  const result = await client.query<{ fingerprint: string | null }>(FINGERPRINT, [schema])
+  // Named: planning it would take longer than running it, and at the switch writers wait for it.
+  const asked = { name: 'schema-fingerprint', text: FINGERPRINT, values: [schema] }
+  const result = await client.query<{ fingerprint: string | null }>(asked)
   return result.rows[0]?.fingerprint ?? ''
 }

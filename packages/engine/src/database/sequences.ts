@@ -42,16 +42,22 @@ export async function alignSequences(
   target: SequencesSide,
   tables: readonly TablePair[],
 ): Promise<void> {
+  // Named: planning it would take longer than running it, and at the switch writers wait for it.
   const found = await source.client.query<{
     schema: string
     name: string
     ascending: boolean
     last_value: string | null
-  }>(SEQUENCES, [tables.map((pair) => quoteTable(pair.source.table))])
+  }>({
+    name: 'sequences',
+    text: SEQUENCES,
+    values: [tables.map((pair) => quoteTable(pair.source.table))],
+  })
   const used = found.rows.filter(({ last_value }) => last_value !== null)
   if (used.length === 0) return
-  await target.client.query(
-    `select case when steps > ${DRAWN_AT_MOST} then setval(sequence, last_value)
+  await target.client.query({
+    name: 'align-sequences',
+    text: `select case when steps > ${DRAWN_AT_MOST} then setval(sequence, last_value)
          else (select max(value) from (select nextval(sequence) as value from generate_series(1, steps::bigint)) drawn) end
      from (
        select sequence::regclass as sequence, last_value,
@@ -61,11 +67,11 @@ export async function alignSequences(
        join pg_sequence on seqrelid = sequence::regclass
      ) behind
      where steps > 0`,
-    [
+    values: [
       used.map(({ schema, name }) =>
         [schema === source.scope.schema ? target.scope.schema : schema, name].map(quoteIdentifier).join('.'),
       ),
       used.map(({ last_value }) => last_value),
     ],
-  )
+  })
 }
