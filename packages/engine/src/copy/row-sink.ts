@@ -39,7 +39,10 @@ export interface RowSink {
   take(writers: readonly pg.Client[], incoming: IncomingRows): Promise<number>
 }
 
-/** Straight into bare tables, as their owner; in one transaction, all of a table or nothing. */
+/**
+ * Straight into bare tables, as their owner; in one transaction, all of a table or nothing. The commit does not wait for the
+ * disk: what puts the tables' parts back and gathers statistics commits after it and does, and the log is written in order.
+ */
 export function bareTableSink(owner: DatabaseAddress): RowSink {
   return {
     address: owner,
@@ -48,6 +51,7 @@ export function bareTableSink(owner: DatabaseAddress): RowSink {
       if (writer === undefined) throw new Error('there is no connection to write by')
       return inTransaction(writer, async () => {
         await holdTarget(writer, claim)
+        await writer.query('set local synchronous_commit = off')
         const names = columns.map(quoteIdentifier).join(', ')
         const stream = writer.query(
           copyFrom(`copy ${quoteTable(table.table)} (${names}) from stdin (format ${format})`),

@@ -126,12 +126,16 @@ export async function analyzeCoarsely(owner: ClientBase, table: string): Promise
   )
 }
 
-/** Gathers full statistics of the partitioned tables among a schema's tenant tables: autovacuum leaves those out. */
+/**
+ * Gathers full statistics of the partitioned tables among a schema's tenant tables: autovacuum leaves those out. Not of
+ * their partitions, where the server can tell them apart.
+ */
 export async function analyzePartitioned(owner: ClientBase, schema: string): Promise<void> {
-  const tables = await owner.query<{ table: string }>(
-    `select relation::text as table from (${TENANT_TABLES}) tenant_table
+  const tables = await owner.query<{ analyze: string }>(
+    `select case when current_setting('server_version_num')::int >= 180000 then 'analyze only ' else 'analyze ' end
+       || relation::text as analyze from (${TENANT_TABLES}) tenant_table
      join pg_class on pg_class.oid = relation where relkind = 'p'`,
     [schema],
   )
-  for (const { table } of tables.rows) await owner.query(`analyze ${table}`)
+  for (const { analyze } of tables.rows) await owner.query(analyze)
 }
