@@ -18,6 +18,7 @@ import {
   type Tenant,
 } from '@freehold/contract'
 import { deriveEntryKey } from '@freehold/postgres'
+import { type Connections, KeptConnections } from './kept-connections.ts'
 import { initialMoveState, initialProgress } from './move/state.ts'
 import { isHome, type TargetChoice, targetChoices } from './placements/target-choice.ts'
 import { type Examination, examineMove, type MoveSource, readSource } from './preflight/examine-move.ts'
@@ -50,13 +51,26 @@ export interface PreparedMove {
  * @throws FreeholdError `tenant_not_found`, `region_not_found`, `target_not_found` when there is nothing to plan.
  */
 export async function planMove(catalog: Catalog, request: MoveRequest): Promise<PreparedMove> {
+  const connections = new KeptConnections()
+  try {
+    return await planWith(connections, catalog, request)
+  } finally {
+    await connections.close()
+  }
+}
+
+async function planWith(
+  connections: Connections,
+  catalog: Catalog,
+  request: MoveRequest,
+): Promise<PreparedMove> {
   const tenant = await catalog.tenants.get(request.tenantIdOrSlug)
   const clusters = await findClusters(catalog, request.target)
   const { placement } = tenant
   const cluster = await catalog.topology.cluster(placement.cluster)
   const mover = await moverAddress(cluster, placement.database)
   const { changeStream = 'auto' } = request
-  const stream = await chooseStream(mover, changeStream)
+  const stream = await chooseStream(connections, mover, changeStream)
   const source: MoveSource = {
     stream: stream.kind,
     cluster,
@@ -75,7 +89,10 @@ export async function planMove(catalog: Catalog, request: MoveRequest): Promise<
   const choices = await targetChoices(catalog, tenant, request.target, clusters)
   const epoch = epochSchema.parse(placement.epoch + 1)
   const reversible = request.rollbackWindowSeconds > 0
-  const { choice, examination } = await firstThatFits(tenant, source, choices, { epoch, reversible })
+  const { choice, examination } = await firstThatFits(connections, tenant, source, choices, {
+    epoch,
+    reversible,
+  })
   const { cluster: target, ...place } = choice
   const findings = [
     ...checkTenant(tenant),
@@ -187,15 +204,17 @@ function checkTarget({ slug, residency, placement }: Tenant, choice: TargetChoic
 
 /** The first place that nothing speaks against; when there is none, the first. */
 async function firstThatFits(
+  connections: Connections,
   tenant: Tenant,
   source: MoveSource,
   choices: readonly TargetChoice[],
   asked: { readonly epoch: number; readonly reversible: boolean },
 ): Promise<{ readonly choice: TargetChoice; readonly examination: Examination }> {
-  const read = await readSource(source)
+  let reading: ReturnType<typeof readSource> | undefined
   let first: { readonly choice: TargetChoice; readonly examination: Examination } | undefined
   for (const choice of choices) {
-    const examination = await examineMove(source, { ...choice, ...asked }, read)
+    reading ??= readSource(connections, source)
+    const examination = await examineMove(connections, source, { ...choice, ...asked }, reading)
     const examined = { choice, examination }
     if (![...checkTarget(tenant, choice), ...examination.target].some(isBlocking)) return examined
     first ??= examined

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type DatabaseAddress, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../../../test/kit/databases.ts'
@@ -8,6 +9,13 @@ import { startTenantWriter } from '../../../test/kit/tenant-writer.ts'
 
 const ground: MovingGround = await prepareMovingGround()
 t.teardown(() => ground.remove())
+
+/** @returns whether it has come to be, within ten seconds. */
+async function until(condition: () => boolean): Promise<boolean> {
+  const deadline = performance.now() + 10_000
+  while (!condition() && performance.now() < deadline) await sleep(10)
+  return condition()
+}
 
 t.test('a tenant moves to a silo of another cluster while it is written to', async (t) => {
   const tenant = await ground.tenant('acme', 3_000)
@@ -49,11 +57,22 @@ t.test('a tenant moves to a silo of another cluster while it is written to', asy
 
 t.test('a tenant moves on from its silo to another cluster, and the old silo goes', async (t) => {
   const tenant = await ground.tenant('nomad', 500)
-  const engine = ground.engine()
+  const heard: string[] = []
+  const listen = await ground.catalog.announcements.subscribe((news) => {
+    if ('tenantId' in news && news.tenantId === tenant.id && heard.at(-1) !== news.kind) heard.push(news.kind)
+  })
+  t.teardown(listen)
+  const isHeard = (kind: string) => until(() => heard.at(-1) === kind)
+  const engine = ground.engine({
+    barrier: async (name) => {
+      if (name === 'ready.entered') t.ok(await isHeard('coming'), 'routers connect while it is verified')
+    },
+  })
   t.teardown(() => engine.stop())
   engine.start()
   const first = await ground.ended((await ground.startMove(tenant)).id)
   t.equal(first.phase, 'completed')
+  t.ok(await isHeard('placement'), 'and are told where it lives')
 
   const moved = await ground.catalog.tenants.get(tenant.id)
   const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant)

@@ -57,8 +57,8 @@ export async function liftTimeouts(client: pg.ClientBase): Promise<void> {
   await client.query(
     `set statement_timeout = 0; set lock_timeout = 0; set idle_session_timeout = 0;
      set idle_in_transaction_session_timeout = 0;
-     select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings
-     where name operator(pg_catalog.=) 'transaction_timeout' and setting operator(pg_catalog.<>) '0'`,
+     select pg_catalog.set_config('transaction_timeout', '0', false)
+     where pg_catalog.current_setting('transaction_timeout', true) operator(pg_catalog.<>) '0'`,
   )
 }
 

@@ -19,23 +19,29 @@ const TELLING_BYTES = 1_000_000
 const USUAL_SHARE = 2
 const LARGEST_SHARE = 5
 
-/** Counts the tenant's rows, and estimates their bytes by a sample of them and by the table that they are in. */
+/**
+ * Counts the tenant's rows, and estimates their bytes by a sample of them and by the table that they are in.
+ *
+ * @param counted rows by table, where they have been counted before: as good as an estimate.
+ */
 export async function estimateTables(
   client: ClientBase,
   scope: TenantScope,
   tables: readonly TableShape[],
+  counted: ReadonlyMap<string, number> = new Map(),
 ): Promise<TableEstimate[]> {
   return asTenant(client, scope, async () => {
     const estimates: TableEstimate[] = []
     for (const shape of tables) {
       const table = quoteTable(shape.table)
+      const rows = counted.get(shape.key)
       const result = await client.query<{
         rows: string
         row_bytes: string | null
         heap_bytes: string
         all_bytes: string
       }>(
-        `select (select count(*) from ${table}) as rows,
+        `select ${rows ?? `(select count(*) from ${table})`} as rows,
            (select avg(pg_column_size(sample)) from (select * from ${table} limit ${SAMPLE_ROWS}) sample) as row_bytes,
            sum(pg_table_size(relid)) as heap_bytes, sum(pg_total_relation_size(relid)) as all_bytes
          from (select relid from pg_partition_tree($1) union select $1::regclass) tree`,

@@ -1,4 +1,3 @@
-import { withClient } from '@freehold/postgres'
 import { pairTables, readTables, type TablePair } from '../database/tables.ts'
 import type { Applier } from '../stream/change-stream.ts'
 import type { Move, Side } from './move.ts'
@@ -13,8 +12,7 @@ import { takeTarget, targetClaim } from './take-target.ts'
  */
 export async function moveTables(move: Move): Promise<readonly TablePair[]> {
   if (move.session.tables === undefined) {
-    const read = (side: Side) =>
-      withClient(side.mover, 'freehold-tables', (client) => readTables(client, side.schema))
+    const read = (side: Side) => move.connections.use(side.mover, (client) => readTables(client, side.schema))
     move.session.tables = pairTables(await read(move.source), await read(move.target))
   }
   return move.session.tables
@@ -29,7 +27,7 @@ export async function runningApplier(move: Move): Promise<Applier> {
   if (move.session.applier !== undefined) return move.session.applier
   const tables = await moveTables(move)
   await requireSameSchema(move, tables)
-  await withClient(move.target.mover, 'freehold-claim', (mover) => takeTarget(move, mover))
+  await move.connections.use(move.target.mover, (mover) => takeTarget(move, mover))
   const stream = await moveStream(move, tables)
   move.session.applier = await stream.startApplier(targetClaim(move).fencingToken)
   return move.session.applier

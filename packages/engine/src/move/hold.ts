@@ -45,6 +45,8 @@ export function holdWhile(
 
 async function hold(move: Move, holds: (directions: Directions) => boolean, inStep: boolean): Promise<void> {
   move.place.leave()
+  // It may be for days.
+  await move.connections.close()
   while (holds(move.orders.directions)) {
     const news = move.orders.next()
     if (inStep) await keepInStep(move)

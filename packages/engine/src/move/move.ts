@@ -20,6 +20,7 @@ import {
 import { type DatabaseAddress, deriveEntryKey, type Lsn } from '@freehold/postgres'
 import type { TenantScope } from '../database/entered.ts'
 import type { TablePair } from '../database/tables.ts'
+import type { KeptConnections } from '../kept-connections.ts'
 import type { LeaseKeeper } from '../lease-keeper.ts'
 import type { Place } from '../places.ts'
 import type { Applier, HeldSnapshot } from '../stream/change-stream.ts'
@@ -75,6 +76,7 @@ export interface Move {
   /** Called at every durable write, so that a test can stop the worker there. */
   readonly barrier: (name: string) => Promise<void>
   state: MoveState
+  readonly connections: KeptConnections
   /** What this worker has open; a worker that resumes the move opens its own. */
   readonly session: MoveSession
 }
@@ -94,6 +96,8 @@ interface MoveSession {
   verifiedBy?: Applier
   /** What the source's tables were when the verification began. */
   verifiedSchema?: string
+  /** When routers were told last that the tenant is coming, by `performance.now()`. */
+  routersToldAt?: number
   /** Fulfilled when what everything waits for has come. */
   hold?: Promise<void>
 }
@@ -114,7 +118,7 @@ export interface OpenMove {
  *
  * @throws FreeholdError `internal` when its state was written by another version.
  */
-export async function openMove(open: OpenMove): Promise<Move> {
+export async function openMove(open: OpenMove, connections: KeptConnections): Promise<Move> {
   const { operation, catalog } = open
   const state = moveStateSchema.safeParse(operation.state)
   if (!state.success) {
@@ -132,6 +136,7 @@ export async function openMove(open: OpenMove): Promise<Move> {
     progress: new ProgressReport(operation.progress, (progress: MoveProgress) =>
       catalog.operations.saveProgress(open.lease, progress),
     ),
+    connections,
     session: {},
   }
 }
@@ -213,7 +218,7 @@ export async function saveState(move: Move, change: Partial<MoveState>): Promise
   await move.catalog.operations.saveState(move.lease, move.state)
 }
 
-/** Closes what this worker has open for the move. */
+/** Closes what this worker has open for the move, but for its kept connections. */
 export async function closeSession(move: Move): Promise<void> {
   const { session } = move
   await session.applier?.close()

@@ -6,6 +6,7 @@ import {
   type terminalMovePhases,
 } from '@freehold/contract'
 import { hasSqlState, SQLSTATE } from '@freehold/postgres'
+import { KeptConnections } from '../kept-connections.ts'
 import { holdStep } from './hold.ts'
 import { closeSession, directionOf, type Move, type OpenMove, openMove } from './move.ts'
 import { isFinal } from './outcome.ts'
@@ -51,7 +52,8 @@ const steps: Record<RunningPhase, (move: Move) => Promise<Outcome>> = {
  * @throws whatever a step throws that another attempt may cure, and FreeholdError `lease_lost`.
  */
 export async function runMove(open: OpenMove): Promise<number | undefined> {
-  let move = await openMove(open)
+  const connections = new KeptConnections()
+  let move = await openMove(open, connections)
   let phase = move.operation.phase
   try {
     while (!isTerminalPhase(phase)) {
@@ -63,6 +65,7 @@ export async function runMove(open: OpenMove): Promise<number | undefined> {
     return undefined
   } finally {
     await closeSession(move)
+    await connections.close()
     await move.progress.settle()
   }
 }
@@ -70,7 +73,8 @@ export async function runMove(open: OpenMove): Promise<number | undefined> {
 /** From here on the move is seen from its other end. */
 async function turn(move: Move, open: OpenMove): Promise<Move> {
   await closeSession(move)
-  return openMove({ ...open, operation: await open.catalog.operations.get(open.lease.id) })
+  const operation = await open.catalog.operations.get(open.lease.id)
+  return openMove({ ...open, operation }, move.connections)
 }
 
 async function runStep(move: Move, phase: RunningPhase): Promise<MovePhase | Rest> {

@@ -1,5 +1,5 @@
 import { FreeholdError } from '@freehold/contract'
-import { quoteTable, withClient } from '@freehold/postgres'
+import { quoteTable } from '@freehold/postgres'
 import { pairTables, readTables, type TablePair } from '../database/tables.ts'
 import type { Move } from './move.ts'
 import { moveStream } from './move-stream.ts'
@@ -15,11 +15,11 @@ export async function requireSameSchema(move: Move, tables: readonly TablePair[]
   const sides = (side: keyof TablePair) => tables.map((pair) => pair[side])
   const stream = await moveStream(move, tables)
   const [carried] = await Promise.all([
-    withClient(move.source.mover, 'freehold-tables', async (source) => {
+    move.connections.use(move.source.mover, async (source) => {
       pairTables(await readTables(source, move.source.schema), sides('target'))
       return stream.carriedTables(source)
     }),
-    withClient(move.target.mover, 'freehold-tables', async (target) => {
+    move.connections.use(move.target.mover, async (target) => {
       pairTables(sides('source'), await readTables(target, move.target.schema))
     }),
   ])

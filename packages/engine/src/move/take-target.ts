@@ -1,5 +1,5 @@
 import { isFreeholdError } from '@freehold/contract'
-import { type Lsn, withClient } from '@freehold/postgres'
+import type { Lsn } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { readSwitchPoint } from '../database/resident.ts'
 import { claimTarget, forgetTarget, type TargetClaim } from '../database/target-claim.ts'
@@ -55,7 +55,7 @@ async function take(move: Move, client: ClientBase, claim: TargetClaim, begins: 
 /** Back, the stream begins at the switch: what precedes it in the log came from where it would be carried to. */
 async function streamBegins(move: Move): Promise<Lsn> {
   if (move.direction === 'forth') return 0n
-  move.session.streamBegins ??= await withClient(move.source.mover, 'freehold-claim', (client) =>
+  move.session.streamBegins ??= await move.connections.use(move.source.mover, (client) =>
     readSwitchPoint(client, targetClaim(move).stream),
   )
   return move.session.streamBegins

@@ -47,7 +47,7 @@ export async function loadBare(move: Move, fill: (place: LoadingPlace) => Promis
 
 /** Looks for other tenants' rows. */
 export async function inspectOwnTables(move: Move, tables: readonly TablePair[]): Promise<void> {
-  await withClient(move.target.owner, 'freehold-verify', (owner) =>
+  await move.connections.use(move.target.owner, (owner) =>
     requireNobodyElse(
       owner,
       tables.map(({ target }) => target),

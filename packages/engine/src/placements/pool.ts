@@ -42,7 +42,7 @@ export const pool: TargetPlacement = {
 
   async inspect(move, tables) {
     const scope = await targetScope(move)
-    await withClient(scope.mover, 'freehold-verify', (client) =>
+    await move.connections.use(scope.mover, (client) =>
       requireForeignKeys(
         client,
         scope,

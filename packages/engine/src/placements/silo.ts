@@ -20,7 +20,7 @@ export const silo: TargetPlacement = {
     await move.barrier('provisioning.recorded')
     const { cluster, owner } = move.target
     const maintenance = await ownerAddress(cluster, MAINTENANCE_DATABASE)
-    await createSiloDatabase(maintenance, owner, move.settings.migrations)
+    await createSiloDatabase(move.connections, maintenance, owner, move.settings.migrations)
     await confirmCreated(move, [silo.entry(move)])
     await expectTenant(move)
   },

@@ -1,5 +1,5 @@
 import type { LedgerEntry } from '@freehold/catalog'
-import { inTransaction, withClient } from '@freehold/postgres'
+import { inTransaction } from '@freehold/postgres'
 import type { LoadTables } from '../copy/load-tables.ts'
 import { expectResident } from '../database/resident.ts'
 import type { TablePair } from '../database/tables.ts'
@@ -32,7 +32,7 @@ export interface TargetPlacement {
 /** Marks the tenant as coming. Only while the target is this worker's, so that a slow one marks nothing any more. */
 export async function expectTenant(move: Move): Promise<void> {
   const scope = await targetScope(move)
-  await withClient(scope.mover, 'freehold-provision', async (client) => {
+  await move.connections.use(scope.mover, async (client) => {
     await takeTarget(move, client)
     await inTransaction(client, async () => {
       await holdTarget(client, targetClaim(move))

@@ -4,6 +4,7 @@ import type { TenantScope } from '../database/entered.ts'
 import { estimateTables, type TableEstimate } from '../database/estimate.ts'
 import { readTableFacts, type TableFacts } from '../database/table-facts.ts'
 import { tenantTables } from '../database/tables.ts'
+import type { Connections } from '../kept-connections.ts'
 import { checkPool } from '../placements/pool-checks.ts'
 import { MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
 import type { StreamKind } from '../stream/choose-stream.ts'
@@ -64,9 +65,17 @@ export interface Examination {
   readonly estimates: MoveEstimates | null
 }
 
-/** Reads the source once, however many targets it is then held against. Changes nothing. */
-export async function readSource({ scope, cluster }: MoveSource): Promise<Reached<SourceFacts>> {
-  return reach('source_unreachable', cluster.id, scope.mover, async (client) => {
+/**
+ * Reads the source once, however many targets it is then held against. Changes nothing.
+ *
+ * @param counted rows by table that need not be counted again.
+ */
+export async function readSource(
+  connections: Connections,
+  { scope, cluster }: MoveSource,
+  counted?: ReadonlyMap<string, number>,
+): Promise<Reached<SourceFacts>> {
+  return reach(connections, 'source_unreachable', cluster.id, scope.mover, async (client) => {
     const { schema, mover } = scope
     const tables = await readTableFacts(client, schema)
     return {
@@ -75,7 +84,7 @@ export async function readSource({ scope, cluster }: MoveSource): Promise<Reache
       // A table that is not guarded would count other tenants' rows.
       sizes: checkTables(tables, schema).some(isBlocking)
         ? []
-        : await estimateTables(client, scope, tenantTables(tables, schema)),
+        : await estimateTables(client, scope, tenantTables(tables, schema), counted),
       server: await readServer(client, mover.database, cluster.capacityBytes !== null),
       database: await readDatabase(client),
       activity: await readActivity(client),
@@ -86,19 +95,16 @@ export async function readSource({ scope, cluster }: MoveSource): Promise<Reache
 /**
  * Finds out whether a move can work, before anything is created. Whether something is in its way is in the findings; it
  * throws only what nobody expects.
+ *
+ * @param reading what {@link readSource} reads; both ends are read at the same time.
  */
 export async function examineMove(
+  connections: Connections,
   source: MoveSource,
   destination: MoveDestination,
-  read: Reached<SourceFacts>,
+  reading: Promise<Reached<SourceFacts>>,
 ): Promise<Examination> {
-  const { cluster, database } = destination
-  const target = await reach(
-    'target_unreachable',
-    cluster.id,
-    await ownerAddress(cluster, MAINTENANCE_DATABASE),
-    (client) => readServer(client, database, cluster.capacityBytes !== null),
-  )
+  const [read, target] = await Promise.all([reading, reachTarget(connections, destination)])
   const sourceFindings = read.facts === undefined ? [read.refusal] : checkSource(source, read.facts)
   const tables = read.facts?.sizes ?? []
   if (target.facts === undefined || read.facts === undefined) {
@@ -108,10 +114,22 @@ export async function examineMove(
   const estimates = estimateMove(tables, read.facts.server, target.facts, destination.isolation)
   const targetFindings = [
     ...checkTarget(destination, target.facts),
-    ...(sourceFindings.some(isBlocking) ? [] : await examinePool(source, destination, read.facts.tables)),
+    ...(sourceFindings.some(isBlocking)
+      ? []
+      : await examinePool(connections, source, destination, read.facts.tables)),
     ...checkBoth(source, read.facts, destination, target.facts, estimates),
   ]
   return { source: sourceFindings, target: targetFindings, tables, estimates }
+}
+
+async function reachTarget(
+  connections: Connections,
+  { cluster, database }: MoveDestination,
+): Promise<Reached<ServerFacts>> {
+  const maintenance = await ownerAddress(cluster, MAINTENANCE_DATABASE)
+  return reach(connections, 'target_unreachable', cluster.id, maintenance, (client) =>
+    readServer(client, database, cluster.capacityBytes !== null),
+  )
 }
 
 function checkSource({ scope, cluster, stream }: MoveSource, facts: SourceFacts): Finding[] {
@@ -127,6 +145,7 @@ function checkSource({ scope, cluster, stream }: MoveSource, facts: SourceFacts)
 
 /** Others live in a pool, and the tenant must not be in their way. */
 async function examinePool(
+  connections: Connections,
   { scope }: MoveSource,
   { cluster, database, isolation, epoch }: MoveDestination,
   facts: readonly TableFacts[],
@@ -135,7 +154,7 @@ async function examinePool(
   const { tenantId, schema } = scope
   const tables = tenantTables(facts, schema)
   const address = await moverAddress(cluster, database)
-  const examined = await reach('target_unreachable', cluster.id, address, (target) =>
+  const examined = await reach(connections, 'target_unreachable', cluster.id, address, (target) =>
     checkPool({ target, tenantId, epoch, tables }),
   )
   return examined.facts ?? [examined.refusal]

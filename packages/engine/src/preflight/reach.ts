@@ -1,11 +1,6 @@
-import {
-  type DatabaseAddress,
-  hasSqlState,
-  isConnectionError,
-  SQLSTATE,
-  withClient,
-} from '@freehold/postgres'
+import { type DatabaseAddress, hasSqlState, isConnectionError, SQLSTATE } from '@freehold/postgres'
 import type pg from 'pg'
+import type { Connections } from '../kept-connections.ts'
 import type { Finding } from './finding.ts'
 
 /** What was read on a server, or why nothing was. */
@@ -22,13 +17,14 @@ const REFUSED_CONNECTION = [
 
 /** Reads on a server. One that does not answer, or does not let us in, is a finding like others. */
 export async function reach<T>(
+  connections: Connections,
   code: 'source_unreachable' | 'target_unreachable' | 'application_locked_out',
   cluster: string,
   address: DatabaseAddress,
   read: (client: pg.Client) => Promise<T>,
 ): Promise<Reached<T>> {
   try {
-    return { facts: await withClient(address, 'freehold-preflight', read) }
+    return { facts: await connections.use(address, read) }
   } catch (error) {
     const { host, port, user, database } = address
     const refuse = (found: string) => ({ refusal: { code, object: cluster, found } })

@@ -1,8 +1,13 @@
 import { appAddress, type ClusterRecord, ownerAddress } from '@freehold/catalog'
+import { withClient } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
+import type { Connections } from '../kept-connections.ts'
 import { MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
 import type { Finding } from './finding.ts'
 import { reach } from './reach.ts'
+
+/** Whether one can connect is part of the question. */
+const FRESH: Connections = { use: (address, work) => withClient(address, 'freehold-preflight', work) }
 
 export interface Recheck {
   readonly source: { readonly client: ClientBase; readonly cluster: string; readonly slot: string | null }
@@ -35,7 +40,7 @@ export async function checkSlot(client: ClientBase, slot: string, cluster: strin
 /** The database is there by now, so that it shows whether the product will be let in after the switch. */
 async function checkApplication({ cluster, database }: Recheck['target']): Promise<Finding[]> {
   const address = await appAddress(cluster, database)
-  const { refusal } = await reach('application_locked_out', cluster.id, address, async () => true)
+  const { refusal } = await reach(FRESH, 'application_locked_out', cluster.id, address, async () => true)
   return refusal === undefined ? [] : [refusal]
 }
 
@@ -43,6 +48,7 @@ async function checkApplication({ cluster, database }: Recheck['target']): Promi
 async function checkRoomLeft({ id, capacityBytes, ...access }: ClusterRecord): Promise<Finding[]> {
   if (capacityBytes === null) return []
   const { refusal, facts: used } = await reach(
+    FRESH,
     'target_unreachable',
     id,
     await ownerAddress(access, MAINTENANCE_DATABASE),

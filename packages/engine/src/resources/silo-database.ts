@@ -7,6 +7,7 @@ import {
   withClient,
 } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
+import type { Connections } from '../kept-connections.ts'
 
 /** The database that every cluster has: where others are created from and sizes are asked for. */
 export const MAINTENANCE_DATABASE = 'postgres'
@@ -25,13 +26,12 @@ export interface DataMigrations {
  * @param silo the database to be, as freehold_owner.
  */
 export async function createSiloDatabase(
+  connections: Connections,
   maintenance: DatabaseAddress,
   silo: DatabaseAddress,
   migrations: DataMigrations,
 ): Promise<void> {
-  await withClient(maintenance, 'freehold-provision', async (client) => {
-    await createDatabase(client, silo.database)
-  })
+  await connections.use(maintenance, (client) => createDatabase(client, silo.database))
   await migrateDataDatabase(silo, migrations)
 }
 

@@ -1,12 +1,7 @@
 import type { ChangeStreamChoice } from '@freehold/contract'
-import {
-  type DatabaseAddress,
-  hasSqlState,
-  isConnectionError,
-  SQLSTATE,
-  withClient,
-} from '@freehold/postgres'
+import { type DatabaseAddress, hasSqlState, isConnectionError, SQLSTATE } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
+import type { Connections } from '../kept-connections.ts'
 
 /** How a move follows its tenant. */
 export type StreamKind = Exclude<ChangeStreamChoice, 'auto'>
@@ -34,11 +29,12 @@ export interface ChosenStream {
  * @param mover the source.
  */
 export async function chooseStream(
+  connections: Connections,
   mover: DatabaseAddress,
   choice: ChangeStreamChoice,
 ): Promise<ChosenStream> {
   if (choice !== 'auto') return { kind: choice }
-  const because = await whyNoLogicalDecoding(mover)
+  const because = await whyNoLogicalDecoding(connections, mover)
   return because === undefined ? { kind: 'logical' } : { kind: 'triggers', because }
 }
 
@@ -46,9 +42,12 @@ export async function chooseStream(
  * Finds out whether a move could read the server's log. A server that lets nobody in is found by other checks; here it
  * is none that is known to have no log.
  */
-async function whyNoLogicalDecoding(mover: DatabaseAddress): Promise<string | undefined> {
+async function whyNoLogicalDecoding(
+  connections: Connections,
+  mover: DatabaseAddress,
+): Promise<string | undefined> {
   try {
-    return await withClient(mover, 'freehold-preflight', whyNoSlot)
+    return await connections.use(mover, whyNoSlot)
   } catch (error) {
     if (isConnectionError(error) || hasSqlState(error, ...REFUSED)) return undefined
     throw error

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FreeholdError, type MoveProgress } from '@freehold/contract'
-import { tenantLock, withClient } from '@freehold/postgres'
+import { tenantLock } from '@freehold/postgres'
 import type pg from 'pg'
 import { alignSequences } from '../../database/sequences.ts'
 import { type Finding, refuseBlocked } from '../../preflight/finding.ts'
@@ -10,6 +10,7 @@ import { moveTables, runningApplier } from '../applier-session.ts'
 import { createStreamBack } from '../create-stream-back.ts'
 import { holdWhile } from '../hold.ts'
 import { hasWindow, type Move, sourceScope, targetScope } from '../move.ts'
+import { tellRouters } from '../tell-routers.ts'
 
 const CATCH_UP_TIMEOUT_MS = 600_000
 const BACK_OFF_MS = 100
@@ -34,9 +35,9 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
   if (hasWindow(move) && move.state.streamAtTarget === null) await createStreamBack(move)
   const applier = await runningApplier(move)
   if (move.session.verifiedBy !== applier || applier.changedRows() === undefined) return 'changes_forgotten'
-  await withClient(move.source.mover, 'freehold-ready', async (source) => {
+  await move.connections.use(move.source.mover, async (source) => {
     refuseBlocked(await recheck(move, source))
-    await move.catalog.announcements.announceComing(move.operation.tenantId)
+    await tellRouters(move)
     await bringSequencesForward(move, source)
     const deadline = performance.now() + CATCH_UP_TIMEOUT_MS
     for (;;) {
@@ -74,7 +75,7 @@ function staleness({ progress }: Move, applier: Applier): Pick<MoveProgress, 've
 /** Most of what they are behind is made up for before writers have to wait for it. */
 async function bringSequencesForward(move: Move, source: pg.Client): Promise<void> {
   const scope = await targetScope(move)
-  await withClient(scope.mover, 'freehold-ready', async (target) =>
+  await move.connections.use(scope.mover, async (target) =>
     alignSequences(
       { client: source, scope: sourceScope(move) },
       { client: target, scope },

@@ -6,6 +6,7 @@ import { placementOf } from '../../placements/placement-of.ts'
 import type { LoadingPlace } from '../../placements/target-placement.ts'
 import { moveTables } from '../applier-session.ts'
 import { CopyMeter } from '../copy-meter.ts'
+import { largestFirst } from '../largest-first.ts'
 import { type Move, sourceScope } from '../move.ts'
 import { atPace, type Pace } from '../pace.ts'
 import { targetClaim } from '../take-target.ts'
@@ -43,7 +44,7 @@ async function loadAll(
   const load = loadTables({
     ...place,
     ends: { source: sourceScope(move), snapshot, claim: targetClaim(move) },
-    tables: [...tables].sort((a, b) => rowsOf(move, b) - rowsOf(move, a)),
+    tables: largestFirst(move, tables, ({ source }) => source.key),
     streams: move.settings.copyStreams,
     pace,
     signal: move.signal,
@@ -58,10 +59,6 @@ async function loadAll(
   await withClient(place.into.address, 'freehold-progress', (target) =>
     showWhile(load, () => meter.sample(target, tables)),
   )
-}
-
-function rowsOf(move: Move, { source }: TablePair): number {
-  return move.progress.current.tables.find(({ table }) => table === source.key)?.rowsEstimated ?? 0
 }
 
 /** Takes a sample five times a second until the work has ended. */

@@ -13,6 +13,7 @@ import { placementOf } from '../../placements/placement-of.ts'
 import { releaseResource } from '../../resources/release.ts'
 import { dropDatabase, MAINTENANCE_DATABASE } from '../../resources/silo-database.ts'
 import { hasTenantSchema } from '../../resources/tenant-schema.ts'
+import { largestFirst } from '../largest-first.ts'
 import { closeSession, type Move, sourceScope } from '../move.ts'
 import { atPace, type Pace } from '../pace.ts'
 import { sourceClaim, takeSource, targetClaim } from '../take-target.ts'
@@ -29,11 +30,9 @@ export async function finalize(move: Move): Promise<'purged'> {
   await move.barrier('finalize.released')
   await allEnded([
     leaveSource(move),
-    withClient(move.target.owner, 'freehold-statistics', (owner) =>
-      analyzePartitioned(owner, move.target.schema),
-    ),
+    move.connections.use(move.target.owner, (owner) => analyzePartitioned(owner, move.target.schema)),
   ])
-  await withClient(move.target.mover, 'freehold-finalize', (client) => forgetStreams(client, move))
+  await move.connections.use(move.target.mover, (client) => forgetStreams(client, move))
   return 'purged'
 }
 
@@ -44,10 +43,10 @@ export async function finalize(move: Move): Promise<'purged'> {
  */
 export async function leaveSource(move: Move): Promise<void> {
   const { mover, isolation } = move.source
-  await unlessGone(() => withClient(mover, 'freehold-purge', (client) => endReturn(client, move)))
+  await unlessGone(() => move.connections.use(mover, (client) => endReturn(client, move)))
   await unlessGone(() => removeFromSource[isolation](move))
   if (isolation === 'silo') return
-  await unlessGone(() => withClient(mover, 'freehold-purge', (client) => forgetStreams(client, move)))
+  await unlessGone(() => move.connections.use(mover, (client) => forgetStreams(client, move)))
 }
 
 /** A silo that is gone was dropped by an earlier run of the step; of a pool that is gone nothing is left to be removed. */
@@ -81,27 +80,48 @@ const removeFromSource: Record<Isolation, (move: Move) => Promise<void>> = {
 }
 
 async function purgeSource(move: Move): Promise<void> {
-  await withClient(move.source.mover, 'freehold-purge', async (client) => {
+  const tables = await move.connections.use(move.source.mover, async (client) => {
     await requireMovedAway(client, move)
     await awaitReaders(client, move.signal)
-    const tables = await readTables(client, move.source.schema)
-    // Triggers and foreign keys of the product are not to see the rows leave: they exist on, elsewhere.
-    await client.query("set session_replication_role = 'replica'")
-    // Until a whole pass finds nothing: what a product's rule does on a delete may put rows into another table.
-    await atPace(move, ['source'], async (pace) => {
-      for (let deleted = 1; deleted > 0; ) {
-        deleted = 0
-        for (const shape of tables) deleted += await purgeTable(client, move, shape, pace)
-      }
-    })
+    return readTables(client, move.source.schema)
   })
+  // Until a whole pass finds nothing: what a product's rule does on a delete may put rows into another table.
+  await atPace(move, ['source'], async (pace) => {
+    for (let deleted = 1; deleted > 0; ) deleted = await purgeTables(move, tables, pace)
+  })
+}
+
+/**
+ * Purges as many tables at the same time as are copied.
+ *
+ * @returns the rows deleted.
+ */
+async function purgeTables(move: Move, tables: readonly TableShape[], pace: Pace): Promise<number> {
+  const waiting = largestFirst(move, tables, ({ key }) => key)
+  const failed = new AbortController()
+  const signal = AbortSignal.any([move.signal, failed.signal])
+  let deleted = 0
+  const purge = async (client: pg.Client) => {
+    for (let shape = waiting.shift(); shape !== undefined; shape = waiting.shift()) {
+      const rows = await purgeTable(client, move, shape, pace, signal)
+      deleted += rows
+    }
+  }
+  const streams = Array.from({ length: Math.min(move.settings.copyStreams, tables.length) }, () =>
+    move.connections.use(move.source.mover, purge).catch((error: unknown) => {
+      failed.abort(error)
+      throw error
+    }),
+  )
+  await allEnded(streams)
+  return deleted
 }
 
 /** A silo held this tenant and nobody else. One that is gone was dropped by an earlier run of the step. */
 async function dropSource(move: Move): Promise<void> {
   const { cluster, database, mover } = move.source
   await unlessGone(async () => {
-    await withClient(mover, 'freehold-purge', async (client) => {
+    await move.connections.use(mover, async (client) => {
       await requireMovedAway(client, move)
       await awaitReaders(client, move.signal)
     })
@@ -115,7 +135,7 @@ async function dropSource(move: Move): Promise<void> {
 /** The schema held this tenant and nobody else. One that is gone was dropped by an earlier run of the step. */
 async function dropSourceSchema(move: Move): Promise<void> {
   const { cluster, database, schema, mover } = move.source
-  const left = await withClient(mover, 'freehold-purge', async (client) => {
+  const left = await move.connections.use(mover, async (client) => {
     if (!(await hasTenantSchema(client, schema))) return false
     await requireMovedAway(client, move)
     await awaitReaders(client, move.signal)
@@ -160,7 +180,13 @@ async function requireMovedAway(client: pg.Client, move: Move): Promise<void> {
  *
  * @returns the rows deleted.
  */
-async function purgeTable(client: pg.Client, move: Move, shape: TableShape, pace: Pace): Promise<number> {
+async function purgeTable(
+  client: pg.Client,
+  move: Move,
+  shape: TableShape,
+  pace: Pace,
+  signal: AbortSignal,
+): Promise<number> {
   const table = quoteTable(shape.table)
   const { purgeBatchRows } = move.settings
   await asTenant(client, sourceScope(move), () =>
@@ -173,12 +199,14 @@ async function purgeTable(client: pg.Client, move: Move, shape: TableShape, pace
   )
   try {
     for (let total = 0; ; ) {
-      move.signal.throwIfAborted()
+      signal.throwIfAborted()
       const found = await client.query<{ leaf: string; places: string }>('fetch doomed')
       const batch = found.rows[0]
       if (batch === undefined) return total
       const deleted = await asTenant(client, sourceScope(move), async () => {
         await holdTarget(client, sourceClaim(move))
+        // Triggers and foreign keys of the product are not to see the rows leave: they exist on, elsewhere.
+        await client.query("set local session_replication_role = 'replica'")
         return client.query(`delete from ${table} where tableoid = $1 and ctid = any ($2::tid[])`, [
           batch.leaf,
           batch.places,

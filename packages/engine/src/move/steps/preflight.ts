@@ -10,10 +10,18 @@ import { hasWindow, type Move, sourceScope } from '../move.ts'
  * @throws FreeholdError what the first blocking finding is refused with.
  */
 export async function preflight(move: Move): Promise<'preflight_passed'> {
-  const { kind } = await chooseStream(move.source.mover, move.state.changeStream)
+  const { kind } = await chooseStream(move.connections, move.source.mover, move.state.changeStream)
   const source = { scope: sourceScope(move), cluster: move.source.cluster, stream: kind }
   const destination = { ...move.target, reversible: hasWindow(move) }
-  const examination = await examineMove(source, destination, await readSource(source))
+  const counted = new Map(
+    move.progress.current.tables.map(({ table, rowsEstimated }) => [table, rowsEstimated]),
+  )
+  const examination = await examineMove(
+    move.connections,
+    source,
+    destination,
+    readSource(move.connections, source, counted),
+  )
   const findings = [...examination.source, ...examination.target]
   refuseBlocked(findings)
   move.session.advice = [...new Set(findings.filter((found) => !isBlocking(found)).map(({ code }) => code))]

@@ -22,7 +22,7 @@ export async function rollBack(move: Move): Promise<'returned' | 'not_switched'>
   await releaseStreams(move, null)
   await move.barrier('rolling_back.released')
   await leaveSource(move)
-  await withClient(move.target.mover, 'freehold-finalize', (client) => forgetStreams(client, move))
+  await move.connections.use(move.target.mover, (client) => forgetStreams(client, move))
   await move.catalog.ledger.release(
     placementOf(move.source.isolation).entry({ ...move, target: move.source }),
   )

@@ -32,6 +32,7 @@ import { hasWindow, type Move, sourceScope, targetDatabaseId, targetScope } from
 import { mayRepair } from '../repair.ts'
 import { sourceClaim } from '../take-target.ts'
 import { targetGone } from '../target-gone.ts'
+import { awaitRouters } from '../tell-routers.ts'
 
 /** Each compares what has changed during the one before. */
 const MIN_REHEARSALS = 3
@@ -92,8 +93,9 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
 async function rehearse(attempt: Switch): Promise<boolean> {
   const { move, source, lockHolder, target } = attempt
   const applier = await runningApplier(move)
+  await awaitRouters(move)
   await schemaFingerprint(lockHolder, move.source.schema)
-  await alignSequences({ ...source, client: lockHolder }, target, await moveTables(move))
+  await alignSequences(source, target, await moveTables(move))
   const begun = performance.now()
   for (let rehearsal = 1, tookMs = Number.POSITIVE_INFINITY; ; rehearsal++) {
     const isQuick = tookMs <= QUICK_MS || performance.now() - begun > PATIENCE_MS
@@ -242,7 +244,7 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
   const [schema, different] = await Promise.all([
     schemaFingerprint(attempt.lockHolder, move.source.schema),
     drainAndCompare(),
-    alignSequences({ ...source, client: attempt.lockHolder }, target, tables),
+    alignSequences(source, target, tables),
   ])
   const [first] = different ?? []
   // Under the fence nothing is repaired: writers would wait for it.

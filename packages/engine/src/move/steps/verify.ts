@@ -11,6 +11,7 @@ import { compareTables, locateDifferences } from '../compare.ts'
 import { type Move, saveState, sourceScope, targetScope } from '../move.ts'
 import { mayRepair, repair } from '../repair.ts'
 import { requireSameSchema } from '../same-schema.ts'
+import { tellRouters } from '../tell-routers.ts'
 
 const MAX_VERIFICATIONS = 10
 const CATCH_UP_TIMEOUT_MS = 600_000
@@ -33,18 +34,25 @@ type Verification = 'verified' | 'repeat'
 async function verifyOnce(move: Move): Promise<Verification> {
   await countVerification(move)
   const started = performance.now()
-  const applier = await runningApplier(move)
   const name = sourceReaders(move.names.stream).verify
-  const result = await withClient(move.source.mover, name, async (source) => {
+  const { applier, result } = await withClient(move.source.mover, name, async (source) => {
+    // Before the tables are checked: what changes in between differs from it at the switch.
     move.session.verifiedSchema = await schemaFingerprint(source, move.source.schema)
-    await requireSameSchema(move, await moveTables(move))
+    const applier = await checkedApplier(move)
     await applier.drain(CATCH_UP_TIMEOUT_MS)
     move.signal.throwIfAborted()
-    return compareAtOnePoint(move, applier, source)
+    await tellRouters(move)
+    return { applier, result: await compareAtOnePoint(move, applier, source) }
   })
   move.progress.updateSeconds({ verify: (performance.now() - started) / 1000 })
   if (result === 'verified') move.session.verifiedBy = applier
   return result
+}
+
+/** The move's applier, and tables that have just been checked: whoever starts an applier checks them. */
+async function checkedApplier(move: Move): Promise<Applier> {
+  if (move.session.applier !== undefined) await requireSameSchema(move, await moveTables(move))
+  return runningApplier(move)
 }
 
 async function countVerification(move: Move): Promise<void> {
@@ -64,7 +72,7 @@ async function compareAtOnePoint(move: Move, applier: Applier, client: pg.Client
   const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal }
   return applier.atOnePoint(patience, async (snapshot) => {
     const source = { client, scope: sourceScope(move), snapshot }
-    const { different, located } = await withClient(scope.mover, 'freehold-verify', async (client) => {
+    const { different, located } = await move.connections.use(scope.mover, async (client) => {
       const target = { client, scope }
       const comparisons = await compareTables(source, target, tables)
       const different = comparisons.filter((comparison) => !isEqual(comparison))
