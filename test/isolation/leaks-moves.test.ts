@@ -119,7 +119,8 @@ function withoutSequences<T>(work: () => Promise<T>): Promise<T> {
     'query',
     (original) =>
       function (...given) {
-        const isAlignment = typeof given[0] === 'string' && given[0].includes('setval(sequence, last_value)')
+        const { text } = Object(given[0])
+        const isAlignment = typeof text === 'string' && text.includes('setval(sequence, last_value)')
         return isAlignment ? Promise.resolve({ rows: [] }) : original.apply(this, given)
       },
     work,
