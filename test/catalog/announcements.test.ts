@@ -22,6 +22,8 @@ t.teardown(async () => {
 const openSource = (): RouteSource & PlacementSource =>
   createRouteSource({ address: reader, applicationName: 'test-router' })
 
+const SECOND = epochSchema.parse(2)
+
 let created = 0
 async function newTenant(): Promise<Tenant> {
   const input = createTenantSchema.parse({ slug: `tenant-${++created}`, name: 'T', region: 'us' })
@@ -65,9 +67,9 @@ t.test('changes of placements and operations are announced', async (t) => {
   const unsubscribe = await catalog.announcements.subscribe((announcement) => heard.push(announcement))
   t.teardown(unsubscribe)
 
-  await catalog.announcements.announcePlacement(tenant.id)
+  await catalog.announcements.announceOpen(tenant.id, SECOND)
   await until(() => heard.length === 1)
-  t.same(heard.splice(0), [{ kind: 'placement', tenantId: tenant.id }])
+  t.same(heard.splice(0), [{ kind: 'open', tenantId: tenant.id, epoch: SECOND }])
 
   const { id } = await recordMove(catalog, tenant, eu.cluster)
   await until(() => heard.length === 1)
@@ -107,7 +109,7 @@ t.test('who unsubscribes hears nothing more', async (t) => {
   const first = await catalog.announcements.subscribe((announcement) => heard[0].push(announcement))
   t.teardown(await catalog.announcements.subscribe((announcement) => heard[1].push(announcement)))
   first()
-  await catalog.announcements.announcePlacement(tenant.id)
+  await catalog.announcements.announceOpen(tenant.id, SECOND)
   await until(() => heard[1].length > 0)
   t.same(heard[0], [])
 })
@@ -120,9 +122,9 @@ t.test('a connection that breaks is made again, and anything may have changed me
     await cutListeners('test')
     await until(() => heard.some(({ kind }) => kind === 'all'))
     heard.length = 0
-    await catalog.announcements.announcePlacement(tenant.id)
+    await catalog.announcements.announceOpen(tenant.id, SECOND)
     await until(() => heard.length === 1)
-    t.same(heard.splice(0), [{ kind: 'placement', tenantId: tenant.id }])
+    t.same(heard.splice(0), [{ kind: 'open', tenantId: tenant.id, epoch: SECOND }])
   }
 })
 

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { moverAddress, openCatalog, ownerAddress } from '@freehold/catalog'
 import {
   clusterIdSchema,
   createTenantSchema,
   type DataDatabaseId,
+  dataDatabaseIdSchema,
   epochSchema,
   jurisdictionSchema,
   type Placement,
@@ -151,6 +153,13 @@ t.test('the home is switched once, whoever switches it and however often', async
     3,
     'a slow worker of an old move changes nothing',
   )
+})
+
+t.test('a switch to a database that there is not leaves the home', async (t) => {
+  const tenant = await create('steady')
+  const nowhere = dataDatabaseIdSchema.parse(randomUUID())
+  await t.rejects(catalog.placements.switchHome(switchTo(tenant, nowhere)), { code: 'lease_lost' })
+  t.same((await catalog.tenants.get('steady')).placement, tenant.placement)
 })
 
 t.test('a switch out of the pin is refused and leaves the home', async (t) => {

@@ -1,5 +1,13 @@
-import { type OperationId, operationIdSchema, type TenantId, tenantIdSchema } from '@freehold/contract'
+import {
+  type Epoch,
+  epochSchema,
+  type OperationId,
+  operationIdSchema,
+  type TenantId,
+  tenantIdSchema,
+} from '@freehold/contract'
 import { type DatabaseAddress, type Listener, startListener } from '@freehold/postgres'
+import { z } from 'zod'
 import type { CatalogDatabase } from './database.ts'
 
 /** What has changed in the catalog. `all`: the connection was interrupted, so anything may have. */
@@ -7,11 +15,14 @@ export type Announcement =
   | { readonly kind: 'placement'; readonly tenantId: TenantId }
   /** A tenant is about to be moved; its home is still the same. */
   | { readonly kind: 'coming'; readonly tenantId: TenantId }
+  /** A tenant has been moved: its home of this epoch takes its writes. */
+  | { readonly kind: 'open'; readonly tenantId: TenantId; readonly epoch: Epoch }
   | { readonly kind: 'operation'; readonly id: OperationId }
   | { readonly kind: 'all' }
 
 const PLACEMENT_CHANNEL = 'freehold_placement'
 const COMING_CHANNEL = 'freehold_coming'
+const OPEN_CHANNEL = 'freehold_open'
 const OPERATION_CHANNEL = 'freehold_operation'
 
 export type AnnouncementsCatalog = ReturnType<typeof createAnnouncements>
@@ -40,7 +51,7 @@ export function createAnnouncements(
       connection ??= startListener({
         address,
         applicationName: `${applicationName}-listener`,
-        channels: [PLACEMENT_CHANNEL, COMING_CHANNEL, OPERATION_CHANNEL],
+        channels: [PLACEMENT_CHANNEL, COMING_CHANNEL, OPEN_CHANNEL, OPERATION_CHANNEL],
         onNotification: (channel, payload) => {
           const announcement = parseAnnouncement(channel, payload)
           if (announcement !== undefined) tell(announcement)
@@ -53,14 +64,17 @@ export function createAnnouncements(
       }
     },
 
-    /** Tells routers to read the tenant's placement anew. Changes of a placement are announced by themselves. */
-    async announcePlacement(tenantId: TenantId): Promise<void> {
-      await database.run('select pg_notify($1, $2)', [PLACEMENT_CHANNEL, tenantId])
-    },
-
     /** Tells routers that the tenant's home is about to change, so that they may connect to where it will be. */
     async announceComing(tenantId: TenantId): Promise<void> {
       await database.run('select pg_notify($1, $2)', [COMING_CHANNEL, tenantId])
+    },
+
+    /**
+     * Tells routers that a tenant's writers, who may have waited for that, can go on at its home of this epoch. That the home
+     * has changed was announced by itself.
+     */
+    async announceOpen(tenantId: TenantId, epoch: Epoch): Promise<void> {
+      await database.run('select pg_notify($1, $2)', [OPEN_CHANNEL, `${tenantId} ${epoch}`])
     },
 
     async close(): Promise<void> {
@@ -71,11 +85,19 @@ export function createAnnouncements(
 }
 
 function parseAnnouncement(channel: string, payload: string): Announcement | undefined {
-  if (channel === PLACEMENT_CHANNEL || channel === COMING_CHANNEL) {
-    const tenantId = tenantIdSchema.safeParse(payload)
-    const kind = channel === PLACEMENT_CHANNEL ? 'placement' : 'coming'
-    return tenantId.success ? { kind, tenantId: tenantId.data } : undefined
+  if (channel === OPERATION_CHANNEL) {
+    const id = operationIdSchema.safeParse(payload)
+    return id.success ? { kind: 'operation', id: id.data } : undefined
   }
-  const id = operationIdSchema.safeParse(payload)
-  return id.success ? { kind: 'operation', id: id.data } : undefined
+  if (channel === OPEN_CHANNEL) return parseOpen(payload)
+  const tenantId = tenantIdSchema.safeParse(payload)
+  const kind = channel === PLACEMENT_CHANNEL ? 'placement' : 'coming'
+  return tenantId.success ? { kind, tenantId: tenantId.data } : undefined
+}
+
+const openSchema = z.tuple([tenantIdSchema, z.coerce.number().pipe(epochSchema)])
+
+function parseOpen(payload: string): Announcement | undefined {
+  const open = openSchema.safeParse(payload.split(' '))
+  return open.success ? { kind: 'open', tenantId: open.data[0], epoch: open.data[1] } : undefined
 }

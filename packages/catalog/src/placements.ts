@@ -72,20 +72,17 @@ export function createPlacements(database: CatalogDatabase) {
       const refusals = {
         placement_respects_residency: () => explainResidency(database, to.tenantId, to.dataDatabaseId),
       }
-      return withRefusals(refusals, () =>
-        database.transaction(async (queries) => {
-          // Keeps the pin as it is until the end, and a second switch of the tenant waiting.
-          await queries.run('select from catalog.tenants where id = $1 for no key update', [to.tenantId])
-          const left = await queries.run(
-            `update catalog.placements set until = clock_timestamp()
-             where tenant_id = $1 and epoch = $2 and until is null`,
-            [to.tenantId, to.fromEpoch],
-          )
-          if (left === 0) return requireSwitched(queries, to)
-          await beginPlacement(queries, { ...to, epoch: to.toEpoch })
-          return 'switched'
-        }),
-      )
+      return withRefusals(refusals, async () => {
+        const begun = await database.run(SWITCH_HOME, [
+          to.tenantId,
+          to.fromEpoch,
+          to.toEpoch,
+          to.dataDatabaseId,
+          to.isolation,
+          to.schema,
+        ])
+        return begun === 1 ? 'switched' : requireSwitched(database, to)
+      })
     },
 
     /** Where the tenant lives now. @throws FreeholdError `tenant_not_found` */
@@ -101,6 +98,25 @@ export function createPlacements(database: CatalogDatabase) {
     },
   }
 }
+
+/**
+ * One statement, because the tenant's writers wait for its answer. The tenant's row is locked first: that keeps its pin as it is until
+ * the end, and a second switch of the tenant waiting. One home ends and the other begins, or neither.
+ */
+const SWITCH_HOME = `
+  with tenant as (
+    select id, pinned_to from catalog.tenants where id = $1 for no key update
+  ), left_home as (
+    update catalog.placements set until = clock_timestamp()
+    from tenant, catalog.data_databases
+    where tenant_id = tenant.id and epoch = $2 and until is null and data_databases.id = $4
+    returning tenant_id
+  )
+  insert into catalog.placements (tenant_id, epoch, data_database_id, database_kind, isolation, schema_name,
+    jurisdiction, pinned_to)
+  select left_home.tenant_id, $3, data_databases.id, data_databases.kind, $5, $6, data_databases.jurisdiction, tenant.pinned_to
+  from left_home, tenant, catalog.data_databases
+  where data_databases.id = $4`
 
 /** @throws FreeholdError when the tenant has moved elsewhere. */
 async function requireSwitched(queries: Queries, to: HomeSwitch): Promise<'already'> {

@@ -104,13 +104,16 @@ export interface RouteSource {
   /** @returns where the tenant is being moved; null when it is not. @throws FreeholdError `catalog_unavailable` */
   comingDatabase(tenantId: TenantId): Promise<ComingDatabase | null>
   /**
-   * Tells of routes that may have changed, or are about to (`coming`); `'all'` after an interruption. Listening has begun when the promise
-   * is fulfilled, unless the control database was away; then it begins later, with `'all'`.
+   * Tells of routes that may have changed or are about to (`coming`), and of homes that take writes after a move (`openSince` their
+   * epoch); `'all'` after an interruption. Listening has begun when the promise is fulfilled, unless the control database was away;
+   * then it begins later, with `'all'`.
    *
    * @returns ends the subscription.
    */
   subscribe(
-    listener: (change: { readonly tenantId: TenantId; readonly coming?: true } | 'all') => void,
+    listener: (
+      change: { readonly tenantId: TenantId; readonly coming?: true; readonly openSince?: Epoch } | 'all',
+    ) => void,
   ): Promise<() => Promise<void>>
   /**
    * A page of all routes, the newest homes first: who has just come or moved is the likeliest to be at work. One
@@ -170,9 +173,11 @@ export function createRouteSource({ address, applicationName, max = 4 }: RouteSo
 
     async subscribe(listener) {
       const unsubscribe = await announcements.subscribe((announcement) => {
-        if (announcement.kind === 'placement') listener({ tenantId: announcement.tenantId })
-        if (announcement.kind === 'coming') listener({ tenantId: announcement.tenantId, coming: true })
-        if (announcement.kind === 'all') listener('all')
+        const { kind } = announcement
+        if (kind === 'placement') listener({ tenantId: announcement.tenantId })
+        if (kind === 'coming') listener({ tenantId: announcement.tenantId, coming: true })
+        if (kind === 'open') listener({ tenantId: announcement.tenantId, openSince: announcement.epoch })
+        if (kind === 'all') listener('all')
       })
       return async () => unsubscribe()
     },

@@ -72,7 +72,8 @@ t.test('a tenant moves on from its silo to another cluster, and the old silo goe
   engine.start()
   const first = await ground.ended((await ground.startMove(tenant)).id)
   t.equal(first.phase, 'completed')
-  t.ok(await isHeard('placement'), 'and are told where it lives')
+  t.ok(await isHeard('open'), 'and are told when writers can go on')
+  t.same(heard.slice(-2), ['placement', 'open'], 'after where it lives')
 
   const moved = await ground.catalog.tenants.get(tenant.id)
   const writer = startTenantWriter(ground.us.as('freehold_reader', 'freehold_catalog'), tenant)

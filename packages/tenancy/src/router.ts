@@ -1,6 +1,7 @@
 import {
   canonicalTenantId,
   type DataDatabaseId,
+  type Epoch,
   FreeholdError,
   type TenantId,
   tenantIdSchema,
@@ -24,6 +25,9 @@ import { TenantPredicates } from './predicates/tenant-predicates.ts'
 import { parseRouterOptions, type RouterLimits, type RouterOptions } from './router-options.ts'
 
 const MAX_INSTANCES = 10_000
+const MAX_SWITCHING = 1_000
+/** How long a tenant that is announced to be moved is expected to be: longer than until the next such announcement. */
+const SWITCHING_MS = 10_000
 
 /**
  * Hands product code the database of a tenant.
@@ -96,6 +100,8 @@ class TenantRouter<DB> implements Router<DB> {
   readonly #entering: Entering
   readonly #subscription: Subscription
   readonly #warmStart: WarmStart
+  /** Tenants that are about to be moved, and until when that is believed. */
+  readonly #switching = new RecentMap<TenantId, number>(MAX_SWITCHING)
   readonly #instances = new RecentMap<string, Kysely<DB>>(MAX_INSTANCES)
 
   constructor(options: RouterOptions) {
@@ -162,12 +168,30 @@ class TenantRouter<DB> implements Router<DB> {
   }
 
   #changed(change: PlacementChange): void {
-    if (change !== 'all' && change.coming) {
-      if (this.#placements.isKnown(change.tenantId)) void this.#warm(change.tenantId)
-      return
-    }
-    this.#placements.invalidate(change)
+    if (change !== 'all' && change.coming) this.#expectSwitch(change.tenantId)
+    else if (change !== 'all' && change.openSince !== undefined)
+      this.#letOn(change.tenantId, change.openSince)
+    else this.#lookAnew(change)
+  }
+
+  #lookAnew(change: PlacementChange): void {
+    const isSwitching = change !== 'all' && performance.now() < (this.#switching.get(change.tenantId) ?? 0)
+    if (isSwitching) this.#placements.refresh(change.tenantId)
+    else this.#placements.invalidate(change)
     this.#holds.wake(change)
+  }
+
+  #expectSwitch(tenantId: TenantId): void {
+    if (!this.#placements.isKnown(tenantId)) return
+    this.#switching.set(tenantId, performance.now() + SWITCHING_MS)
+    void this.#warm(tenantId)
+  }
+
+  /** That the tenant's home has changed was announced before, so it is known by now unless that was missed. */
+  #letOn(tenantId: TenantId, openSince: Epoch): void {
+    this.#switching.delete(tenantId)
+    this.#placements.outdateBefore(tenantId, openSince)
+    this.#holds.open(tenantId)
   }
 
   /** Whoever hears of it too late, or cannot connect, does so when the tenant has come. */

@@ -454,6 +454,72 @@ t.test('writers are held for a cutover and go on at the new home', async (t) => 
   await allIdle(t)
 })
 
+t.test('while a tenant is switched, readers go on with the home they know until another is', async (t) => {
+  const tenantId = await newTenant()
+  const router = newRouter()
+  const read = () => router.forTenant(tenantId).selectFrom('items').select('id').execute()
+  await read()
+  source.announce({ tenantId, coming: true })
+  const answer = Promise.withResolvers<void>()
+  source.gate = answer.promise
+  const asked = source.lookups
+  const { misses } = router.metrics().placements
+  source.announce({ tenantId })
+  t.equal(source.lookups, asked + 1, 'asked before anybody wants to know')
+  await setResident(pool, tenantId, 'sealed')
+  await read()
+  t.equal(router.metrics().placements.misses, misses, 'nobody has waited for the answer')
+  await setResident(silo, tenantId, 'frozen', 2)
+  source.place(silo, tenantId, { epoch: epochSchema.parse(2) })
+  await setResident(pool, tenantId, 'moved')
+  const detour = read()
+  source.gate = undefined
+  answer.resolve()
+  await detour
+  await read()
+  t.equal(router.connections().get(silo.id)?.size, 1)
+
+  source.gate = new Promise(() => undefined)
+  source.announce({ tenantId, openSince: epochSchema.parse(2) })
+  await read()
+  source.announce({ tenantId })
+  const waits = read().then(() => 'read')
+  t.equal(await Promise.race([waits, sleep(100)]), undefined, 'of a tenant at rest any news is waited for')
+  source.gate = undefined
+  source.announce('all')
+  await waits
+})
+
+t.test(
+  'writers who wait go on when they are told that they can, and whoever says so too early does no harm',
+  async (t) => {
+    const tenantId = await newTenant()
+    const router = newRouter()
+    const write = (id: number) =>
+      router.forTenant(tenantId).insertInto('items').values({ id, name: 'held' }).execute()
+    await write(1)
+    await setResident(pool, tenantId, 'sealed')
+    const waiting = [2, 3, 4].map(write)
+    while (router.metrics().heldTenants === 0) await sleep(1)
+    source.announce({ tenantId, openSince: epochSchema.parse(1) })
+    source.announce({ tenantId, openSince: epochSchema.parse(9) })
+    t.equal(await Promise.race([Promise.all(waiting), sleep(50)]), undefined, 'still held')
+    t.equal(router.metrics().heldTenants, 1)
+    await setResident(silo, tenantId, 'active', 2)
+    source.place(silo, tenantId, { epoch: epochSchema.parse(2) })
+    source.announce({ tenantId, openSince: epochSchema.parse(2) })
+    await Promise.all(waiting)
+    t.equal(router.metrics().heldTenants, 0)
+    await setResident(pool, tenantId, 'moved')
+    const asked = source.lookups
+    source.announce({ tenantId, openSince: epochSchema.parse(2) })
+    await write(5)
+    t.equal(source.lookups, asked, 'what is known of that home is not asked for again')
+    t.equal((await router.forTenant(tenantId).selectFrom('items').select('id').execute()).length, 4)
+    await allIdle(t, router)
+  },
+)
+
 t.test('a fence that is lifted lets writers go on, with no announcement', async () => {
   const tenantId = await newTenant()
   await setResident(pool, tenantId, 'fenced')

@@ -20,6 +20,16 @@ export type Resident = z.infer<typeof residentSchema>
 export type ResidentScope = Pick<TenantScope, 'tenantId' | 'epoch' | 'entryKey'> &
   Partial<Pick<TenantScope, 'schema'>>
 
+/** One end of a switch. */
+interface MarkedSide {
+  readonly client: ClientBase
+  readonly scope: ResidentScope
+}
+
+/** Epochs and tokens that no mark has. */
+const NO_EPOCH = 0
+const NO_TOKEN = '00000000-0000-0000-0000-000000000000'
+
 /**
  * @returns the tenant's mark of this epoch, or undefined when it has none here. There is one at most: a mark is known by
  * its entry key, which the tenant, the database and the epoch make. Of other epochs there may be others, in another
@@ -91,14 +101,15 @@ export async function fence(
   token: string,
   expiryMs: number,
 ): Promise<boolean> {
-  const result = await client.query(
-    `update freehold.resident
+  const result = await client.query({
+    name: 'freehold-fence',
+    text: `update freehold.resident
      set state = 'fenced', fence_token = $3, fence_expires_at = clock_timestamp() + make_interval(secs => $4 / 1000.0)
      where tenant_id = $1 and epoch = $2
        and claimed_by = $5 and claim_token = $6
        and (state = 'active' or (state = 'fenced' and (fence_token = $3 or fence_expires_at <= clock_timestamp())))`,
-    [scope.tenantId, scope.epoch, token, expiryMs, lease.id, lease.token],
-  )
+    values: [scope.tenantId, scope.epoch, token, expiryMs, lease.id, lease.token],
+  })
   return result.rowCount === 1
 }
 
@@ -120,12 +131,13 @@ export async function unfence(client: ClientBase, scope: ResidentScope, token: s
  * @returns whether the tenant is sealed.
  */
 export async function seal(lockHolder: ClientBase, scope: ResidentScope, token: string): Promise<boolean> {
-  const result = await lockHolder.query(
-    `update freehold.resident set state = 'sealed', fence_expires_at = null
+  const result = await lockHolder.query({
+    name: 'freehold-seal',
+    text: `update freehold.resident set state = 'sealed', fence_expires_at = null
      where tenant_id = $1 and epoch = $2 and state = 'fenced' and fence_token = $3
        and fence_expires_at > clock_timestamp()`,
-    [scope.tenantId, scope.epoch, token],
-  )
+    values: [scope.tenantId, scope.epoch, token],
+  })
   return result.rowCount === 1
 }
 
@@ -137,13 +149,14 @@ export async function seal(lockHolder: ClientBase, scope: ResidentScope, token: 
  */
 export async function freeze(client: ClientBase, scope: ResidentScope, back?: TargetClaim): Promise<void> {
   if (back === undefined) return transition(client, scope, 'standby', 'frozen')
-  await client.query(
-    `with frozen as (
+  await client.query({
+    name: 'freehold-freeze',
+    text: `with frozen as (
        update freehold.resident set state = 'frozen' where tenant_id = $1 and epoch = $2 and state = 'standby' returning epoch)
      insert into freehold.applied (stream, fencing_token, lsn)
      select $3, $4, pg_current_wal_insert_lsn() from frozen on conflict (stream) do nothing`,
-    [scope.tenantId, scope.epoch, back.stream, back.fencingToken],
-  )
+    values: [scope.tenantId, scope.epoch, back.stream, back.fencingToken],
+  })
 }
 
 /**
@@ -175,16 +188,38 @@ export async function stopExpecting(client: ClientBase, scope: ResidentScope): P
 
 /** After the catalog names the target as home, at the source: nobody enters any more. */
 export async function retire(client: ClientBase, scope: ResidentScope): Promise<void> {
-  await client.query(
-    `update freehold.resident set state = 'moved', fence_token = null
+  await client.query({
+    name: 'freehold-retire',
+    text: `update freehold.resident set state = 'moved', fence_token = null
      where tenant_id = $1 and epoch = $2 and state = 'sealed'`,
-    [scope.tenantId, scope.epoch],
-  )
+    values: [scope.tenantId, scope.epoch],
+  })
 }
 
 /** At last, at the target: writers go on. */
 export async function activate(client: ClientBase, scope: ResidentScope): Promise<void> {
   await transition(client, scope, 'frozen', 'active')
+}
+
+/**
+ * Has the sessions of a switch plan what writers will wait for, on a mark that there is not: nothing is changed.
+ *
+ * @param back as for {@link freeze}.
+ */
+export async function rehearseMarks(
+  source: MarkedSide,
+  lockHolder: ClientBase,
+  target: MarkedSide,
+  lease: Lease,
+  back?: TargetClaim,
+): Promise<void> {
+  const left = { ...source.scope, epoch: NO_EPOCH }
+  const coming = { ...target.scope, epoch: NO_EPOCH }
+  await Promise.all([
+    fence(source.client, left, lease, NO_TOKEN, 0).then(() => retire(source.client, left)),
+    seal(lockHolder, left, NO_TOKEN),
+    freeze(target.client, coming, back).then(() => activate(target.client, coming)),
+  ])
 }
 
 async function transition(
@@ -193,8 +228,9 @@ async function transition(
   from: Resident['state'],
   to: Resident['state'],
 ): Promise<void> {
-  await client.query(
-    'update freehold.resident set state = $4 where tenant_id = $1 and epoch = $2 and state = $3',
-    [scope.tenantId, scope.epoch, from, to],
-  )
+  await client.query({
+    name: 'freehold-transition',
+    text: 'update freehold.resident set state = $4 where tenant_id = $1 and epoch = $2 and state = $3',
+    values: [scope.tenantId, scope.epoch, from, to],
+  })
 }

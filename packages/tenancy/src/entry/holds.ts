@@ -10,7 +10,7 @@ export type ProbeAnswer = 'open' | 'held'
 /**
  * Requests that wait for their tenant's cutover, in memory and holding no connection. One probe a tenant, not one a
  * request, asks the data database whether writers may enter again: first after 1 ms, then after 2, 4, up to 20 ms,
- * and at once when the tenant's placement is announced to have changed.
+ * and at once when the tenant's placement is announced to have changed. None asks when the tenant is announced to be let in.
  */
 export class Holds {
   readonly #held = new Map<TenantId, Hold>()
@@ -44,6 +44,11 @@ export class Holds {
     if (change === 'all') for (const hold of this.#held.values()) hold.hurry()
     else this.#held.get(change.tenantId)?.hurry()
   }
+
+  /** Lets a tenant's requests go on without asking first. Those that are still held wait again. */
+  open(tenantId: TenantId): void {
+    this.#held.get(tenantId)?.end()
+  }
 }
 
 class Hold {
@@ -52,6 +57,7 @@ class Hold {
   readonly #waiting = new Set<(released: boolean) => void>()
   #delay = FIRST_DELAY_MS
   #timer: NodeJS.Timeout | undefined
+  #isOver = false
 
   constructor(probe: () => Promise<ProbeAnswer>, ended: () => void) {
     this.#probe = probe
@@ -78,6 +84,14 @@ class Hold {
     void this.#ask()
   }
 
+  end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#ended()
+    for (const settle of [...this.#waiting]) settle(true)
+  }
+
   #schedule(): void {
     this.#timer = setTimeout(() => void this.#ask(), this.#delay)
     this.#delay = Math.min(this.#delay * 2, MAX_DELAY_MS)
@@ -86,8 +100,7 @@ class Hold {
   async #ask(): Promise<void> {
     this.#timer = undefined
     const answer = this.#waiting.size === 0 ? 'open' : await this.#probe()
-    if (answer === 'held') return this.#schedule()
-    this.#ended()
-    for (const settle of [...this.#waiting]) settle(true)
+    if (answer === 'open') this.end()
+    else this.#schedule()
   }
 }

@@ -1,4 +1,4 @@
-import { FreeholdError, type TenantId } from '@freehold/contract'
+import { type Epoch, FreeholdError, type TenantId } from '@freehold/contract'
 import { RecentMap } from '@freehold/postgres'
 import { publishPlacementChanged } from '../events.ts'
 import { Placement, sameRoute } from './placement.ts'
@@ -161,6 +161,22 @@ export class PlacementCache {
     this.#changed?.add(change.tenantId)
     this.#refused.delete(change.tenantId)
     this.#lookups.delete(change.tenantId)
+  }
+
+  /**
+   * Asks again at once, and goes on with what is known until there is an answer: for a tenant whose home is being changed, which
+   * admits readers at either place meanwhile.
+   */
+  refresh(tenantId: TenantId): void {
+    this.#lookups.delete(tenantId)
+    this.#startLookup(tenantId).catch(() => this.invalidate({ tenantId }))
+    this.#changed?.add(tenantId)
+  }
+
+  /** What is known of the tenant is asked for again before the next use, if it is older than this. */
+  outdateBefore(tenantId: TenantId, epoch: Epoch): void {
+    const known = this.#known.get(tenantId)
+    if (known && known.placement.route.epoch < epoch) this.invalidate({ tenantId })
   }
 
   /**

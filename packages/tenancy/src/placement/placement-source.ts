@@ -36,10 +36,12 @@ export interface ComingDatabase {
 }
 
 /**
- * A tenant whose route may have changed, or is about to (`coming`), or `'all'` when changes may have been missed, as after
- * a reconnect.
+ * A tenant whose route may have changed, or is about to (`coming`), or whose home of an epoch takes its writes after a move
+ * (`openSince`); `'all'` when changes may have been missed, as after a reconnect.
  */
-export type PlacementChange = { readonly tenantId: TenantId; readonly coming?: true } | 'all'
+export type PlacementChange =
+  | { readonly tenantId: TenantId; readonly coming?: true; readonly openSince?: Epoch }
+  | 'all'
 
 export type PlacementListener = (change: PlacementChange) => void
 

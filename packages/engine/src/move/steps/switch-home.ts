@@ -20,6 +20,7 @@ import {
   freeze,
   type Resident,
   readResident,
+  rehearseMarks,
   retire,
   seal,
   unfence,
@@ -94,6 +95,7 @@ async function rehearse(attempt: Switch): Promise<boolean> {
   const { move, source, lockHolder, target } = attempt
   const applier = await runningApplier(move)
   await awaitRouters(move)
+  await rehearseMarks(source, lockHolder, target, move.lease, streamBack(move))
   await schemaFingerprint(lockHolder, move.source.schema)
   await alignSequences(source, target, await moveTables(move))
   const begun = performance.now()
@@ -194,7 +196,7 @@ export async function finishSwitch(move: Move): Promise<boolean> {
 
 /** Everything that follows the seal. Each step is safe to run twice and by two workers at once; only forward. */
 async function completeSwitch({ move, source, target }: Switch): Promise<void> {
-  await freeze(target.client, target.scope, hasWindow(move) ? sourceClaim(move) : undefined)
+  await freeze(target.client, target.scope, streamBack(move))
   await move.barrier('cutover.frozen')
   await move.catalog.placements.switchHome({
     tenantId: move.operation.tenantId,
@@ -207,10 +209,16 @@ async function completeSwitch({ move, source, target }: Switch): Promise<void> {
   await move.barrier('cutover.home_switched')
   await retire(source.client, source.scope)
   await move.barrier('cutover.retired')
-  await activate(target.client, target.scope)
+  // Together: the message is on its way while the target commits, and a writer that comes too early is held once more.
+  await Promise.all([
+    activate(target.client, target.scope),
+    move.catalog.announcements.announceOpen(move.operation.tenantId, move.target.epoch),
+  ])
   await move.barrier('cutover.activated')
-  await move.catalog.announcements.announcePlacement(move.operation.tenantId)
 }
+
+/** What will carry the target's changes back, when the move may be rolled back. */
+const streamBack = (move: Move) => (hasWindow(move) ? sourceClaim(move) : undefined)
 
 /** @returns whether every transaction of the tenant at the source has ended, and none can begin. */
 async function drainWriters({ move, lockHolder }: Switch): Promise<boolean> {
