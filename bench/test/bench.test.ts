@@ -229,7 +229,14 @@ t.test('what clients saw of a move', async (t) => {
     differences: [],
     ...changes,
   })
-  const neighbours = { before: [1, 1, 2], during: [1, 1, 2], failures: [], differences: [] }
+  const neighbours = {
+    before: [1, 1, 2],
+    during: [1, 1, 2],
+    byPhase: { verify: [1, 2] },
+    besideBurner: [1, 3],
+    failures: [],
+    differences: [],
+  }
   const missed = (cutovers: readonly Cutover[]) =>
     summarizePauses({ cutovers, neighbours })
       .budgets.filter((budget) => !budget.met)

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { MoveDetail, MoveTarget, Tenant } from '@freehold/contract'
 import type { MoveSettings } from '@freehold/engine'
 import type { MovingGround } from '../../../test/kit/moving-ground.ts'
+import type { Interval } from '../../../test/load/index.ts'
 import { now } from '../../../test/load/measure/recorder.ts'
 import { median } from '../statistics.ts'
 import { rounded } from './budget.ts'
@@ -17,6 +18,8 @@ export interface TimedMove {
   first(name: string): number
   /** When the last of this name was done. @throws when there was none. */
   last(name: string): number
+  /** From when to when the move was in each phase. @throws when the tenant has not moved. */
+  spans(): Readonly<Record<string, Interval>>
   /** What each phase took, in seconds. @throws when the tenant has not moved. */
   phases(): TimedPhases
 }
@@ -73,6 +76,16 @@ export async function timeMove(
         name,
         barriers.find((barrier) => barrier.name === name),
       )
+    const spans = () => {
+      const began = ['planned', ...PHASES]
+      const entered = [startedAt, ...PHASES.map((phase) => first(`${phase}.entered`))]
+      return Object.fromEntries(
+        PHASES.map((_, index) => [
+          began[index] ?? '',
+          { from: entered[index] ?? 0, to: entered[index + 1] ?? 0 },
+        ]),
+      )
+    }
     return {
       move,
       startedAt,
@@ -82,16 +95,11 @@ export async function timeMove(
           name,
           barriers.findLast((barrier) => barrier.name === name),
         ),
-      phases: () => {
-        const began = ['planned', ...PHASES]
-        const entered = [startedAt, ...PHASES.map((phase) => first(`${phase}.entered`))]
-        return Object.fromEntries(
-          PHASES.map((_, index) => [
-            began[index] ?? '',
-            secondsBetween(entered[index] ?? 0, entered[index + 1] ?? 0),
-          ]),
-        )
-      },
+      spans,
+      phases: () =>
+        Object.fromEntries(
+          Object.entries(spans()).map(([phase, { from, to }]) => [phase, secondsBetween(from, to)]),
+        ),
     }
   } finally {
     signal.removeEventListener('abort', stop)

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Tenant } from '@freehold/contract'
 import { asSuperuser } from '../../../test/kit/databases.ts'
@@ -19,6 +20,49 @@ export interface MeasuredCutover {
   /** While the tenant had traffic and nothing was moved. */
   readonly before: Interval
   readonly during: Interval
+  /** Of the move, by phase. */
+  readonly spans: Readonly<Record<string, Interval>>
+}
+
+/**
+ * Has a tenant that stays written and read like one that moves, while a process does nothing but use a processor: what that alone
+ * does to its neighbours.
+ *
+ * @returns when.
+ */
+export async function besideBurner(
+  ground: MovingGround,
+  traffic: Traffic,
+  tenant: Tenant,
+  durationMs: number,
+  signal: AbortSignal,
+): Promise<Interval> {
+  await beginTraffic(ground, traffic, tenant, signal)
+  const burner = spawn(process.execPath, ['-e', 'for (;;);'])
+  try {
+    await sleep(WARM_UP_MS, undefined, { signal })
+    const from = now()
+    await sleep(durationMs, undefined, { signal })
+    return { from, to: now() }
+  } finally {
+    burner.kill('SIGKILL')
+    await traffic.end(tenant.id, asSuperuser(ground.us.cluster, 'pool'))
+  }
+}
+
+async function beginTraffic(
+  ground: MovingGround,
+  traffic: Traffic,
+  tenant: Tenant,
+  signal: AbortSignal,
+): Promise<void> {
+  await traffic.begin({
+    tenant,
+    catalog: ground.us.as('freehold_reader', 'freehold_catalog'),
+    writesPerSecond: WRITES_PER_SECOND,
+    readsPerSecond: READS_PER_SECOND,
+  })
+  await sleep(WARM_UP_MS, undefined, { signal })
 }
 
 /** Moves a tenant under its traffic, and holds what was acknowledged against its new home. */
@@ -29,13 +73,7 @@ export async function measureCutover(
   beforeMs: number,
   signal: AbortSignal,
 ): Promise<MeasuredCutover> {
-  await traffic.begin({
-    tenant,
-    catalog: ground.us.as('freehold_reader', 'freehold_catalog'),
-    writesPerSecond: WRITES_PER_SECOND,
-    readsPerSecond: READS_PER_SECOND,
-  })
-  await sleep(WARM_UP_MS, undefined, { signal })
+  await beginTraffic(ground, traffic, tenant, signal)
   const before = { from: now(), to: now() + beforeMs }
   await sleep(beforeMs, undefined, { signal })
   const timed = await timeMove(ground, tenant, {}, signal)
@@ -67,7 +105,7 @@ export async function measureCutover(
     failures: report.failures,
     differences: report.differences,
   }
-  return { cutover, before, during }
+  return { cutover, before, during, spans: timed.spans() }
 }
 
 /** The durable writes of a switch, in order, by what was done when each was. */

@@ -26,7 +26,11 @@ export function pauseReport(summary: PauseSummary): string {
     'Steps of the switch, and the first write at the new home, medians:',
     table(Object.keys(summary.stepsMs), [Object.values(summary.stepsMs).map((took) => `${ms(took)} ms`)]),
     '',
-    `Neighbours' p99: ${ms(neighbours.p99BeforeMs)} ms before moves, ${ms(neighbours.p99DuringMs)} ms during moves.`,
+    `Neighbours' p99: ${ms(neighbours.p99BeforeMs)} ms before moves, ${ms(neighbours.p99DuringMs)} ms during moves, ` +
+      `${ms(neighbours.p99BesideBurnerMs)} ms beside a process that only uses a processor. By phase:`,
+    table(Object.keys(neighbours.p99ByPhaseMs), [
+      Object.values(neighbours.p99ByPhaseMs).map((took) => `${ms(took)} ms`),
+    ]),
     ...summary.samples.map((sample) => `  ${sample}`),
     ...summary.budgets.map(budgetLine),
   ].join('\n')

@@ -1,12 +1,13 @@
 import type { Tenant } from '@freehold/contract'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
+import type { Interval } from '../../../test/load/index.ts'
 import { count, parseOptions } from '../moving/parse.ts'
 import { seededTenant, settlePools } from '../moving/seeded-tenant.ts'
 import { note, print } from '../print.ts'
 import { spawnTraffic } from '../traffic/spawn-traffic.ts'
 import type { Traffic } from '../traffic/traffic.ts'
-import { measureCutover } from './cutover.ts'
+import { besideBurner, measureCutover } from './cutover.ts'
 import { pauseReport } from './report.ts'
 import { type Cutover, type PauseMeasurements, summarize } from './summary.ts'
 
@@ -22,6 +23,8 @@ const FULL: Plan = { moves: 50, rows: 5_000, beforeMs: 1_000 }
 /** Enough to see that everything works; too short to tell anything. */
 const QUICK: Plan = { moves: 2, rows: 200, beforeMs: 300 }
 
+/** How often as long as the traffic before a move. */
+const BURNER_TURNS = 5
 const NEIGHBOURS = 2
 const NEIGHBOUR_ROWS = 20_000
 const QUICK_NEIGHBOUR_ROWS = 200
@@ -91,25 +94,39 @@ async function measureMoves({
     })
   }
   const cutovers: Cutover[] = []
-  const latencies: { readonly before: number[]; readonly during: number[] } = { before: [], during: [] }
+  const before: number[] = []
+  const during: number[] = []
+  const byPhase: Record<string, number[]> = {}
+  const collect = async (into: number[], interval: Interval) => {
+    for (const { id } of neighbours) into.push(...(await traffic.latencies(id, interval)))
+  }
   for (let number = 0; number < plan.moves; number++) {
     if (number % 10 === 0) note(`moving ${number + 1} of ${plan.moves}`)
     const tenant = await seededTenant(ground, `moving-${number}`, plan.rows)
     const measured = await measureCutover(ground, traffic, tenant, plan.beforeMs, signal)
     cutovers.push(measured.cutover)
-    for (const { id } of neighbours) {
-      for (const when of ['before', 'during'] as const) {
-        latencies[when].push(...(await traffic.latencies(id, measured[when])))
-      }
+    await collect(before, measured.before)
+    await collect(during, measured.during)
+    for (const [phase, span] of Object.entries(measured.spans)) {
+      byPhase[phase] ??= []
+      await collect(byPhase[phase], span)
     }
   }
+  note('the same traffic beside a process that uses a processor')
+  const resting = await seededTenant(ground, 'resting', plan.rows)
+  const burnerMs = plan.beforeMs * BURNER_TURNS
+  const beside: number[] = []
+  await collect(beside, await besideBurner(ground, traffic, resting, burnerMs, signal))
   const home = asSuperuser(ground.us.cluster, 'pool')
   const reports = []
   for (const { id } of neighbours) reports.push(await traffic.end(id, home))
   return {
     cutovers,
     neighbours: {
-      ...latencies,
+      before,
+      during,
+      byPhase,
+      besideBurner: beside,
       failures: reports.flatMap(({ failures }) => failures),
       differences: reports.flatMap(({ differences }) => differences),
     },

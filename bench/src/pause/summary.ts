@@ -27,6 +27,9 @@ export interface PauseMeasurements {
     /** Latencies of all neighbours' requests, ms. */
     readonly before: readonly number[]
     readonly during: readonly number[]
+    readonly byPhase: Readonly<Record<string, readonly number[]>>
+    /** While nothing was moved, and a process used a processor. */
+    readonly besideBurner: readonly number[]
     readonly failures: readonly string[]
     readonly differences: readonly string[]
   }
@@ -55,7 +58,13 @@ export interface PauseSummary {
   /** Requests of the moving tenants and their neighbours. */
   readonly failed: number
   readonly lost: number
-  readonly neighbours: { readonly p99BeforeMs: number; readonly p99DuringMs: number; readonly ratio: number }
+  readonly neighbours: {
+    readonly p99BeforeMs: number
+    readonly p99DuringMs: number
+    readonly ratio: number
+    readonly p99ByPhaseMs: Readonly<Record<string, number>>
+    readonly p99BesideBurnerMs: number
+  }
   readonly budgets: readonly JudgedBudget[]
   /** Examples of what failed or was lost. */
   readonly samples: readonly string[]
@@ -88,6 +97,10 @@ export function summarize({ cutovers, neighbours }: PauseMeasurements): PauseSum
       p99BeforeMs: rounded(before),
       p99DuringMs: rounded(during),
       ratio: rounded(during / before),
+      p99ByPhaseMs: Object.fromEntries(
+        Object.entries(neighbours.byPhase).map(([phase, took]) => [phase, rounded(percentile(took, 0.99))]),
+      ),
+      p99BesideBurnerMs: rounded(percentile(neighbours.besideBurner, 0.99)),
     },
     budgets: judge([
       { name: 'write pause, p50, in ms', measured: pauseMs.p50, atMost: 15 },
