@@ -101,6 +101,16 @@ export class WorkerProcess {
     this.#send({ kind: 'shift_clock', ms })
   }
 
+  /** Stops the process where it is, with all its connections open: no timer of it goes off. */
+  freeze(): void {
+    this.#running().kill('SIGSTOP')
+  }
+
+  /** Lets a process go on that was stopped. */
+  thaw(): void {
+    this.#running().kill('SIGCONT')
+  }
+
   /** Ends the process as a crash does. */
   async kill(): Promise<void> {
     const child = this.#child
