@@ -53,6 +53,8 @@ export interface MovingGround {
   ): Promise<Move>
   /** Waits until the move has ended. */
   ended(id: OperationId, timeoutMs?: number): Promise<MoveDetail>
+  /** Waits until this holds of the move, or it has ended. */
+  endedOr(id: OperationId, holds: (move: MoveDetail) => boolean, timeoutMs?: number): Promise<MoveDetail>
   remove(): Promise<void>
 }
 
@@ -81,6 +83,17 @@ export async function prepareMovingGround(options: MovingGroundOptions = {}): Pr
   await registerTestCluster(catalog, us, 'us', { port: await portOf(us) })
   await registerTestCluster(catalog, eu, 'eu', { port: await portOf(eu) })
   const engines: Engine[] = []
+  const endedOr: MovingGround['endedOr'] = async (id, holds, timeoutMs = 60_000) => {
+    const deadline = performance.now() + timeoutMs
+    for (;;) {
+      const move = await catalog.moves.detail(id)
+      if (move.finishedAt !== null || holds(move)) return move
+      if (performance.now() > deadline) {
+        throw new Error(`the move is still in ${move.phase}: ${JSON.stringify(move.events, null, 1)}`)
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
 
   return {
     us,
@@ -125,17 +138,8 @@ export async function prepareMovingGround(options: MovingGroundOptions = {}): Pr
       })
       return startMove(catalog, prepared, { createdBy: 'test', terms })
     },
-    async ended(id, timeoutMs = 60_000) {
-      const deadline = performance.now() + timeoutMs
-      for (;;) {
-        const move = await catalog.moves.detail(id)
-        if (move.finishedAt !== null) return move
-        if (performance.now() > deadline) {
-          throw new Error(`the move is still in ${move.phase}: ${JSON.stringify(move.events, null, 1)}`)
-        }
-        await new Promise((resolve) => setTimeout(resolve, 50))
-      }
-    },
+    ended: (id, timeoutMs) => endedOr(id, () => false, timeoutMs),
+    endedOr,
     async remove() {
       await Promise.all(engines.map((engine) => engine.stop()))
       await catalog.close()

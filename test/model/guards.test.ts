@@ -47,6 +47,11 @@ const GUARDS: Readonly<Record<string, Guard>> = {
     in: ['CANCEL'],
     breaks: ['I5_cancelled_for_good'],
   },
+  'the lease, asked for when a target is claimed that nobody had claimed': {
+    without: ['NO_LEASE_AT_CLAIM'],
+    in: ['SCHEMA_CHANGES'],
+    breaks: ['I2_no_lost_write'],
+  },
   "the claim at the applier's write": { without: ['NO_CLAIM_AT_APPLY'], breaks: ['I2_once'] },
   'the source left before the target is opened': {
     without: ['ACTIVATE_BEFORE_RETIRE'],

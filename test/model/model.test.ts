@@ -16,6 +16,10 @@ const RUNS: readonly Run[] = [
     flags: ['WRITES=2', 'READERS=1', 'CANCEL'],
   },
   { name: 'a move with two clients that write', flags: ['WRITES=2', 'WRITERS=2'] },
+  {
+    name: 'a move whose tables are changed under it',
+    flags: ['WRITES=1', 'READERS=1', 'CANCEL', 'SCHEMA_CHANGES'],
+  },
   { name: 'a move, its rollback window and its rollback', flags: ['WRITES=2', 'SOAK'] },
   { name: 'the same with a client that reads', flags: ['WRITES=1', 'READERS=1', 'SOAK'] },
   { name: 'once nothing goes wrong any more, all ends well', flags: ['WRITES=1', 'SOAK', 'CANCEL', 'CALM'] },
@@ -45,6 +49,7 @@ for (const { name, ...run } of RUNS) {
 /** The ends of endless processes, the assertion that the table is total, and readers where there are none. */
 function isOutOfReach(text: string, flags: readonly string[]): boolean {
   if (text === '-end-' || text.startsWith('assert((table_is_total||')) return true
+  if (text.includes('schema_changed')) return !flags.includes('SCHEMA_CHANGES')
   return text.startsWith('D_STEP') && !flags.some((flag) => flag.startsWith('READERS='))
 }
 

@@ -9,7 +9,7 @@
 
 /*
  * ---- how much of it ----
- * -DSOAK: with the rollback window. -DCANCEL: an operator may cancel. -DCALM: from some moment on nothing goes wrong any
+ * -DSOAK: with the rollback window. -DSCHEMA_CHANGES: the source's tables may be changed. -DCANCEL: an operator may cancel. -DCALM: from some moment on nothing goes wrong any
  * more, and everything must come to its end. -DONLY=I2_once: no promise but this one is looked at.
  */
 
@@ -31,7 +31,7 @@ mtype:phase = {
 }
 mtype:event = {
   preflight_passed, provisioned, stream_created, snapshot_lost, copied, verified, changes_forgotten, settled,
-  not_switched, switched, purged, given_up, cleaned_up,
+  not_switched, switched, purged, given_up, cleaned_up, schema_changed,
   window_closed, rollback_requested, returned
 }
 /* freehold.resident.state. ABSENT: no row. */
@@ -174,6 +174,12 @@ bit table_is_total, purge_is_whole;
 #define MAY_FENCE (SOURCE.claim == w)
 #endif
 
+#ifdef NO_LEASE_AT_CLAIM
+#define MAY_OPEN(p) CLAIMABLE(p)
+#else
+#define MAY_OPEN(p) (newest == w || db[p].claim == w)
+#endif
+
 #ifdef NO_CLAIM_AT_APPLY
 #define MAY_APPLY true
 #else
@@ -271,14 +277,18 @@ inline advance() {
   TRANSITION(provisioning, provisioned, dual_write)
   TRANSITION(provisioning, given_up, aborting)
   TRANSITION(dual_write, stream_created, backfill)
+  TRANSITION(dual_write, schema_changed, provisioning)
   TRANSITION(dual_write, given_up, aborting)
   TRANSITION(backfill, copied, verify)
   TRANSITION(backfill, snapshot_lost, provisioning)
+  TRANSITION(backfill, schema_changed, provisioning)
   TRANSITION(backfill, given_up, aborting)
   TRANSITION(verify, verified, ready)
+  TRANSITION(verify, schema_changed, provisioning)
   TRANSITION(verify, given_up, aborting)
   TRANSITION(ready, settled, cutover)
   TRANSITION(ready, changes_forgotten, verify)
+  TRANSITION(ready, schema_changed, provisioning)
   TRANSITION(ready, given_up, aborting)
   TRANSITION(cutover, not_switched, ready)
   TRANSITION(cutover, given_up, aborting)
@@ -374,11 +384,14 @@ inline end_switch() {
   if :: ME.back -> ME.at = CLOSE_STREAM :: else -> report(switched) fi
 }
 
-/* Takes the target over and goes on from where it stands. */
+/*
+ * Takes the target over and goes on from where it stands. Of a target that nobody has claimed, as one that was made anew, the
+ * catalog is asked for the lease before anything is written.
+ */
 inline open_applier(into, direction, start, next) {
   if
   :: ME.applying == direction -> ME.at = next
-  :: ME.applying != direction && CLAIMABLE(into) ->
+  :: ME.applying != direction && db[into].mark != ABSENT && MAY_OPEN(into) ->
      db[into].claim = w;
      ME.applying = direction;
      ME.position = (db[into].applied > start -> db[into].applied : start);
@@ -421,6 +434,12 @@ end:
   /* A cancel, or a failure that another attempt cannot cure. */
   :: d_step { (ON(CHECK) || ON(PROVISION) || ON(CREATE_SLOT) || ON(COPY) || ON(OPEN_APPLIER) || ON(CATCH_UP) ||
                ON(AWAIT_CALM)) && (ROUGH || cancel_requested) -> report(given_up) }
+
+#ifdef SCHEMA_CHANGES
+  /* The tables were changed at the source: copied anew, once somebody has said so. */
+  :: d_step { (ON(CREATE_SLOT) || ON(COPY) || ON(OPEN_APPLIER) || ON(CATCH_UP) || ON(AWAIT_CALM)) && ROUGH ->
+     close_applier(); report(schema_changed) }
+#endif
 
   :: d_step { ON(CHECK) -> report(preflight_passed) }
 

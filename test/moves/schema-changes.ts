@@ -6,6 +6,9 @@ import { leftovers } from './leftovers.ts'
 import { prepareZooGround, type ZooGround } from './zoo-ground.ts'
 import { fillZoo } from './zoo-rows.ts'
 
+/** What a move pauses for, until somebody resumes or cancels it. Everything else ends it. */
+const PAUSES = ['schema_mismatch', 'table_without_tenant_column']
+
 interface SchemaChange {
   /** As the owner at the source. */
   readonly change: string
@@ -143,7 +146,7 @@ export interface ChangingGround {
   readonly ground: ZooGround
   readonly tenant: Tenant
   readonly asOwner: (sql: string) => Promise<void>
-  /** @returns what is wrong with a move under which the schema was changed: it must end, with an error that says so. */
+  /** @returns what is wrong with a move under which the schema was changed: it must pause or end, with an error that says so. */
   run(which: SchemaChangeCase): Promise<string[]>
   remove(): Promise<void>
 }
@@ -165,14 +168,21 @@ export async function prepareChangingGround(): Promise<ChangingGround> {
       const { change, write, undo, codes }: SchemaChange = schemaChanges[name]
       await asTenant(ROWS_TO_LOSE, 10_000)
       let content: Record<string, string[]> | undefined
-      const ended = await moveUnder(ground, tenant, changeStream, at, async () => {
+      const happens = async () => {
         await asOwner(change)
         if (write !== undefined) await asTenant(write, 20_000)
         content = await exactContent(pool, tenant.id)
+      }
+      let met: string | undefined
+      const ended = await moveUnder(ground, tenant, changeStream, at, happens, async (paused) => {
+        met = paused.waiting?.for === 'resume' ? paused.waiting.because?.code : undefined
+        await ground.catalog.operations.requestCancel(paused.id)
       })
       const problems = ended.phase === 'aborted' ? [] : [`the move is ${ended.phase}`]
-      if (!codes.includes(ended.error?.code ?? ''))
-        problems.push(`${ended.error?.code}: ${ended.error?.detail}`)
+      met ??= ended.error?.code
+      if (!codes.includes(met ?? '')) problems.push(`${met}: ${ended.error?.detail}`)
+      const isPaused = ended.error?.code === 'move_cancelled'
+      if (isPaused !== PAUSES.includes(met ?? '')) problems.push(`it ended as ${ended.error?.code}`)
       if (JSON.stringify(await exactContent(pool, tenant.id)) !== JSON.stringify(content)) {
         problems.push('the tenant is not at its source as it was')
       }
@@ -192,13 +202,18 @@ const ROWS_TO_LOSE = `insert into annex.shelf values (':tenant', :new, 'note'); 
     select tenant_id, id, 'seen', 'test', '2026-11-11' from orders where tenant_id = ':tenant';
   insert into loose_keys values (':tenant', :new, 'w')`
 
-/** Moves a tenant, and has something happen the first time that its worker comes by a barrier. */
+/**
+ * Moves a tenant, and has something happen the first time that its worker comes by a barrier.
+ *
+ * @param paused what to do about a move that has paused by itself.
+ */
 export async function moveUnder(
   ground: ZooGround,
   tenant: Tenant,
   changeStream: ChangeStreamChoice,
   at: string,
   happens: () => Promise<void>,
+  paused: (move: MoveDetail) => Promise<unknown> = async () => undefined,
 ): Promise<MoveDetail> {
   let happened = false
   const { id } = await ground.startMove(tenant, 'eu', changeStream)
@@ -210,6 +225,8 @@ export async function moveUnder(
       await happens()
     },
   })
+  const halted = await ground.endedOr(id, ({ waiting }) => waiting?.for === 'resume')
+  if (halted.finishedAt === null) await paused(halted)
   const ended = await ground.ended(id)
   await engine.stop()
   return ended

@@ -49,7 +49,7 @@ export function createMoveOrders(database: CatalogDatabase) {
       change(
         database,
         id,
-        'paused_at = null, paused_by = null, run_after = least(run_after, clock_timestamp())',
+        'paused_at = null, paused_by = null, last_failure = null, run_after = least(run_after, clock_timestamp())',
         'paused_at is not null',
         [],
         `Resumed by ${by}.`,

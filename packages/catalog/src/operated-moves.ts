@@ -142,7 +142,10 @@ export function operatedMove(operation: Operation) {
 function waitOf(operation: Operation): MoveWait | null {
   const { phase, pausedAt, pausedBy, lastFailure, nextAttemptAt } = operation
   if (operation.finishedAt !== null || operation.cancelRequested || phase === 'aborting') return null
-  if (pausedAt !== null && pausedBy !== null) return { for: 'resume', since: pausedAt, by: pausedBy }
+  if (pausedAt !== null && pausedBy !== null) {
+    const because = lastFailure && { code: lastFailure.code, reason: lastFailure.message }
+    return { for: 'resume', since: pausedAt, by: pausedBy, because }
+  }
   if (lastFailure !== null && nextAttemptAt !== null) {
     const { code, message: reason } = lastFailure
     return { for: 'retry', attempts: operation.attempts, nextAttemptAt, code, reason }

@@ -2,6 +2,7 @@ import { isTerminalPhase, type MovePhase, type MoveProgress, type Problem } from
 import type { CatalogDatabase, Queries } from './database.ts'
 import { insertEvent } from './events.ts'
 import { type Lease, leaseLost } from './leases.ts'
+import type { Failure } from './operated-moves.ts'
 
 /** A step from one phase to the next. */
 export interface Advance extends Lease {
@@ -13,6 +14,8 @@ export interface Advance extends Lease {
   readonly progress?: MoveProgress
   /** Why the operation is being, or was, given up. */
   readonly error?: Problem
+  /** Why it is to wait there until somebody resumes it, as if that person had paused it. */
+  readonly pause?: { readonly by: string; readonly because: Failure }
 }
 
 export type StepsCatalog = ReturnType<typeof createSteps>
@@ -35,7 +38,9 @@ export function createSteps(database: CatalogDatabase) {
         const advanced = await queries.run(
           `update catalog.operations
            set phase = $4, state = $5, progress = coalesce($6, progress), error = coalesce($7, error), attempts = 0,
-             last_failure = null,
+             last_failure = $10,
+             paused_at = case when $9::text is null then paused_at else coalesce(paused_at, clock_timestamp()) end,
+             paused_by = case when $9::text is null then paused_by else coalesce(paused_by, $9) end,
              updated_at = clock_timestamp(),
              finished_at = case when $8 then clock_timestamp() end,
              window_closes_at = case when $4 = 'soak' and rollback_window_seconds > 0
@@ -53,6 +58,8 @@ export function createSteps(database: CatalogDatabase) {
             step.progress === undefined ? null : JSON.stringify(step.progress),
             step.error === undefined ? null : JSON.stringify(step.error),
             terminal,
+            step.pause?.by ?? null,
+            step.pause === undefined ? null : JSON.stringify(step.pause.because),
           ],
         )
         if (advanced === 0) throw leaseLost(step)

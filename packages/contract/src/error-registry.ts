@@ -322,7 +322,7 @@ export const errorRegistry = {
   schema_mismatch: {
     status: 422,
     title: 'The tables of source and target differ',
-    next: 'Bring both databases to the same version of the product schema.',
+    next: 'Bring both databases to the same version of the product schema. A move that has paused for it copies anew when it is resumed; until then it can be cancelled.',
   },
   source_busy: {
     status: 503,

@@ -51,6 +51,10 @@ export const moveWaitSchema = z
       for: z.literal('resume').describe('It is paused'),
       since: z.iso.datetime(),
       by: z.string(),
+      because: z
+        .object({ code: z.string(), reason: z.string() })
+        .nullable()
+        .describe('What it met, when it paused by itself'),
     }),
     z.object({
       for: z.literal('retry').describe('An attempt has failed and is repeated'),
@@ -104,7 +108,9 @@ function isTimeZone(name: string): boolean {
 export function describeWait(wait: MoveWait): string {
   switch (wait.for) {
     case 'resume':
-      return `Paused by ${wait.by}, until it is resumed.`
+      return wait.because === null
+        ? `Paused by ${wait.by}, until it is resumed.`
+        : `Paused by itself (${wait.because.code}), until it is resumed or cancelled: ${wait.because.reason}`
     case 'retry':
       return `Attempt ${wait.attempts} failed (${wait.code}); the next one is at ${utc(wait.nextAttemptAt)}.`
     case 'line':

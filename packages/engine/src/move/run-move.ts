@@ -1,3 +1,4 @@
+import type { Advance } from '@freehold/catalog'
 import {
   FreeholdError,
   isFreeholdError,
@@ -6,10 +7,11 @@ import {
   type terminalMovePhases,
 } from '@freehold/contract'
 import { hasSqlState, SQLSTATE } from '@freehold/postgres'
+import { classifyFailure } from '../failure.ts'
 import { KeptConnections } from '../kept-connections.ts'
 import { holdStep } from './hold.ts'
 import { closeSession, directionOf, type Move, type OpenMove, openMove } from './move.ts'
-import { isFinal } from './outcome.ts'
+import { isFinal, isSchemaChange } from './outcome.ts'
 import { turnedState } from './state.ts'
 import { awaitCalm } from './steps/await-calm.ts'
 import { backfill } from './steps/backfill.ts'
@@ -26,7 +28,13 @@ import { targetGone } from './target-gone.ts'
 import { describeEvent } from './timeline.ts'
 import { isAbortable, type MoveEventKind, transition } from './transitions.ts'
 
-type Outcome = MoveEventKind | { readonly event: 'given_up'; readonly error: FreeholdError } | Rest
+type Outcome =
+  | MoveEventKind
+  | { readonly event: 'given_up' | 'schema_changed'; readonly error: FreeholdError }
+  | Rest
+
+/** Who a move that has paused by itself is paused by. */
+const BY_ITSELF = 'freehold'
 
 type RunningPhase = Exclude<MovePhase, (typeof terminalMovePhases)[number]>
 
@@ -91,10 +99,18 @@ async function runStep(move: Move, phase: RunningPhase): Promise<MovePhase | Res
     state: event === 'switched' ? turnedState(move.state) : move.state,
     progress: move.progress.current,
     message: describeEvent(event, move, error),
-    ...(error === undefined ? {} : { error: error.toProblem() }),
+    ...reasonOf(event, error),
   })
+  // What was last heard is from before the pause.
+  if (event === 'schema_changed') await move.orders.renew()
   await move.barrier(`${next}.entered`)
   return next
+}
+
+function reasonOf(event: MoveEventKind, error: FreeholdError | undefined): Pick<Advance, 'error' | 'pause'> {
+  if (error === undefined) return {}
+  if (event !== 'schema_changed') return { error: error.toProblem() }
+  return { pause: { by: BY_ITSELF, because: classifyFailure(error) } }
 }
 
 /** A failure that no further attempt can cure ends the move, as long as it can be ended without a trace. */
@@ -110,6 +126,11 @@ async function stepOutcome(move: Move, phase: RunningPhase): Promise<Outcome> {
       withoutRoom(move, phase, error) ??
       (isAbortable(phase) ? await targetGone(move, error) : undefined) ??
       error
+    if (isSchemaChange(phase, cause)) {
+      // What is open belongs to a copy that will be replaced.
+      await closeSession(move)
+      return { event: 'schema_changed', error: cause }
+    }
     if (isAbortable(phase) && isFinal(cause)) return { event: 'given_up', error: cause }
     throw cause
   }

@@ -28,6 +28,8 @@ export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdE
       return `${how[move.state.changeStream]}: from here every write reaches both sides.`
     case 'snapshot_lost':
       return 'The worker that was copying is gone; the copy begins anew.'
+    case 'schema_changed':
+      return `Paused, because the tables were changed during the move: ${error?.message ?? ''} Resumed, it copies them as they are then.`
     case 'copied':
       return `${progress.current.rowsCopied} rows are copied.`
     case 'verified':

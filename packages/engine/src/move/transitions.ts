@@ -9,6 +9,7 @@ export type MoveEventKind =
   | 'provisioned'
   | 'stream_created'
   | 'snapshot_lost'
+  | 'schema_changed'
   | 'copied'
   | 'verified'
   | 'changes_forgotten'
@@ -42,10 +43,20 @@ type Transitions = {
 export const transitions: Transitions = {
   planned: { preflight_passed: 'provisioning', given_up: 'aborting' },
   provisioning: { provisioned: 'dual_write', given_up: 'aborting' },
-  dual_write: { stream_created: 'backfill', given_up: 'aborting' },
-  backfill: { copied: 'verify', snapshot_lost: 'provisioning', given_up: 'aborting' },
-  verify: { verified: 'ready', given_up: 'aborting' },
-  ready: { settled: 'cutover', changes_forgotten: 'verify', given_up: 'aborting' },
+  dual_write: { stream_created: 'backfill', schema_changed: 'provisioning', given_up: 'aborting' },
+  backfill: {
+    copied: 'verify',
+    snapshot_lost: 'provisioning',
+    schema_changed: 'provisioning',
+    given_up: 'aborting',
+  },
+  verify: { verified: 'ready', schema_changed: 'provisioning', given_up: 'aborting' },
+  ready: {
+    settled: 'cutover',
+    changes_forgotten: 'verify',
+    schema_changed: 'provisioning',
+    given_up: 'aborting',
+  },
   cutover: { switched: 'soak', not_switched: 'ready', given_up: 'aborting' },
   soak: { window_closed: 'finalize', rollback_requested: 'rolling_back' },
   finalize: { purged: 'completed' },

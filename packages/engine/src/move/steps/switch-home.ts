@@ -292,10 +292,13 @@ async function liftFence({ move, source }: Switch, token: string): Promise<'not_
 /** The fence is lifted, so nothing was switched and nothing will be by this attempt. */
 async function notSwitchedBecause({ move }: Switch, error: unknown): Promise<NotSwitched> {
   await withdraw(move)
-  if (
-    isFreeholdError(error, 'verification_failed', 'schema_mismatch', 'change_stream_failed', 'key_collision')
-  ) {
+  if (isFreeholdError(error, 'verification_failed', 'change_stream_failed', 'key_collision')) {
     return { event: 'given_up', error }
+  }
+  if (isFreeholdError(error, 'schema_mismatch')) {
+    // Whoever verifies again meets it where the move can wait for somebody.
+    delete move.session.verifiedBy
+    return 'not_switched'
   }
   if (error instanceof DOMException && error.name === 'TimeoutError') return 'not_switched'
   throw error
