@@ -44,6 +44,19 @@ const environmentSchema = z.object({
     .default(defaultMoveSettings.loadLimits.standbyLagSeconds),
   /** How long a source refuses writers at most, if a worker dies during a switch, ms. */
   FREEHOLD_FENCE_EXPIRY_MS: milliseconds(defaultMoveSettings.fenceExpiryMs),
+  /** How far a target may be behind when a switch begins, ms. */
+  FREEHOLD_MAX_LAG_MS: milliseconds(defaultMoveSettings.maxLagMs),
+  /** Switches called off after which a move is given up. */
+  FREEHOLD_CUTOVER_ATTEMPTS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(defaultMoveSettings.maxCutoverAttempts),
+  /** How long a moment to switch is sought before a move is given up, ms. */
+  FREEHOLD_CUTOVER_PATIENCE_MS: milliseconds(defaultMoveSettings.cutoverPatienceMs),
+  /** How long to wait at most after a switch that was called off, ms. */
+  FREEHOLD_CUTOVER_MAX_BACK_OFF_MS: milliseconds(defaultMoveSettings.cutoverBackOff.maxMs),
   /** How long a switch waits for the tenant's open transactions, ms. */
   FREEHOLD_LOCK_TIMEOUT_MS: milliseconds(defaultMoveSettings.lockTimeoutMs),
   /** How often the changes of a tenant in its rollback window are carried back, ms. */

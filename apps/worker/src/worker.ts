@@ -46,6 +46,13 @@ export function startWorker(
       fenceExpiryMs: config.FREEHOLD_FENCE_EXPIRY_MS,
       lockTimeoutMs: config.FREEHOLD_LOCK_TIMEOUT_MS,
       soakIntervalMs: config.FREEHOLD_SOAK_INTERVAL_MS,
+      maxLagMs: config.FREEHOLD_MAX_LAG_MS,
+      maxCutoverAttempts: config.FREEHOLD_CUTOVER_ATTEMPTS,
+      cutoverPatienceMs: config.FREEHOLD_CUTOVER_PATIENCE_MS,
+      cutoverBackOff: {
+        ...defaultMoveSettings.cutoverBackOff,
+        maxMs: config.FREEHOLD_CUTOVER_MAX_BACK_OFF_MS,
+      },
     },
     ...(barrier === undefined ? {} : { barrier }),
   })

@@ -78,6 +78,23 @@ export function createLeases(database: CatalogDatabase) {
     },
 
     /**
+     * Says until when whoever holds an operation waits, and why. Should that worker die, it is not taken up before then
+     * either.
+     *
+     * @throws FreeholdError `lease_lost`
+     */
+    async postpone(lease: Lease, forMs: number, failure: Failure): Promise<void> {
+      const postponed = await database.run(
+        `update catalog.operations
+         set last_failure = $4, run_after = clock_timestamp() + $3 * interval '1 millisecond',
+           updated_at = clock_timestamp()
+         where id = $1 and fencing_token = $2 and finished_at is null`,
+        [lease.id, lease.token, forMs, JSON.stringify(failure)],
+      )
+      if (postponed === 0) throw leaseLost(lease)
+    },
+
+    /**
      * Gives an operation back until there is something to do: after `forMs`, when its rollback window closes, or at once
      * when it is to be rolled back. What had failed before counts no more. Does nothing when the lease is lost.
      */

@@ -29,6 +29,8 @@ export interface MoveTerms {
 export interface Failure {
   readonly code: string
   readonly message: string
+  /** How many there were, when it is not the phase's attempts that are counted. */
+  readonly attempts?: number | undefined
 }
 
 export const operatedColumns = {
@@ -48,8 +50,8 @@ export const operatedColumns = {
   maxRowsPerSecond: z.int().nullable(),
   repair: z.boolean(),
   evacuationId: evacuationIdSchema.nullable(),
-  lastFailure: z.object({ code: z.string(), message: z.string() }).nullable(),
-  /** When it is taken up again; null when it is due or somebody works on it. */
+  lastFailure: z.object({ code: z.string(), message: z.string(), attempts: z.int().optional() }).nullable(),
+  /** When it is taken up again, or its switch tried again; null when it is due or somebody works on it. */
   nextAttemptAt: instantRow.nullable(),
   lineCluster: clusterIdSchema.nullable(),
   linePlace: bigintRow.nullable(),
@@ -66,7 +68,8 @@ export const OPERATED_COLUMNS = `
   opening.at as "switchOpensAt", catalog.may_switch(operations) as "maySwitch",
   operations.max_rows_per_second as "maxRowsPerSecond", operations.repair, operations.evacuation_id as "evacuationId",
   operations.last_failure as "lastFailure",
-  case when operations.lease_owner is null and operations.run_after > clock_timestamp()
+  case when operations.run_after > clock_timestamp()
+      and (operations.lease_owner is null or operations.last_failure ? 'attempts')
     then operations.run_after end as "nextAttemptAt",
   line.cluster_id as "lineCluster", line.place as "linePlace", line.free as "lineFree",
   line.max_moves as "lineLimit"`
@@ -147,8 +150,8 @@ function waitOf(operation: Operation): MoveWait | null {
     return { for: 'resume', since: pausedAt, by: pausedBy, because }
   }
   if (lastFailure !== null && nextAttemptAt !== null) {
-    const { code, message: reason } = lastFailure
-    return { for: 'retry', attempts: operation.attempts, nextAttemptAt, code, reason }
+    const { code, message: reason, attempts = operation.attempts } = lastFailure
+    return { for: 'retry', attempts, nextAttemptAt, code, reason }
   }
   const { lineCluster: cluster, linePlace, lineFree, lineLimit: limit } = operation
   if (cluster !== null && linePlace !== null && lineFree !== null && limit !== null) {

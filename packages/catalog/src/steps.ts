@@ -9,8 +9,8 @@ export interface Advance extends Lease {
   readonly fromPhase: MovePhase
   readonly toPhase: MovePhase
   readonly state: object
-  /** Shown in the timeline. */
-  readonly message: string
+  /** Shown in the timeline; undefined adds nothing to it. */
+  readonly message: string | undefined
   readonly progress?: MoveProgress
   /** Why the operation is being, or was, given up. */
   readonly error?: Problem
@@ -63,7 +63,7 @@ export function createSteps(database: CatalogDatabase) {
           ],
         )
         if (advanced === 0) throw leaseLost(step)
-        await insertEvent(queries, step.id, step.message)
+        if (step.message !== undefined) await insertEvent(queries, step.id, step.message)
       })
     },
 

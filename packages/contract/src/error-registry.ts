@@ -334,10 +334,15 @@ export const errorRegistry = {
     title: 'Source and target differ after the copy',
     next: 'The tenant stays where it was. Look at the tables named in the move, then start it again.',
   },
+  switch_called_off: {
+    status: 503,
+    title: 'A switch was called off before anything was switched, and is tried again',
+    next: 'Writes go on where the tenant is. If it is called off again and again, look for load and locks on the tenant’s tables at the target.',
+  },
   cutover_timeout: {
     status: 504,
     title: 'The switch could not be made within its time limit',
-    next: 'The tenant stays where it was. Look for long transactions of the tenant, then start the move again.',
+    next: 'The tenant stays where it was. Look for long transactions of the tenant, and for load and locks on its tables at the target; then start the move again.',
   },
   change_stream_failed: {
     status: 500,

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { pairTables, readTables, type TablePair } from '../database/tables.ts'
 import type { Applier } from '../stream/change-stream.ts'
 import type { Move, Side } from './move.ts'
@@ -31,4 +32,16 @@ export async function runningApplier(move: Move): Promise<Applier> {
   const stream = await moveStream(move, tables)
   move.session.applier = await stream.startApplier(targetClaim(move).fencingToken)
   return move.session.applier
+}
+
+/**
+ * Brings the target to where the source is now.
+ *
+ * @throws the reason of the move's signal; DOMException (TimeoutError) when it takes longer than `timeoutMs`.
+ */
+export async function catchUp({ signal }: Move, applier: Applier, timeoutMs: number): Promise<void> {
+  signal.throwIfAborted()
+  const done = new AbortController()
+  const aborted = once(signal, 'abort', { signal: done.signal }).then(() => signal.throwIfAborted())
+  await Promise.race([applier.drain(timeoutMs), aborted]).finally(() => done.abort())
 }

@@ -5,7 +5,8 @@ import { isConnectionError, withClient } from '@freehold/postgres'
 import { runningApplier } from './applier-session.ts'
 import type { Move } from './move.ts'
 
-const DRAIN_TIMEOUT_MS = 30_000
+/** What people say is heard between two of these. */
+const DRAIN_TIMEOUT_MS = 1_000
 
 /** Phases that a paused move does not enter. The switch has its own guard, in the catalog; giving up is not paused. */
 const pausable: Readonly<Partial<Record<MovePhase, true>>> = {

@@ -81,6 +81,13 @@ export interface Move {
   readonly session: MoveSession
 }
 
+/** Why a switch was called off. */
+interface CalledOff {
+  readonly reason: string
+  /** Whether the timeline has it already. */
+  readonly isTold: boolean
+}
+
 type Orders = Pick<LeaseKeeper, 'directions' | 'next' | 'renew'>
 
 interface MoveSession {
@@ -98,6 +105,10 @@ interface MoveSession {
   verifiedSchema?: string
   /** When routers were told last that the tenant is coming, by `performance.now()`. */
   routersToldAt?: number
+  /** The last switch that was called off. */
+  calledOff?: CalledOff
+  /** Since when a moment to switch is sought, by `performance.now()`. */
+  calmSoughtSince?: number
   /** Fulfilled when what everything waits for has come. */
   hold?: Promise<void>
 }

@@ -16,8 +16,12 @@ export interface MoveSettings {
   readonly fenceExpiryMs: number
   /** How long a cutover waits for the tenant's open transactions before it gives the attempt up. */
   readonly lockTimeoutMs: number
-  /** Failed switches after which the move is given up. */
+  /** Switches called off, in rehearsal or under the fence, after which the move is given up. */
   readonly maxCutoverAttempts: number
+  /** How long a move that may switch seeks a moment for it before it is given up. */
+  readonly cutoverPatienceMs: number
+  /** The wait after the first switch that is called off; it doubles with each, up to `maxMs`. */
+  readonly cutoverBackOff: { readonly firstMs: number; readonly maxMs: number }
   /** How often the changes of a tenant in its rollback window are carried back. */
   readonly soakIntervalMs: number
   /** Rows that the purge of the source deletes in one transaction. */
@@ -35,6 +39,8 @@ export const defaultMoveSettings = {
   fenceExpiryMs: 5_000,
   lockTimeoutMs: 1_000,
   maxCutoverAttempts: 20,
+  cutoverPatienceMs: 600_000,
+  cutoverBackOff: { firstMs: 100, maxMs: 30_000 },
   soakIntervalMs: 5_000,
   purgeBatchRows: 10_000,
   loadLimits: { activeSessions: 0, standbyLagSeconds: 10 },

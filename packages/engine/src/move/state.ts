@@ -6,10 +6,12 @@ import { z } from 'zod'
  * refuses the move rather than guess at its meaning.
  */
 export const moveStateSchema = z.strictObject({
-  version: z.literal(3),
+  version: z.literal(4),
   /** The attempt that may have fenced the source; recorded before it does. */
   cutoverToken: z.uuid().nullable(),
   cutoverAttempts: z.int(),
+  /** Switches that were called off before they were attempted. */
+  rehearsalsCalledOff: z.int(),
   verifications: z.int(),
   /** Of rows that differ: recorded before it begins, and when it is done; differences that come back then are not repaired. */
   repair: z.enum(['none', 'begun', 'done']),
@@ -27,9 +29,10 @@ export const moveStateSchema = z.strictObject({
 export type MoveState = z.infer<typeof moveStateSchema>
 
 export const initialMoveState: MoveState = {
-  version: 3,
+  version: 4,
   cutoverToken: null,
   cutoverAttempts: 0,
+  rehearsalsCalledOff: 0,
   verifications: 0,
   repair: 'none',
   copyAttempts: 0,
@@ -48,6 +51,7 @@ export function turnedState(state: MoveState): MoveState {
     streamAtTarget: null,
     cutoverToken: null,
     cutoverAttempts: 0,
+    rehearsalsCalledOff: 0,
     verifications: 0,
   }
 }

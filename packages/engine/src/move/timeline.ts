@@ -16,8 +16,12 @@ const provisioned: Record<Isolation, (target: Side) => string> = {
   silo: ({ database, cluster }) => `Database ${database} is created on cluster ${cluster.id}.`,
 }
 
-/** What the timeline of a move says about an event. */
-export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdError | undefined): string {
+/** What the timeline of a move says about an event; nothing of what it has said already. */
+export function describeEvent(
+  event: MoveEventKind,
+  move: Move,
+  error: FreeholdError | undefined,
+): string | undefined {
   const { progress, target } = move
   switch (event) {
     case 'preflight_passed':
@@ -37,10 +41,10 @@ export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdE
     case 'changes_forgotten':
       return 'What has changed since the verification is not known any more; it is repeated.'
     case 'settled':
-      return 'The target has caught up; the switch begins.'
+      return move.session.calledOff === undefined ? 'The target has caught up; the switch begins.' : undefined
     case 'not_switched':
       return move.direction === 'forth'
-        ? `Attempt ${move.state.cutoverAttempts} to switch was called off; writes go on at the source.`
+        ? notSwitched(move)
         : 'The tenant was not switched back; writes go on at the target.'
     case 'switched':
       return `The target is the tenant's home at epoch ${target.epoch}.`
@@ -59,6 +63,13 @@ export function describeEvent(event: MoveEventKind, move: Move, error: FreeholdE
     case 'cleaned_up':
       return 'Everything that the move has made is removed; the tenant stays where it was.'
   }
+}
+
+/** A switch may be called off many times for the same reason. */
+function notSwitched({ session: { calledOff } }: Move): string | undefined {
+  if (calledOff === undefined) return 'The switch was not begun; writes go on at the source.'
+  if (calledOff.isTold) return undefined
+  return `The switch was called off; writes go on at the source. ${calledOff.reason} It is tried again after a wait that grows.`
 }
 
 function passed(advice: readonly FindingCode[]): string {

@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FreeholdError } from '@freehold/contract'
-import { clientConfig, liftTimeouts, quoteLiteral, quoteTable, watchSilence } from '@freehold/postgres'
+import {
+  clientConfig,
+  closeClient,
+  liftTimeouts,
+  quoteLiteral,
+  quoteTable,
+  watchSilence,
+} from '@freehold/postgres'
 import pg from 'pg'
 import type { TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
@@ -172,10 +179,14 @@ export class TriggerApplier implements Applier {
 
   async close(): Promise<void> {
     this.#fail(new Error('the applier was closed'))
-    await this.#turn
-    await this.#following
-    await Promise.allSettled([this.#reader.end(), this.#securer.end(), this.#target.end()])
+    // All at once: what is being applied may wait for ever at the target.
+    await Promise.all([
+      this.#turn,
+      this.#following,
+      ...[this.#reader, this.#securer, this.#target].map(closeClient),
+    ])
   }
+
   async #connect(): Promise<void> {
     const clients = [this.#reader, this.#securer, this.#target]
     for (const client of clients) client.on('error', (error) => this.#fail(error))

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { FreeholdError, type MoveProgress } from '@freehold/contract'
+import type { Directions } from '@freehold/catalog'
+import { FreeholdError } from '@freehold/contract'
 import { tenantLock } from '@freehold/postgres'
 import type pg from 'pg'
 import { alignSequences } from '../../database/sequences.ts'
@@ -7,69 +8,137 @@ import { type Finding, refuseBlocked } from '../../preflight/finding.ts'
 import { recheckMove } from '../../preflight/recheck-move.ts'
 import type { Applier } from '../../stream/change-stream.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
+import { behind, isCloseBehind } from '../call-off.ts'
 import { createStreamBack } from '../create-stream-back.ts'
 import { holdWhile } from '../hold.ts'
 import { hasWindow, type Move, sourceScope, targetScope } from '../move.ts'
 import { tellRouters } from '../tell-routers.ts'
 
-const CATCH_UP_TIMEOUT_MS = 600_000
-const BACK_OFF_MS = 100
-const MAX_BACK_OFF_MS = 5_000
-const WRITER_POLL_MS = 100
+/** How often what people say is heard while nothing else is being waited for. */
+const HEAR_MS = 1_000
+const POLL_MS = 100
 
 /**
  * ready: waits until people let the switch begin, and until the target is so close behind the source that it will be
  * short. A worker that did not run the verification itself does not know which rows changed since, and has it run again.
+ *
+ * @throws FreeholdError `cutover_timeout` when no moment to switch has come, or it was called off too often.
  */
 export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgotten'> {
-  const { cutoverAttempts } = move.state
-  if (cutoverAttempts >= move.settings.maxCutoverAttempts) {
-    throw new FreeholdError('cutover_timeout', `Given up after ${cutoverAttempts} attempts to switch.`)
-  }
-  if (cutoverAttempts > 0) {
-    const wait = Math.min(BACK_OFF_MS * 2 ** (cutoverAttempts - 1), MAX_BACK_OFF_MS)
-    await sleep(wait * (0.5 + Math.random()), undefined, { signal: move.signal })
-  }
+  await backOff(move)
   await move.orders.renew()
-  await holdWhile(move, ({ maySwitch }) => !maySwitch, true)
-  if (hasWindow(move) && move.state.streamAtTarget === null) await createStreamBack(move)
-  const applier = await runningApplier(move)
-  if (move.session.verifiedBy !== applier || applier.changedRows() === undefined) return 'changes_forgotten'
-  await move.connections.use(move.source.mover, async (source) => {
-    refuseBlocked(await recheck(move, source))
-    await tellRouters(move)
-    await bringSequencesForward(move, source)
-    const deadline = performance.now() + CATCH_UP_TIMEOUT_MS
-    for (;;) {
-      move.signal.throwIfAborted()
-      move.progress.update({
-        lagBytes: await applier.lagBytes(),
-        changesApplied: applier.changesApplied,
-        ...staleness(move, applier),
-      })
-      const writerMs = await tenantLock.oldestSharedMs(source, move.operation.tenantId)
-      const lagMs = await applier.drain(CATCH_UP_TIMEOUT_MS)
-      const hasLongWriter = writerMs > move.settings.lockTimeoutMs
-      if (lagMs <= move.settings.maxLagMs && !hasLongWriter) return
-      if (performance.now() > deadline) {
-        const held = hasLongWriter ? ` A transaction has been open for ${Math.round(writerMs / 1000)} s.` : ''
-        throw new FreeholdError(
-          'cutover_timeout',
-          `The change stream lags by ${Math.round(lagMs)} ms.${held}`,
-        )
-      }
-      // The switch would keep other writers waiting for it, and be called off.
-      if (hasLongWriter) await sleep(WRITER_POLL_MS, undefined, { signal: move.signal })
+  for (;;) {
+    await awaitPermission(move)
+    if (hasWindow(move) && move.state.streamAtTarget === null) await createStreamBack(move)
+    const applier = await runningApplier(move)
+    if (move.session.verifiedBy !== applier || applier.changedRows() === undefined) {
+      delete move.session.calmSoughtSince
+      return 'changes_forgotten'
     }
-  })
-  return 'settled'
+    const calm = await move.connections.use(move.source.mover, async (source) => {
+      refuseBlocked(await recheck(move, source))
+      await tellRouters(move)
+      await bringSequencesForward(move, source)
+      return findCalm(move, applier, source)
+    })
+    if (calm) return 'settled'
+  }
 }
 
-/** How much of what was verified has changed since. */
-function staleness({ progress }: Move, applier: Applier): Pick<MoveProgress, 'verification'> {
-  const { verification } = progress.current
-  const changed = applier.changedRows()?.reduce((sum, { keys }) => sum + keys.length, 0)
-  return { verification: verification && { ...verification, changedSince: changed ?? null } }
+/**
+ * Waits after a switch that was called off, longer each time. Until when is in the catalog; how often it was called off, in
+ * the move's state: a worker that comes after this one goes on counting.
+ */
+async function backOff(move: Move): Promise<void> {
+  const { cutoverAttempts, rehearsalsCalledOff } = move.state
+  const { maxCutoverAttempts, cutoverBackOff } = move.settings
+  const attempts = cutoverAttempts + rehearsalsCalledOff
+  const message = move.session.calledOff?.reason ?? 'The switch was called off.'
+  if (attempts >= maxCutoverAttempts) {
+    throw cutoverTimeout(move, `Given up after ${attempts} attempts to switch. ${message}`)
+  }
+  // Whoever did not verify has that to do first.
+  if (attempts === 0 || move.session.verifiedBy === undefined) return
+  const longest = Math.min(cutoverBackOff.firstMs * 2 ** (attempts - 1), cutoverBackOff.maxMs)
+  const waitMs = Math.round(longest * (0.5 + Math.random() / 2))
+  await move.catalog.operations.postpone(move.lease, waitMs, { code: 'switch_called_off', message, attempts })
+  const until = performance.now() + waitMs
+  for (let left = waitMs; left > 0 && !mayNotSwitch(move.orders.directions); ) {
+    await showStanding(move, move.session.verifiedBy)
+    await hearOrWait(move, Math.min(left, HEAR_MS))
+    left = until - performance.now()
+  }
+}
+
+/** Time that people have the move wait does not count. */
+async function awaitPermission(move: Move): Promise<void> {
+  if (!mayNotSwitch(move.orders.directions)) return
+  delete move.session.calmSoughtSince
+  delete move.session.calledOff
+  await holdWhile(move, mayNotSwitch, true)
+}
+
+const mayNotSwitch = ({ maySwitch }: Directions) => !maySwitch
+
+/** @returns false when people do not let the switch begin any more. */
+async function findCalm(move: Move, applier: Applier, source: pg.Client): Promise<boolean> {
+  move.session.calmSoughtSince ??= performance.now()
+  for (;;) {
+    move.signal.throwIfAborted()
+    if (mayNotSwitch(move.orders.directions)) return false
+    await showStanding(move, applier)
+    const obstacle = await whatStandsAgainst(move, applier, source)
+    if (obstacle === undefined) return true
+    const { cutoverPatienceMs } = move.settings
+    if (performance.now() - move.session.calmSoughtSince > cutoverPatienceMs) {
+      throw cutoverTimeout(
+        move,
+        `No moment to switch has come for ${cutoverPatienceMs / 1000} s. ${obstacle}`,
+      )
+    }
+    await hearOrWait(move, POLL_MS)
+  }
+}
+
+/** Why a switch would keep writers waiting, or be called off. */
+async function whatStandsAgainst(
+  { settings, operation }: Move,
+  applier: Applier,
+  source: pg.Client,
+): Promise<string | undefined> {
+  const writerMs = await tenantLock.oldestSharedMs(source, operation.tenantId)
+  if (writerMs > settings.lockTimeoutMs) {
+    return `A transaction of the tenant has been open for ${Math.round(writerMs / 1000)} s.`
+  }
+  return (await isCloseBehind(applier, settings.maxLagMs)) ? undefined : behind(settings.maxLagMs)
+}
+
+function cutoverTimeout({ operation, target, settings }: Move, message: string): FreeholdError {
+  const { slug: tenant, id } = operation
+  const details = { tenant, move: id, targetCluster: target.cluster.id, maxLagMs: settings.maxLagMs }
+  return new FreeholdError('cutover_timeout', message, { details })
+}
+
+/** Shows how far the target is behind, and how much of what was verified has changed since. */
+async function showStanding(move: Move, applier: Applier): Promise<void> {
+  // A target that is stuck does not always say.
+  const lagBytes = await Promise.race([applier.lagBytes(), sleep(HEAR_MS, undefined, { ref: false })])
+  const { verification } = move.progress.current
+  const changedSince = applier.changedRows()?.reduce((sum, { keys }) => sum + keys.length, 0) ?? null
+  move.progress.update({
+    ...(lagBytes === undefined ? {} : { lagBytes }),
+    changesApplied: applier.changesApplied,
+    verification: verification && { ...verification, changedSince },
+  })
+}
+
+/** Waits until people have been heard, but no longer than `ms`. @throws the reason of the move's signal. */
+async function hearOrWait({ orders, signal }: Move, ms: number): Promise<void> {
+  const heard = new AbortController()
+  const waited = sleep(ms, undefined, { signal: AbortSignal.any([signal, heard.signal]) })
+  await Promise.race([orders.next(), waited]).catch(() => undefined)
+  heard.abort()
+  signal.throwIfAborted()
 }
 
 /** Most of what they are behind is made up for before writers have to wait for it. */

@@ -75,6 +75,7 @@ async function switchOnceEqual(move: Move): Promise<void> {
 
 /** It is certain that nothing has been switched. The next rollback begins to count anew. */
 async function callOff(move: Move, error: unknown): Promise<void> {
-  move.state = { ...move.state, cutoverToken: null, cutoverAttempts: 0, verifications: 0 }
+  const beganAnew = { cutoverToken: null, cutoverAttempts: 0, rehearsalsCalledOff: 0, verifications: 0 }
+  move.state = { ...move.state, ...beganAnew }
   await move.catalog.operations.callOffRollback(move.lease, move.state, describeFailure(error))
 }

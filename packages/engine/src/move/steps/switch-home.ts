@@ -28,6 +28,7 @@ import {
 import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
 import { alignSequences } from '../../database/sequences.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
+import { behind, isCloseBehind, noteCalledOff } from '../call-off.ts'
 import { compareRows } from '../compare.ts'
 import { hasWindow, type Move, sourceScope, targetDatabaseId, targetScope } from '../move.ts'
 import { mayRepair } from '../repair.ts'
@@ -41,7 +42,6 @@ const MIN_REHEARSALS = 3
 const QUICK_MS = 10
 /** How long to rehearse for a quick one, while routers connect to the target. */
 const PATIENCE_MS = 200
-const CATCH_UP_TIMEOUT_MS = 60_000
 
 /** The connections of a switch, opened before writers have to wait for anything. */
 interface Switch {
@@ -93,6 +93,7 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
  */
 async function rehearse(attempt: Switch): Promise<boolean> {
   const { move, source, lockHolder, target } = attempt
+  const { maxLagMs } = move.settings
   const applier = await runningApplier(move)
   await awaitRouters(move)
   await rehearseMarks(source, lockHolder, target, move.lease, streamBack(move))
@@ -103,7 +104,11 @@ async function rehearse(attempt: Switch): Promise<boolean> {
     const isQuick = tookMs <= QUICK_MS || performance.now() - begun > PATIENCE_MS
     if (rehearsal > MIN_REHEARSALS && isQuick) return true
     const started = performance.now()
-    if ((await applier.drain(CATCH_UP_TIMEOUT_MS)) > move.settings.maxLagMs) return false
+    if (!(await isCloseBehind(applier, maxLagMs))) {
+      noteCalledOff(move, behind(maxLagMs))
+      move.state = { ...move.state, rehearsalsCalledOff: move.state.rehearsalsCalledOff + 1 }
+      return false
+    }
     const changed = applier.takeChangedRows()
     if (changed === undefined) return false
     applier.giveBack(await compareRows(source, target, changed))
@@ -115,7 +120,10 @@ async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
   const { move } = attempt
   const token = randomUUID()
   const intent = { ...move.state, cutoverToken: token, cutoverAttempts: move.state.cutoverAttempts + 1 }
-  if (!(await move.catalog.operations.intendSwitch(move.lease, intent))) return 'not_switched'
+  if (!(await move.catalog.operations.intendSwitch(move.lease, intent))) {
+    delete move.session.calledOff
+    return 'not_switched'
+  }
   move.state = intent
   move.progress.update({ cutoverAttempts: intent.cutoverAttempts })
   await move.barrier('cutover.intended')
@@ -143,7 +151,10 @@ async function fenceToSeal(attempt: Switch, token: string, started: number): Pro
     if (!(await drainStream(attempt, started + settings.fenceExpiryMs)))
       return await liftFence(attempt, token)
     await move.barrier('cutover.drained')
-    if (!(await seal(attempt.lockHolder, source.scope, token))) return await liftFence(attempt, token)
+    if (!(await seal(attempt.lockHolder, source.scope, token))) {
+      noteCalledOff(move, 'The fence had expired.')
+      return await liftFence(attempt, token)
+    }
     return 'sealed'
   } catch (error) {
     // Writers go on at once, unless the seal has taken effect without an answer: then only the source knows, and
@@ -229,8 +240,12 @@ async function drainWriters({ move, lockHolder }: Switch): Promise<boolean> {
     })
     return true
   } catch (error) {
-    if (hasSqlState(error, SQLSTATE.lockNotAvailable)) return false
-    throw error
+    if (!hasSqlState(error, SQLSTATE.lockNotAvailable)) throw error
+    noteCalledOff(
+      move,
+      `A transaction of the tenant was open for more than ${move.settings.lockTimeoutMs} ms.`,
+    )
+    return false
   }
 }
 
@@ -259,6 +274,7 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
   const isRepairable = first !== undefined && mayRepair(move)
   if (different === undefined || schema !== move.session.verifiedSchema || isRepairable) {
     delete move.session.verifiedBy
+    noteCalledOff(move, 'The verification has to be repeated.')
     return false
   }
   if (first !== undefined) throw verificationFailed(first)
@@ -300,7 +316,10 @@ async function notSwitchedBecause({ move }: Switch, error: unknown): Promise<Not
     delete move.session.verifiedBy
     return 'not_switched'
   }
-  if (error instanceof DOMException && error.name === 'TimeoutError') return 'not_switched'
+  if (error instanceof DOMException && error.name === 'TimeoutError') {
+    noteCalledOff(move, behind(move.settings.fenceExpiryMs))
+    return 'not_switched'
+  }
   throw error
 }
 

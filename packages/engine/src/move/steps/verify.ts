@@ -6,7 +6,7 @@ import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
 import { sourceReaders } from '../../database/source-readers.ts'
 import { placementOf } from '../../placements/placement-of.ts'
 import type { Applier } from '../../stream/change-stream.ts'
-import { moveTables, runningApplier } from '../applier-session.ts'
+import { catchUp, moveTables, runningApplier } from '../applier-session.ts'
 import { compareTables, locateDifferences } from '../compare.ts'
 import { type Move, saveState, sourceScope, targetScope } from '../move.ts'
 import { mayRepair, repair } from '../repair.ts'
@@ -39,8 +39,7 @@ async function verifyOnce(move: Move): Promise<Verification> {
     // Before the tables are checked: what changes in between differs from it at the switch.
     move.session.verifiedSchema = await schemaFingerprint(source, move.source.schema)
     const applier = await checkedApplier(move)
-    await applier.drain(CATCH_UP_TIMEOUT_MS)
-    move.signal.throwIfAborted()
+    await catchUp(move, applier, CATCH_UP_TIMEOUT_MS)
     await tellRouters(move)
     return { applier, result: await compareAtOnePoint(move, applier, source) }
   })
