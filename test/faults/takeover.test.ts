@@ -1,5 +1,6 @@
-import type { MoveDetail } from '@freehold/contract'
-import { withClient } from '@freehold/postgres'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { MoveDetail, OperationId } from '@freehold/contract'
+import { closeClient, connectClient, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../kit/databases.ts'
 import { haltAt } from '../kit/halt-at.ts'
@@ -71,6 +72,64 @@ t.test('a worker cannot fence when its attempt was found not to have begun, and 
   t.equal((await ground.catalog.placements.home(tenant.id)).epoch, 1, 'and the catalog says so')
   t.same(await ground.catalog.ledger.unreleased(), [], 'nothing is left behind')
 })
+
+t.test(
+  'a worker that stands still in the middle of a purge does not keep its successor from it',
+  async (t) => {
+    const tenant = await ground.tenant('stuck-purge', 50)
+    const move = await ground.startMove(tenant)
+    const inPool = asSuperuser(ground.us.cluster, 'pool')
+    // The purge waits for these rows, in a transaction that holds the claim of the source.
+    const holder = await connectClient(inPool, 'test')
+    t.teardown(() => closeClient(holder))
+    const retired = haltAt('finalize.entered')
+    const slow = ground.engine({ leaseMs: 600_000, barrier: retired.barrier, settings: { copyStreams: 1 } })
+    const slowRun = slow.nudge(move.id)
+    await retired.reached
+    await holder.query('begin')
+    await holder.query('select from customers where tenant_id = $1 for update', [tenant.id])
+    retired.goOn()
+    const [stuck] = await purging(move.id, 1)
+    t.type(stuck, 'number')
+
+    await expireLease(ground, move.id)
+    const neighbour = await connectClient(
+      ground.us.as('freehold_mover', 'pool'),
+      `freehold-move ${'0'.repeat(32)}_1`,
+    )
+    t.teardown(() => closeClient(neighbour))
+    const successor = ground.engine({ settings: { copyStreams: 1 } })
+    successor.start()
+    const [next] = await purging(move.id, 2)
+    t.not(next, stuck, 'the successor has come as far, while the rows are still held')
+    await holder.query('rollback')
+    t.equal((await ground.ended(move.id, 400_000)).phase, 'completed')
+    t.same(
+      (await neighbour.query('select 1 as alive')).rows,
+      [{ alive: 1 }],
+      "another move's connection is left",
+    )
+    await successor.stop()
+    await slowRun
+    await slow.stop()
+  },
+)
+
+/** The server's processes in which a lease of the move waits to delete rows. */
+async function purging(move: OperationId, token: number): Promise<number[]> {
+  return withClient(asSuperuser(ground.us.cluster, 'pool'), 'test', async (client) => {
+    for (let looks = 0; looks < 600; looks++) {
+      const { rows } = await client.query<{ pid: number }>(
+        `select pid from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from%'
+         and application_name = $1`,
+        [`freehold-move ${move.replaceAll('-', '')}_${token}`],
+      )
+      if (rows.length > 0) return rows.map(({ pid }) => pid)
+      await sleep(50)
+    }
+    throw new Error(`lease ${token} purges nothing`)
+  })
+}
 
 async function residency(move: MoveDetail): Promise<{ source: unknown; target: unknown }> {
   return {

@@ -1,5 +1,7 @@
+import type { Lease } from '@freehold/catalog'
 import { closeClient, connectClient, type DatabaseAddress, formatDatabaseUrl } from '@freehold/postgres'
 import type pg from 'pg'
+import { connectionName, endFormerConnections } from './database/former-connections.ts'
 
 /** A server that has vanished is noticed by this, and connected to anew. */
 const ANSWER_TIMEOUT_MS = 1_000
@@ -14,12 +16,20 @@ export interface Connections {
  * A worker's connections for a move, kept between its steps: to connect takes longer than most of what is asked, and a new
  * session knows no table yet. They are for work that ends with nothing open and nothing set that others would not expect.
  * What a claim or a lock depends on has a session of its own.
+ *
+ * Those of a lease carry its name. Whoever connects under a newer lease of the same operation ends them first: a worker that
+ * stands still in the middle of a statement, or of a transaction, would keep its locks for ever.
  */
 export class KeptConnections implements Connections {
   readonly #idle = new Map<string, Set<pg.Client>>()
+  readonly #lease: Lease | undefined
+
+  constructor(lease?: Lease) {
+    this.#lease = lease
+  }
 
   async use<T>(address: DatabaseAddress, work: (client: pg.Client) => Promise<T>): Promise<T> {
-    const client = (await takeAlive(this.#idleAt(address))) ?? (await connectClient(address, 'freehold-move'))
+    const client = (await takeAlive(this.#idleAt(address))) ?? (await this.#connect(address))
     let result: T
     try {
       result = await work(client)
@@ -36,6 +46,18 @@ export class KeptConnections implements Connections {
     const clients = [...this.#idle.values()].flatMap((idle) => [...idle])
     this.#idle.clear()
     await Promise.all(clients.map(closeClient))
+  }
+
+  async #connect(address: DatabaseAddress): Promise<pg.Client> {
+    const lease = this.#lease
+    const client = await connectClient(address, lease ? connectionName('move', lease) : 'freehold-plan')
+    try {
+      if (lease) await endFormerConnections(client, lease)
+    } catch (error) {
+      await closeClient(client)
+      throw error
+    }
+    return client
   }
 
   #idleAt(address: DatabaseAddress): Set<pg.Client> {

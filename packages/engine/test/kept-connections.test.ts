@@ -1,3 +1,6 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { operationIdSchema } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import type pg from 'pg'
 import t from 'tap'
@@ -20,7 +23,7 @@ async function pid(client: pg.ClientBase): Promise<number> {
 async function open(): Promise<number> {
   return withClient(direct, 'test', async (client) => {
     const found = await client.query(
-      "select from pg_stat_activity where application_name = 'freehold-move' and backend_type = 'client backend'",
+      "select from pg_stat_activity where application_name = 'freehold-plan' and backend_type = 'client backend'",
     )
     return found.rowCount ?? 0
   })
@@ -65,3 +68,52 @@ t.test('one that has been cut, or is not answered, is replaced', async (t) => {
   proxy.vanish()
   t.not(await connections.use(address, pid), second)
 })
+
+t.test('a newer lease ends what older ones of the same operation have open, and nothing else', async (t) => {
+  const id = operationIdSchema.parse(randomUUID())
+  const other = operationIdSchema.parse(randomUUID())
+  const of = (operation: typeof id, token: number) => {
+    const connections = new KeptConnections({ id: operation, token })
+    t.teardown(() => connections.close())
+    return connections
+  }
+  const [first, second, third] = [of(id, 1), of(id, 2), of(id, 10)]
+  const neighbour = of(other, 1)
+  const planner = new KeptConnections()
+  t.teardown(() => planner.close())
+  const kept = await Promise.all([first, neighbour, planner].map((by) => by.use(direct, pid)))
+  const [ofFirst, ...others] = kept
+  // In the middle of a statement, and of a transaction that holds a lock.
+  const statement = first.use({ ...direct, database: 'template1' }, (client) =>
+    client.query('begin; select pg_advisory_xact_lock(1); select pg_sleep(3600)'),
+  )
+  await until(async () => (await sleeping()) === 1)
+  const ofSecond = await second.use(direct, pid)
+  await t.rejects(statement, { code: '57P01' }, 'in whichever database of the server')
+  await until(async () => !(await lives(ofFirst)))
+  const ofThird = await third.use(direct, pid)
+  await until(async () => !(await lives(ofSecond)))
+  const anew = await second.use({ ...direct, database: 'template1' }, pid)
+  for (const process of [...others, ofThird, anew]) t.ok(await lives(process))
+})
+
+async function lives(process: number | undefined): Promise<boolean> {
+  return withClient(direct, 'test', async (client) => {
+    const found = await client.query('select from pg_stat_activity where pid = $1', [process])
+    return found.rowCount === 1
+  })
+}
+
+async function sleeping(): Promise<number> {
+  return withClient(direct, 'test', async (client) => {
+    const found = await client.query("select from pg_stat_activity where wait_event = 'PgSleep'")
+    return found.rowCount ?? 0
+  })
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (let looks = 0; !(await condition()); looks++) {
+    if (looks > 200) throw new Error('waited in vain')
+    await sleep(20)
+  }
+}

@@ -60,10 +60,11 @@ const steps: Record<RunningPhase, (move: Move) => Promise<Outcome>> = {
  * @throws whatever a step throws that another attempt may cure, and FreeholdError `lease_lost`.
  */
 export async function runMove(open: OpenMove): Promise<number | undefined> {
-  const connections = new KeptConnections()
+  const connections = new KeptConnections(open.lease)
   let move = await openMove(open, connections)
   let phase = move.operation.phase
   try {
+    await endFormer(move)
     while (!isTerminalPhase(phase)) {
       const next = await runStep(move, phase)
       if (typeof next !== 'string') return next.restMs
@@ -76,6 +77,13 @@ export async function runMove(open: OpenMove): Promise<number | undefined> {
     await connections.close()
     await move.progress.settle()
   }
+}
+
+/** A server that cannot be reached is met by the step that needs it. */
+async function endFormer({ connections, lease, source, target }: Move): Promise<void> {
+  if (lease.token === 1) return
+  const connected = [source, target].map(({ mover }) => connections.use(mover, async () => undefined))
+  await Promise.allSettled(connected)
 }
 
 /** From here on the move is seen from its other end. */

@@ -1,5 +1,6 @@
 import type { LedgerEntry } from '@freehold/catalog'
 import { inTransaction, withClient } from '@freehold/postgres'
+import { connectionName } from '../database/former-connections.ts'
 import { awaitReaders } from '../database/readers.ts'
 import { expectResident, readResident } from '../database/resident.ts'
 import { holdTarget } from '../database/target-claim.ts'
@@ -18,7 +19,7 @@ export async function turnRound(move: Move): Promise<void> {
   await releaseStreams(move, move.state.streamAtSource)
   await move.barrier('soak.turned')
   const old = await targetScope(move)
-  await withClient(old.mover, 'freehold-turn', async (client) => {
+  await withClient(old.mover, connectionName('turn', move.lease), async (client) => {
     await takeTarget(move, client)
     if ((await readResident(client, old)) !== undefined) return
     // Row security shows them the rows by the key of the epoch at which they entered.

@@ -1,6 +1,7 @@
 import { withClient } from '@freehold/postgres'
 import { stagedSink } from '../copy/staged-sink.ts'
 import { requireForeignKeys } from '../database/foreign-keys.ts'
+import { connectionName } from '../database/former-connections.ts'
 import { keyCollision } from '../database/key-collision.ts'
 import { targetScope } from '../move/move.ts'
 import { takeTarget, targetClaim } from '../move/take-target.ts'
@@ -20,7 +21,7 @@ export const pool: TargetPlacement = {
   async provision(move) {
     await move.catalog.ledger.record(move.lease, pool.entry(move))
     await move.barrier('provisioning.recorded')
-    await withClient(move.target.mover, 'freehold-provision', async (client) => {
+    await withClient(move.target.mover, connectionName('provision', move.lease), async (client) => {
       await takeTarget(move, client)
       await removeExpectedTenant(client, {
         tenantId: move.operation.tenantId,
