@@ -12,6 +12,8 @@ export interface MoveSettings {
   readonly slotTimeoutMs: number
   /** A cutover begins when the change stream lags by no more than this. */
   readonly maxLagMs: number
+  /** What routers take to connect to where a tenant is coming while the servers have other work. */
+  readonly routersConnectMs: number
   /** How long the source refuses writers at most, by its own clock, if a worker dies between fence and seal. */
   readonly fenceExpiryMs: number
   /** How long a cutover waits for the tenant's open transactions before it gives the attempt up. */
@@ -36,6 +38,7 @@ export const defaultMoveSettings = {
   copyStreams: 2,
   slotTimeoutMs: 60_000,
   maxLagMs: 250,
+  routersConnectMs: 150,
   fenceExpiryMs: 5_000,
   lockTimeoutMs: 1_000,
   maxCutoverAttempts: 20,

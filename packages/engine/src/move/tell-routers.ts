@@ -3,8 +3,6 @@ import type { Move } from './move.ts'
 
 /** After this long what routers have opened may be closed again. */
 const KEPT_MS = 5_000
-/** What routers take to connect while the servers have other work. */
-const CONNECTING_MS = 150
 
 /** Has routers connect to the target before the tenant lives there, unless they were told a moment ago. */
 export async function tellRouters({ catalog, operation, session }: Move): Promise<void> {
@@ -14,7 +12,8 @@ export async function tellRouters({ catalog, operation, session }: Move): Promis
 }
 
 /** While routers connect, the machines are busy, and writers would wait for that as well. */
-export async function awaitRouters({ session }: Move): Promise<void> {
+export async function awaitRouters({ session, settings }: Move): Promise<void> {
   const toldMs = performance.now() - (session.routersToldAt ?? 0)
-  if (toldMs < CONNECTING_MS) await sleep(CONNECTING_MS - toldMs)
+  const leftMs = settings.routersConnectMs - toldMs
+  if (leftMs > 0) await sleep(leftMs)
 }

@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createRouteSource } from '@freehold/catalog'
+import { withClient } from '@freehold/postgres'
+import { createRouter } from '@freehold/tenancy'
+import t from 'tap'
+import { asSuperuser } from '../kit/databases.ts'
+import { prepareMovingGround, TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
+
+/** What a router takes to ask where a tenant is coming, from the moment in which the switch is prepared; and what it is given. */
+const ASKING_MS = 1_000
+const CONNECTING_MS = 20_000
+
+const ground = await prepareMovingGround()
+t.teardown(() => ground.remove())
+
+t.test(
+  'a router that knows the tenant has connected to its coming home when the switch begins',
+  async (t) => {
+    const tenant = await ground.tenant('awaited', 20)
+    const prepared = Promise.withResolvers<void>()
+    const reader = ground.us.as('freehold_reader', 'freehold_catalog')
+    const source = createRouteSource({ address: reader, applicationName: 'test-router' })
+    const router = createRouter<{ customers: { id: string } }>({
+      source: {
+        subscribe: (listener) => source.subscribe(listener),
+        lookup: (tenantId) => source.lookup(tenantId),
+        async comingDatabase(tenantId) {
+          await prepared.promise
+          await sleep(ASKING_MS)
+          return source.comingDatabase(tenantId)
+        },
+      },
+      entrySecret: TEST_ENTRY_SECRET,
+    })
+    t.teardown(async () => {
+      await router.close()
+      await source.close()
+    })
+    t.equal((await router.forTenant(tenant.id).selectFrom('customers').select('id').execute()).length, 20)
+
+    const move = await ground.startMove(tenant)
+    let connected: number | undefined
+    const engine = ground.engine({
+      settings: { routersConnectMs: CONNECTING_MS },
+      barrier: async (name) => {
+        if (name === 'cutover.entered') prepared.resolve()
+        if (name === 'cutover.intended')
+          connected = await routersAt((await ground.catalog.moves.get(move.id)).to.database)
+      },
+    })
+    engine.start()
+    t.equal((await ground.ended(move.id, 300_000)).phase, 'completed')
+    await engine.stop()
+    t.ok(connected, 'before any writer has to wait')
+  },
+)
+
+async function routersAt(database: string): Promise<number> {
+  return withClient(asSuperuser(ground.eu.cluster, 'postgres'), 'test', async (client) => {
+    const found = await client.query(
+      "select from pg_stat_activity where datname = $1 and application_name = 'freehold-router'",
+      [database],
+    )
+    return found.rowCount ?? 0
+  })
+}
