@@ -60,7 +60,7 @@ const insert = (name: string) =>
 async function start(fencingToken: number): Promise<Applier> {
   const claim = { stream: 'changes', fencingToken }
   await withClient(target, 'test', (mover) => claimTarget(mover, claim))
-  return stream.startApplier(fencingToken)
+  return stream.startApplier(fencingToken, { arePassedOver: () => false })
 }
 
 function scopeOf(mover: DatabaseAddress): TenantScope {
@@ -283,7 +283,7 @@ t.test('a server that vanishes without closing its connections is not waited for
       from: { ...route.from, mover: from },
       to: { ...route.to, mover: to },
     })
-    return stream.startApplier(fencingToken)
+    return stream.startApplier(fencingToken, { arePassedOver: () => false })
   }
   // One whose target is lost, and one whose stream is: nobody hears anything, and a drain has all the time there is.
   const deaf = await rerouted(9, source, far.address)

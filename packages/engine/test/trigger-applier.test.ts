@@ -84,7 +84,7 @@ async function start(t: Tap, name: string, token: number): Promise<Applier> {
   await withClient(route.to.mover, 'test', (mover) =>
     claimTarget(mover, { stream: route.stream, fencingToken: token }),
   )
-  const applier = await triggerStream(route).startApplier(token)
+  const applier = await triggerStream(route).startApplier(token, { arePassedOver: () => false })
   t.teardown(() => applier.close())
   return applier
 }

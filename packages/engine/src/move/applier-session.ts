@@ -3,6 +3,7 @@ import { pairTables, readTables, type TablePair } from '../database/tables.ts'
 import type { Applier } from '../stream/change-stream.ts'
 import type { Move, Side } from './move.ts'
 import { moveStream } from './move-stream.ts'
+import { mayRepair } from './repair.ts'
 import { requireSameSchema } from './same-schema.ts'
 import { takeTarget, targetClaim } from './take-target.ts'
 
@@ -30,7 +31,9 @@ export async function runningApplier(move: Move): Promise<Applier> {
   await requireSameSchema(move, tables)
   await move.connections.use(move.target.mover, (mover) => takeTarget(move, mover))
   const stream = await moveStream(move, tables)
-  move.session.applier = await stream.startApplier(targetClaim(move).fencingToken)
+  move.session.applier = await stream.startApplier(targetClaim(move).fencingToken, {
+    arePassedOver: () => mayRepair(move),
+  })
   return move.session.applier
 }
 

@@ -5,8 +5,8 @@ import { enterAsMover } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
 import { keyCollision } from '../database/key-collision.ts'
 import { holdTarget, targetWriters } from '../database/target-claim.ts'
-import { carryRows, PAGE_KEYS } from '../stream/carry-rows.ts'
 import type { Key } from '../stream/change-stream.ts'
+import { PAGE_KEYS, RowCarrier } from '../stream/row-carrier.ts'
 import { TableStatements } from '../stream/table-statements.ts'
 import { inOneSnapshot, type LocatedDifference } from './compare.ts'
 import { type Move, saveState, sourceScope, targetScope } from './move.ts'
@@ -101,10 +101,11 @@ async function rewriteRows(
     for (const page of pages) removed += (await target.query(statements.remove(page))).rowCount ?? 0
     if (removed !== extra + changed) throw verificationFailed(difference)
   }
+  const carrier = new RowCarrier(reader, (row) => target.query(row))
   for (const { difference, statements, pages } of found) {
     const { missing = 0, changed = 0 } = difference.kinds ?? {}
     let carried = 0
-    for (const page of pages) carried += await carryRows(reader, target, statements, page)
+    for (const page of pages) carried += await carrier.carry(statements, page)
     if (carried !== missing + changed) throw verificationFailed(difference)
   }
 }

@@ -3,6 +3,7 @@ import type { DatabaseAddress } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import type { TenantScope } from '../database/entered.ts'
 import type { TablePair } from '../database/tables.ts'
+import type { Misfits } from './misfits.ts'
 
 /** A primary key's values as text, in the order of `TableShape.primaryKey`. */
 export type Key = readonly string[]
@@ -62,9 +63,10 @@ export interface ChangeStream {
    * Goes on from where the target stands. The target must be claimed for this token.
    *
    * @param fencingToken the lease under which the applier writes; with a newer one at the target it writes nothing.
+   * @param misfits what becomes of changes that do not fit what the target has.
    * @throws FreeholdError `change_stream_failed` when the stream is gone from the source.
    */
-  startApplier(fencingToken: number): Promise<Applier>
+  startApplier(fencingToken: number, misfits: Misfits): Promise<Applier>
 }
 
 /**
@@ -76,6 +78,12 @@ export interface ChangeStream {
 export interface Applier {
   /** Row changes carried over by this applier. */
   readonly changesApplied: number
+
+  /**
+   * How many changes did not fit and were passed over since this was called last, by table. After one, all rows have to be
+   * compared: nothing else finds what it left.
+   */
+  takePassedOver(): ReadonlyMap<string, number>
 
   /** How much of what the source has kept for the stream the target does not have yet, in bytes. */
   lagBytes(): Promise<number>
@@ -97,7 +105,10 @@ export interface Applier {
    */
   atOnePoint<T>(patience: Patience, work: (snapshot: string) => Promise<T>): Promise<T>
 
-  /** The rows changed since {@link atOnePoint}; undefined when they are too many to be remembered. */
+  /**
+   * The rows changed since {@link atOnePoint}; undefined when all have to be compared again, because they are too many to be
+   * remembered or a change was passed over.
+   */
   changedRows(): ChangedRows | undefined
 
   /**

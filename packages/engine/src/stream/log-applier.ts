@@ -20,6 +20,7 @@ import { ChangeQueue, type TransactionPart } from './change-queue.ts'
 import type { Applier, ChangedRows, Patience } from './change-stream.ts'
 import { ChangeWriter } from './change-writer.ts'
 import { ChangedKeys } from './changed-keys.ts'
+import { type Misfits, PassedOver, unlessTaken } from './misfits.ts'
 import type { Relation, RowChange, StreamMessage } from './pgoutput.ts'
 import { connectReplication, createSlot } from './replication-client.ts'
 import { ReplicationStream, type StreamSource } from './replication-stream.ts'
@@ -39,6 +40,7 @@ export interface LogApplierOptions {
   readonly stream: string
   /** The lease under which this applier writes; with a newer one at the target it writes nothing. */
   readonly fencingToken: number
+  readonly misfits: Misfits
   readonly tables: readonly TablePair[]
 }
 
@@ -63,7 +65,9 @@ export class LogApplier implements Applier {
   /** Transactions that committed at or after this position are kept back. */
   #barrier: Lsn | undefined
   #position: Lsn = 0n
-  #changed = new ChangedKeys()
+  /** undefined: a change was passed over, and all rows have to be compared. */
+  #changed: ChangedKeys | undefined = new ChangedKeys()
+  readonly #passedOver = new PassedOver()
   #changesApplied = 0
   /** Changes in the transaction that is open at the target, because the rest of its source transaction is yet to come. */
   #changesUnderWay: number | undefined
@@ -151,15 +155,19 @@ export class LogApplier implements Applier {
   }
 
   changedRows(): ChangedRows | undefined {
-    return this.#changed.rows
+    return this.#changed?.rows
   }
 
   takeChangedRows(): ChangedRows | undefined {
-    return this.#changed.take()
+    return this.#changed?.take()
   }
 
   giveBack(rows: ChangedRows): void {
-    this.#changed.giveBack(rows)
+    this.#changed?.giveBack(rows)
+  }
+
+  takePassedOver(): ReadonlyMap<string, number> {
+    return this.#passedOver.take()
   }
 
   async close(): Promise<void> {
@@ -184,7 +192,6 @@ export class LogApplier implements Applier {
 
   /** After {@link #pause}: applies what committed before `point`, and stops there. */
   async #advanceTo(point: Lsn): Promise<void> {
-    this.#changed = new ChangedKeys()
     this.#barrier = point
     this.#pump()
     // Something that commits after the point: it, or what else is the first to do so, says that all before the point is here.
@@ -192,6 +199,7 @@ export class LogApplier implements Applier {
     await this.#orFailure(this.#queue.begunAt(point))
     this.#pump()
     await this.#settled()
+    this.#changed = new ChangedKeys()
   }
 
   /** Resolves when nothing is left that may be applied. */
@@ -301,7 +309,7 @@ export class LogApplier implements Applier {
     // finds it different, or changed back by another that is still to come.
     for (const change of changes) {
       const { tables, keys } = this.#writer.touchedKeys(change)
-      this.#changed.remember(tables, keys)
+      this.#changed?.remember(tables, keys)
     }
     const underWay = (this.#changesUnderWay ?? 0) + changes.length
     if (endLsn === undefined) {
@@ -326,15 +334,38 @@ export class LogApplier implements Applier {
     const entered = begins
       ? [this.#target.query('begin'), this.#target.query({ ...ENTER, values: [target.entryKey] })]
       : []
-    const [claim, ...results] = await Promise.all([
+    const isPatient = this.#options.misfits.arePassedOver()
+    const [claim, fitted] = await Promise.all([
       this.#target.query({ ...CLAIM, values: [stream, fencingToken, position] }),
-      ...changes.map((change) => this.#target.query(this.#writer.statement(change))),
+      isPatient ? this.#writeWhatFits(changes) : this.#write(changes),
       ...entered,
     ])
     if (claim.rowCount !== 1) throw targetTaken()
-    const missed = results.slice(0, changes.length).findIndex((result) => result.rowCount !== 1)
-    if (missed >= 0) throw divergence(changes[missed])
+    const misfits = changes.filter((_, index) => !fitted[index])
+    if (misfits[0] !== undefined && !isPatient) throw divergence(misfits[0])
     if (endLsn !== undefined) await this.#target.query('commit')
+    if (misfits.length > 0) this.#changed = undefined
+    for (const change of misfits) this.#passedOver.note(this.#writer.touchedKeys(change).tables.source)
+  }
+
+  /** @returns for each change whether it found its one row. */
+  async #write(changes: readonly RowChange[]): Promise<boolean[]> {
+    const results = await Promise.all(
+      changes.map((change) => this.#target.query(this.#writer.statement(change))),
+    )
+    return results.map(({ rowCount }) => rowCount === 1)
+  }
+
+  /** As {@link #write}; a change that is refused because of a row that the target has too many does not fit. */
+  async #writeWhatFits(changes: readonly RowChange[]): Promise<boolean[]> {
+    const all = await unlessTaken(this.#target, () => this.#write(changes))
+    if (all !== undefined) return all
+    const fitted: boolean[] = []
+    for (const change of changes) {
+      const [fits = false] = (await unlessTaken(this.#target, () => this.#write([change]))) ?? []
+      fitted.push(fits)
+    }
+    return fitted
   }
 }
 

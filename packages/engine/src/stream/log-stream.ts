@@ -39,12 +39,13 @@ export function logStream(route: StreamRoute): ChangeStream {
       return new Set(result.rows.map(quoteTable))
     },
 
-    startApplier: (fencingToken) =>
+    startApplier: (fencingToken, misfits) =>
       startApplier({
         source: { address: from.mover, slot: name, publication: name },
         target: to,
         stream,
         fencingToken,
+        misfits,
         tables,
       }),
   }

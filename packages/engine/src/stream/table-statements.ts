@@ -13,7 +13,6 @@ const asSent: pg.CustomTypesConfig = { getTypeParser: () => (value: string) => v
 /** The statements that take rows of one table from the source by their keys, and bring the target's rows to the same. */
 export class TableStatements {
   readonly tables: TablePair
-  readonly #cursor: string
   readonly #remove: string
   readonly #rows: string
   readonly #put: pg.QueryConfig
@@ -21,7 +20,6 @@ export class TableStatements {
   /** @param index tells the table from the others of the same session. */
   constructor(tables: TablePair, index: number) {
     this.tables = tables
-    this.#cursor = `rows_${index}`
     const { source, target } = tables
     const names = source.columns.map(({ name }) => quoteIdentifier(name))
     this.#remove = `delete from ${quoteTable(target.table)} t using ${named(target)} where ${matching(target)}`
@@ -48,20 +46,9 @@ export class TableStatements {
     return { text: this.#remove, values: this.#parts(keys) }
   }
 
-  /** At the source: opens a cursor on the rows with these keys that there are. */
-  openRows(keys: readonly Key[]): pg.QueryConfig {
-    return {
-      text: `declare ${this.#cursor} no scroll cursor for ${this.#rows}`,
-      values: this.#parts(keys),
-    }
-  }
-
-  fetchRows(count: number): pg.QueryArrayConfig {
-    return { text: `fetch ${count} from ${this.#cursor}`, rowMode: 'array', types: asSent }
-  }
-
-  closeRows(): string {
-    return `close ${this.#cursor}`
+  /** At the source: the rows with these keys that there are. */
+  rows(keys: readonly Key[]): pg.QueryArrayConfig {
+    return { text: this.#rows, values: this.#parts(keys), rowMode: 'array', types: asSent }
   }
 
   /** At the target: puts a row there. */

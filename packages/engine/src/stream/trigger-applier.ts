@@ -20,9 +20,10 @@ import {
   changeTriggersQuery,
   toChangeTriggers,
 } from '../resources/change-triggers.ts'
-import { carryRows, PAGE_KEYS } from './carry-rows.ts'
 import type { Applier, ChangedRows, Key, Patience, StreamRoute } from './change-stream.ts'
 import { ChangedKeys } from './changed-keys.ts'
+import { isTaken, type Misfits, PassedOver, unlessTaken } from './misfits.ts'
+import { PAGE_KEYS, type PutRow, RowCarrier } from './row-carrier.ts'
 import { secureLog } from './secure-log.ts'
 import { TableStatements } from './table-statements.ts'
 
@@ -64,6 +65,7 @@ interface Round {
 export class TriggerApplier implements Applier {
   readonly #route: StreamRoute
   readonly #fencingToken: number
+  readonly #misfits: Misfits
   readonly #tables: ReadonlyMap<string, TableStatements>
   /** Looks at one snapshot for each round. */
   readonly #reader: pg.Client
@@ -79,13 +81,15 @@ export class TriggerApplier implements Applier {
   #nextLooksAtTriggers = false
   #following: Promise<void> | undefined
   #changed: ChangedKeys | undefined = new ChangedKeys()
+  readonly #passedOver = new PassedOver()
   #verifiedTriggers: string | undefined
   #changesApplied = 0
   #over = false
 
-  private constructor(route: StreamRoute, fencingToken: number) {
+  private constructor(route: StreamRoute, fencingToken: number, misfits: Misfits) {
     this.#route = route
     this.#fencingToken = fencingToken
+    this.#misfits = misfits
     this.#tables = new Map(
       route.tables.map((pair, index) => [quoteTable(pair.source.table), new TableStatements(pair, index)]),
     )
@@ -99,8 +103,8 @@ export class TriggerApplier implements Applier {
   }
 
   /** Connects to both sides and begins to follow. */
-  static async start(route: StreamRoute, fencingToken: number): Promise<TriggerApplier> {
-    const applier = new TriggerApplier(route, fencingToken)
+  static async start(route: StreamRoute, fencingToken: number, misfits: Misfits): Promise<TriggerApplier> {
+    const applier = new TriggerApplier(route, fencingToken, misfits)
     try {
       await applier.#connect()
     } catch (error) {
@@ -177,6 +181,10 @@ export class TriggerApplier implements Applier {
     this.#changed?.giveBack(rows)
   }
 
+  takePassedOver(): ReadonlyMap<string, number> {
+    return this.#passedOver.take()
+  }
+
   async close(): Promise<void> {
     this.#fail(new Error('the applier was closed'))
     // All at once: what is being applied may wait for ever at the target.
@@ -251,7 +259,7 @@ export class TriggerApplier implements Applier {
     try {
       const [triggers, first] = await Promise.all([this.#takeSnapshot(round), this.#openNotes()])
       const isIdle = first.changes.length === 0
-      if (!isIdle) await this.#apply(first)
+      if (!isIdle && !(await this.#applyUnlessTaken(first))) await this.#applyWhatFits()
       await round.applied(triggers)
       // In the round's own snapshot: what has been noted since stays for the next.
       const forget = 'delete from freehold.change where stream = $1'
@@ -279,8 +287,36 @@ export class TriggerApplier implements Applier {
     return watched === undefined ? undefined : toChangeTriggers(watched.rows)
   }
 
+  /** @returns false, and nothing has changed, when a row is refused because of one that the target has too many and misfits are passed over. */
+  async #applyUnlessTaken(first: Page): Promise<boolean> {
+    const isPatient = this.#misfits.arePassedOver()
+    try {
+      await this.#apply(first, (row) => this.#target.query(row))
+      return true
+    } catch (error) {
+      if (!isPatient || !isTaken(error)) throw error
+      await Promise.all([this.#target.query('rollback'), this.#reader.query('close all')])
+      return false
+    }
+  }
+
+  /** Puts the rows one after the other, and passes over those that are refused. */
+  async #applyWhatFits(): Promise<void> {
+    let turn: Promise<unknown> = Promise.resolve()
+    await this.#apply(await this.#openNotes(), (row, { tables }) => {
+      const put = turn.then(async () => {
+        const fits = await unlessTaken(this.#target, () => this.#target.query(row))
+        if (fits !== undefined) return
+        this.#changed = undefined
+        this.#passedOver.note(tables.source)
+      })
+      turn = put.catch(() => undefined)
+      return put
+    })
+  }
+
   /** Puts the rows that were named to the target as the snapshot shows them. */
-  async #apply(first: Page): Promise<void> {
+  async #apply(first: Page, put: PutRow): Promise<void> {
     const { to, stream, name } = this.#route
     const secured = secureLog(this.#securer, name)
     const begun = Promise.all([
@@ -295,7 +331,7 @@ export class TriggerApplier implements Applier {
     ])
     // Whichever of them fails first is told; the others are not to be unhandled.
     for (const pending of [secured, begun]) pending.catch(() => undefined)
-    const changed = await this.#rewrite(first)
+    const changed = await this.#rewrite(first, put)
     const [, , claim] = await begun
     if (claim.rowCount !== 1) throw targetTaken()
     await secured
@@ -308,9 +344,10 @@ export class TriggerApplier implements Applier {
    *
    * @returns how many rows were named.
    */
-  async #rewrite(first: Page): Promise<number> {
+  async #rewrite(first: Page, put: PutRow): Promise<number> {
+    const carrier = new RowCarrier(this.#reader, put)
     if (first.last) {
-      const [removed] = await Promise.all([this.#remove(first), this.#put(first)])
+      const [removed] = await Promise.all([this.#remove(first), carry(carrier, first)])
       return removed
     }
     let removed = await this.#remove(first)
@@ -320,7 +357,7 @@ export class TriggerApplier implements Applier {
     }
     await this.#reader.query('close notes')
     for (let page = await this.#openNotes(); ; page = await this.#nextNotes()) {
-      await this.#put(page)
+      await carry(carrier, page)
       if (page.last) return removed
     }
   }
@@ -368,12 +405,6 @@ export class TriggerApplier implements Applier {
     return changes.reduce((sum, { keys }) => sum + keys.length, 0)
   }
 
-  async #put({ changes }: Page): Promise<void> {
-    await Promise.all(
-      changes.map(({ statements, keys }) => carryRows(this.#reader, this.#target, statements, keys)),
-    )
-  }
-
   #requireTriggers(triggers: ChangeTriggers | undefined): void {
     const missing = [...this.#tables.keys()].filter((table) => !triggers?.carried.has(table))
     if (missing.length === 0) return
@@ -382,6 +413,10 @@ export class TriggerApplier implements Applier {
       `Changes of ${missing.join(', ')} are not noted any more: triggers of the move were disabled or dropped.`,
     )
   }
+}
+
+async function carry(carrier: RowCarrier, { changes }: Page): Promise<void> {
+  await Promise.all(changes.map(({ statements, keys }) => carrier.carry(statements, keys)))
 }
 
 /** Begins the mover's work as the tenant in the open transaction; as `enterAsMover`, in one statement that can be sent ahead. */

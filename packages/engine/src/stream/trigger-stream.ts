@@ -49,6 +49,6 @@ export function triggerStream(route: StreamRoute): ChangeStream {
       return toChangeTriggers(found.rows).carried
     },
 
-    startApplier: (fencingToken) => TriggerApplier.start(route, fencingToken),
+    startApplier: (fencingToken, misfits) => TriggerApplier.start(route, fencingToken, misfits),
   }
 }

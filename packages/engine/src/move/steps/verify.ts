@@ -70,6 +70,7 @@ async function compareAtOnePoint(move: Move, applier: Applier, client: pg.Client
   const tables = await moveTables(move)
   const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal }
   return applier.atOnePoint(patience, async (snapshot) => {
+    await tellPassedOver(move, applier)
     const source = { client, scope: sourceScope(move), snapshot }
     const { different, located } = await move.connections.use(scope.mover, async (client) => {
       const target = { client, scope }
@@ -88,6 +89,16 @@ async function compareAtOnePoint(move: Move, applier: Applier, client: pg.Client
     if (first !== undefined) throw verificationFailed(first)
     return different.length === 0 ? 'verified' : 'repeat'
   })
+}
+
+async function tellPassedOver({ catalog, lease }: Move, applier: Applier): Promise<void> {
+  const counts = [...applier.takePassedOver()]
+  if (counts.length === 0) return
+  const which = counts.map(([table, count]) => `${table}: ${count}`).join(', ')
+  await catalog.operations.addEvent(
+    lease,
+    `Changes from the source did not fit what the target has (changes by table: ${which}). Their rows are left to the verification.`,
+  )
 }
 
 function showResult(move: Move, comparisons: readonly Comparison[], mismatches: number): void {
