@@ -5,6 +5,8 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 export interface CuttableProxy<Address> {
   /** The server's address, through the proxy. */
   readonly address: Address
+  /** How many bytes the server has sent through it; it takes no more from it than the clients take. */
+  readonly sentByServer: number
   /** Breaks every connection, or those whose clients call themselves so (`application_name`). */
   cut(name?: RegExp): void
   /** From now on whatever is sent on the connections that there are is lost, and neither end hears that the other closes. */
@@ -25,6 +27,7 @@ export async function startCuttableProxy<Address extends { readonly host: string
 ): Promise<CuttableProxy<Address>> {
   let before: string | undefined
   let after: string | undefined
+  let sentByServer = 0
   const connections = new Set<Connection>()
 
   const server = createServer((client) => {
@@ -65,9 +68,11 @@ export async function startCuttableProxy<Address extends { readonly host: string
     })
     upstream.on('data', (data) => {
       if (connection.vanished) return
+      sentByServer += data.length
       if (answerIsCut) end()
-      else client.write(data)
+      else if (!client.write(data)) upstream.pause()
     })
+    client.on('drain', () => upstream.resume())
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -75,6 +80,9 @@ export async function startCuttableProxy<Address extends { readonly host: string
     for (const connection of connections) if (name.test(connection.name)) connection.cut()
   }
   return {
+    get sentByServer() {
+      return sentByServer
+    },
     address: { ...target, host: '127.0.0.1', port: (server.address() as AddressInfo).port },
     cut,
     vanish() {

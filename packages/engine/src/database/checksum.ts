@@ -21,21 +21,30 @@ export async function tableChecksum(client: ClientBase, shape: TableShape): Prom
   return { rows: Number(row.rows), sum: row.sum }
 }
 
+/** Some of so many parts of a table. */
+export interface Parts {
+  readonly of: number
+  readonly which: readonly string[]
+}
+
 /**
  * Checksums of all rows of the entered tenant in a table, by parts: a row belongs to a part by its key, so that it belongs
  * to the same on both sides.
  *
  * @param parts how many; a power of two.
+ * @param within only what these parts are divided into, when that is given.
  * @returns those parts that have rows.
  */
 export async function partChecksums(
   client: ClientBase,
   shape: TableShape,
   parts: number,
+  within?: Parts,
 ): Promise<ReadonlyMap<string, Checksum>> {
   const result = await client.query<{ part: string; rows: string; sum: string }>(
     `select ${partOf(shape, parts)} as part, count(*) as rows, bit_xor(${rowHash(shape)})::text as sum
-     from ${quoteTable(shape.table)} t group by 1`,
+     from ${quoteTable(shape.table)} t ${within === undefined ? '' : `where ${isIn(shape, within)}`} group by 1`,
+    within && [within.which],
   )
   return new Map(result.rows.map(({ part, rows, sum }) => [part, { rows: Number(rows), sum }]))
 }
@@ -44,16 +53,19 @@ export async function partChecksums(
 export async function rowsOfParts(
   client: ClientBase,
   shape: TableShape,
-  parts: number,
-  which: readonly string[],
+  parts: Parts,
 ): Promise<{ readonly key: Key; readonly hash: string }[]> {
   const key = shape.primaryKey.map(({ name }) => `t.${quoteIdentifier(name)}::text`).join(', ')
   const result = await client.query<{ key: string[]; hash: string }>(
     `select array[${key}] as key, ${rowHash(shape)}::text as hash
-     from ${quoteTable(shape.table)} t where ${partOf(shape, parts)} = any ($1::bigint[])`,
-    [which],
+     from ${quoteTable(shape.table)} t where ${isIn(shape, parts)}`,
+    [parts.which],
   )
   return result.rows
+}
+
+function isIn(shape: TableShape, { of }: Parts): string {
+  return `${partOf(shape, of)} = any ($1::bigint[])`
 }
 
 function partOf(shape: TableShape, parts: number): string {

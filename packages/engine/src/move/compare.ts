@@ -4,6 +4,7 @@ import {
   type Checksum,
   type Comparison,
   type Difference,
+  type Parts,
   partChecksums,
   rowHashes,
   rowsOfParts,
@@ -34,11 +35,19 @@ export async function compareTables(
   return zip(tables, checksums)
 }
 
-/** Rows that are listed of a part of a table, about. */
-const PART_ROWS = 64
-const MAX_PARTS = 65_536
-/** More parts than that with a difference are not taken apart: that much is not mended row by row. */
-const MAX_DIFFERENT_PARTS = 1_000
+/** How far tables that differ are taken apart, so that what is held here is bounded. */
+export interface DrillDown {
+  /** Rows that are listed of a part, about. */
+  readonly partRows: number
+  /** Into how many parts a table is divided at once; a power of two. What differs of them is divided again. */
+  readonly parts: number
+  /** Each of those that differ may be divided again into so many; a power of two. */
+  readonly partsOfPart: number
+  /** More parts than that with a difference are not taken apart: that much is not mended row by row. */
+  readonly differentParts: number
+}
+
+const DRILL_DOWN: DrillDown = { partRows: 64, parts: 65_536, partsOfPart: 64, differentParts: 1_000 }
 
 /** A table that differs, with the keys of the rows that do; without keys when they are too many. */
 export interface LocatedDifference extends Difference {
@@ -55,10 +64,11 @@ export async function locateDifferences(
   source: ComparedSide,
   target: ComparedSide,
   comparisons: readonly Comparison[],
+  drillDown: DrillDown = DRILL_DOWN,
 ): Promise<LocatedDifference[]> {
   const located: LocatedDifference[] = []
   for (const comparison of comparisons) {
-    const difference = await locateIn(source, target, comparison)
+    const difference = await locateIn(source, target, comparison, drillDown)
     if (difference !== undefined) located.push(difference)
   }
   return located
@@ -68,20 +78,20 @@ async function locateIn(
   source: ComparedSide,
   target: ComparedSide,
   comparison: Comparison,
+  drillDown: DrillDown,
 ): Promise<LocatedDifference | undefined> {
   const { tables } = comparison
-  const parts = partsFor(Math.max(comparison.source.rows, comparison.target.rows))
-  const [sumsHere, sumsThere] = await onBothSides(source, target, ({ client }, end) =>
-    partChecksums(client, tables[end], parts),
-  )
-  const different = [...new Set([...sumsHere.keys(), ...sumsThere.keys()])].filter((part) => {
-    const [here, there] = [sumsHere.get(part), sumsThere.get(part)]
-    return here?.rows !== there?.rows || here?.sum !== there?.sum
-  })
-  if (different.length === 0) return undefined
-  if (different.length > MAX_DIFFERENT_PARTS) return comparison
+  const enough = partsFor(Math.max(comparison.source.rows, comparison.target.rows), drillDown)
+  const first = Math.min(enough, drillDown.parts)
+  let parts = await differentParts(source, target, tables, first)
+  while (parts.which.length <= drillDown.differentParts && parts.of < enough) {
+    const finer = Math.min(enough, parts.of * drillDown.partsOfPart)
+    parts = await differentParts(source, target, tables, finer, parts)
+  }
+  if (parts.which.length === 0) return undefined
+  if (parts.which.length > drillDown.differentParts) return comparison
   const [rowsHere, rowsThere] = await onBothSides(source, target, ({ client }, end) =>
-    rowsOfParts(client, tables[end], parts, different),
+    rowsOfParts(client, tables[end], parts),
   )
   const here = byKey(rowsHere)
   const there = byKey(rowsThere)
@@ -97,9 +107,27 @@ async function locateIn(
 const byKey = (rows: readonly { readonly key: Key; readonly hash: string }[]) =>
   new Map(rows.map(({ key, hash }) => [JSON.stringify(key), hash]))
 
-function partsFor(rows: number): number {
+/** The parts of a table that differ, of so many; of those alone that are `within` others, when these are given. */
+async function differentParts(
+  source: ComparedSide,
+  target: ComparedSide,
+  tables: TablePair,
+  of: number,
+  within?: Parts,
+): Promise<Parts> {
+  const [here, there] = await onBothSides(source, target, ({ client }, end) =>
+    partChecksums(client, tables[end], of, within),
+  )
+  const which = [...new Set([...here.keys(), ...there.keys()])].filter((part) => {
+    const [sumHere, sumThere] = [here.get(part), there.get(part)]
+    return sumHere?.rows !== sumThere?.rows || sumHere?.sum !== sumThere?.sum
+  })
+  return { of, which }
+}
+
+function partsFor(rows: number, { partRows }: DrillDown): number {
   let parts = 1
-  while (parts < MAX_PARTS && parts * PART_ROWS < rows) parts *= 2
+  while (parts * partRows < rows) parts *= 2
   return parts
 }
 

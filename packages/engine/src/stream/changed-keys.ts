@@ -1,22 +1,27 @@
 import type { TablePair } from '../database/tables.ts'
 import type { ChangedRows, Key } from './change-stream.ts'
 
-/** Changed keys that are remembered at most; beyond it the verification is repeated instead. */
-const REMEMBERED_KEYS = 50_000
+/** What remembered keys come to at most; beyond it the verification is repeated instead. */
+const MOST_REMEMBERED_BYTES = 16 * 1024 * 1024
+/** What a key takes here beside its text: some 50,000 of two identifiers are remembered. */
+const KEY_COST = 256
 
 /** The keys of the rows that have changed since the target was last compared with the source. */
 export class ChangedKeys {
   readonly #tables = new Map<string, { readonly tables: TablePair; readonly keys: Map<string, Key> }>()
-  #count = 0
+  #bytes = 0
 
   remember(tables: TablePair, keys: readonly Key[]): void {
-    if (this.#count > REMEMBERED_KEYS) return
+    if (this.#areTooMany) return
     const name = tables.source.key
     const known = this.#tables.get(name)?.keys ?? new Map<string, Key>()
     this.#tables.set(name, { tables, keys: known })
-    const before = known.size
-    for (const key of keys) known.set(JSON.stringify(key), key)
-    this.#count += known.size - before
+    for (const key of keys) {
+      const text = JSON.stringify(key)
+      if (known.has(text)) continue
+      known.set(text, key)
+      this.#bytes += KEY_COST + text.length
+    }
   }
 
   /** Hands over the rows and begins anew; undefined, and nothing begins, when they were too many. */
@@ -24,7 +29,7 @@ export class ChangedKeys {
     const taken = this.rows
     if (taken === undefined) return undefined
     this.#tables.clear()
-    this.#count = 0
+    this.#bytes = 0
     return taken
   }
 
@@ -34,7 +39,11 @@ export class ChangedKeys {
 
   /** undefined when they were too many. */
   get rows(): ChangedRows | undefined {
-    if (this.#count > REMEMBERED_KEYS) return undefined
+    if (this.#areTooMany) return undefined
     return [...this.#tables.values()].map(({ tables, keys }) => ({ tables, keys: [...keys.values()] }))
+  }
+
+  get #areTooMany(): boolean {
+    return this.#bytes > MOST_REMEMBERED_BYTES
   }
 }

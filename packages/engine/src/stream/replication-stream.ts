@@ -75,8 +75,9 @@ export class ReplicationStream {
       both(
         `START_REPLICATION SLOT ${quoteIdentifier(source.slot)} LOGICAL ${formatLsn(start)} (` +
           `proto_version '1', messages 'true', publication_names ${quoteLiteral(quoteIdentifier(source.publication))})`,
-        // Object mode keeps the frames apart: as bytes, several would be read as one.
-        { alignOnCopyDataFrame: true, readableObjectMode: true },
+        // Object mode keeps the frames apart: as bytes, several would be read as one. It counts them whatever their size: one
+        // that waits is enough, and those that came in the same piece of the network's.
+        { alignOnCopyDataFrame: true, readableObjectMode: true, readableHighWaterMark: 1 },
       ),
     )
     copy.on('error', () => undefined)
