@@ -10,7 +10,7 @@ export async function tenantContent(
 ): Promise<Record<string, string[]>> {
   return withClient(superuser, 'test', async (client) => {
     const tables = await client.query<{ relation: string }>(
-      "select relation::text from freehold.managed_table where kind = 'tenant' order by 1",
+      "select relation::text from freehold.managed_table join pg_class on oid = relation where kind = 'tenant' order by 1",
     )
     const content: Record<string, string[]> = {}
     for (const { relation } of tables.rows) {

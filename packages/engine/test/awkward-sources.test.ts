@@ -1,7 +1,11 @@
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { moveTargetSchema } from '@freehold/contract'
 import { connectClient, withClient } from '@freehold/postgres'
 import t from 'tap'
-import { asSuperuser } from '../../../test/kit/databases.ts'
+import { asSuperuser, migrationsFolder } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
 import { tenantContent } from '../../../test/kit/tenant-content.ts'
 
@@ -73,6 +77,71 @@ t.test('a sequence that no column owns goes on in the silo where it stood', asyn
     "delete from freehold.managed_table where relation = 'tickets'::regclass; drop table tickets; drop sequence ticket_number",
   )
 })
+
+t.test(
+  'tables that were declared and are gone, or have another name now, are in the way of nothing',
+  async (t) => {
+    const pools = [ground.us, ground.eu].map((server) => server.as('freehold_owner', 'pool'))
+    const inPools = async (sql: string) => {
+      for (const pool of pools) await withClient(pool, 'test', (client) => client.query(sql))
+    }
+    const vanished = async (database: typeof pool) =>
+      (
+        await withClient(database, 'test', (client) =>
+          client.query(
+            'select from freehold.managed_table where not exists (select from pg_class where oid = relation)',
+          ),
+        )
+      ).rowCount
+    await inPools(`
+    create table gone (tenant_id uuid not null, id int not null, primary key (tenant_id, id));
+    create table gone_reference (id int primary key);
+    create table former_name (tenant_id uuid not null, id int not null, primary key (tenant_id, id));
+    select freehold.protect_table('gone'), freehold.declare_reference_table('gone_reference'), freehold.protect_table('former_name');
+    drop table gone, gone_reference;
+    alter table former_name rename to later_name`)
+    const product = await mkdtemp(join(tmpdir(), 'freehold-vanished-'))
+    t.teardown(() => rm(product, { recursive: true }))
+    await cp(migrationsFolder('product'), product, { recursive: true })
+    await writeFile(
+      join(product, '0004_gone.sql'),
+      `create table later_name (tenant_id uuid not null, id int not null, primary key (tenant_id, id)); select freehold.protect_table('later_name');
+     create table gone (tenant_id uuid not null primary key); select freehold.protect_table('gone'); drop table gone`,
+    )
+    const tenant = await ground.tenant('between-tables', 10)
+    await withClient(pool, 'test', (client) =>
+      client.query('insert into later_name select $1, n from generate_series(1, 5) n', [tenant.id]),
+    )
+    const before = await tenantContent(pool, tenant.id)
+    t.equal(before.later_name?.length, 5)
+    const engine = ground.engine({
+      settings: { migrations: { freehold: migrationsFolder('data'), product } },
+    })
+    t.teardown(() => engine.stop())
+    engine.start()
+    for (const [isolation, region, left] of [
+      ['pool', 'eu', 2],
+      ['schema', 'us', 0],
+      ['silo', 'eu', 0],
+      ['pool', 'us', 0],
+    ] as const) {
+      const target = moveTargetSchema.parse({ isolation, region })
+      const { to, phase } = await ground.ended((await ground.startMove(tenant, target)).id)
+      t.equal(phase, 'completed', `${isolation} in ${region}`)
+      const database = asSuperuser(ground[region].cluster, to.database)
+      t.same(
+        Object.values(await tenantContent(database, tenant.id))
+          .flat()
+          .sort(),
+        Object.values(before).flat().sort(),
+      )
+      t.equal(await vanished(database), left, 'whoever makes a place leaves no such declaration there')
+    }
+    await inPools(
+      'drop table later_name; delete from freehold.managed_table where not exists (select from pg_class where oid = relation)',
+    )
+  },
+)
 
 t.test('timeouts that are meant for applications do not end a move', async (t) => {
   await asOwner("alter database pool set idle_in_transaction_session_timeout = '20ms'")

@@ -8,6 +8,7 @@ import {
 } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import type { Connections } from '../kept-connections.ts'
+import { forgetVanishedTables } from './vanished-tables.ts'
 
 /** The database that every cluster has: where others are created from and sizes are asked for. */
 export const MAINTENANCE_DATABASE = 'postgres'
@@ -40,6 +41,7 @@ export async function migrateDataDatabase(owner: DatabaseAddress, migrations: Da
   await withClient(owner, 'freehold-provision', async (client) => {
     await migrate(client, migrations.freehold, 'data')
     await migrate(client, migrations.product, 'product')
+    await forgetVanishedTables(client)
   })
 }
 

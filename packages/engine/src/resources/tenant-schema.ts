@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { FreeholdError } from '@freehold/contract'
 import { inTransaction, migrate, quoteIdentifier } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
+import { forgetVanishedTables } from './vanished-tables.ts'
 
 /** Whether the database has this schema as a tenant's own. */
 export async function hasTenantSchema(client: ClientBase, name: string): Promise<boolean> {
@@ -21,6 +22,7 @@ export async function createTenantSchema(owner: ClientBase, name: string, produc
   }
   await owner.query("select set_config('search_path', quote_ident($1) || ', public', false)", [name])
   await migrate(owner, product, schemaHistory(name))
+  await forgetVanishedTables(owner)
 }
 
 /**
@@ -41,13 +43,9 @@ export async function dropTenantSchema(owner: ClientBase, name: string): Promise
     if (lived.rowCount !== 0) {
       throw new FreeholdError('internal', `A tenant lives in schema ${name}; nothing was removed.`)
     }
-    // The declarations name the tables by object id, and would outlive them.
-    await owner.query(
-      `delete from freehold.managed_table using pg_class
-       where pg_class.oid = relation and relnamespace = $1::regnamespace`,
-      [quoteIdentifier(name)],
-    )
     await owner.query(`drop schema ${quoteIdentifier(name)} cascade`)
+    // The declarations name the tables by object id, and would outlive them.
+    await forgetVanishedTables(owner)
     await owner.query('delete from freehold.tenant_schema where schema_name = $1', [name])
     await owner.query(`drop table if exists freehold_migrations.${quoteIdentifier(schemaHistory(name))}`)
   })
