@@ -11,6 +11,8 @@ import { type MovingGround, type MovingGroundOptions, prepareMovingGround } from
 export interface ZooGround extends MovingGround {
   /** The older major version of the two servers: what it lacks, the zoo lacks. */
   readonly oldestVersion: number
+  /** The product's migrations, the zoo's among them: a folder of the ground's own. */
+  readonly product: string
   /** An engine at work that makes silos with the zoo in them. */
   zooEngine(options: Partial<Omit<EngineOptions, 'settings'>>): ReturnType<MovingGround['engine']>
 }
@@ -31,6 +33,7 @@ export async function prepareZooGround(options: MovingGroundOptions = {}): Promi
   return {
     ...ground,
     oldestVersion,
+    product,
     zooEngine(options) {
       const engine = ground.engine({
         ...options,

@@ -274,6 +274,16 @@ export const errorRegistry = {
     title: 'The target cluster has no room for the tenant',
     next: 'Free space on the cluster, raise its capacity in the catalog, or choose another target.',
   },
+  migration_failed: {
+    status: 409,
+    title: 'A migration could not be applied to a database',
+    next: 'The message names the migration and what the server refused. What a server of an older version lacks, a later migration cannot mend: upgrade the server, choose another target, or have the migration do without it.',
+  },
+  value_refused: {
+    status: 409,
+    title: 'A server does not take a value that the tenant has',
+    next: 'The tenant stays where it was. Servers of different versions differ in what they can hold: choose a target of the version of the source, or change the value.',
+  },
   target_occupied: {
     status: 409,
     title: 'The target pool holds rows of the tenant already',

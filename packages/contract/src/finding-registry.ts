@@ -249,6 +249,18 @@ export const findingRegistry = {
     title: 'The target server is too old for something that a tenant table uses',
     remedy: 'Upgrade the target server, or choose another target.',
   },
+  routine_missing: {
+    severity: 'blocking',
+    error: 'move_blocked',
+    title: 'The target server lacks a function or a syntax that the product is made with',
+    remedy: 'Upgrade the target server, choose another target, or have the migrations do without it.',
+  },
+  value_unsupported: {
+    severity: 'blocking',
+    error: 'move_blocked',
+    title: 'The tenant has a value that the target server cannot hold',
+    remedy: 'Upgrade the target server, choose another target, or change the value.',
+  },
 
   // Roles
   role_missing: {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ClientBase } from 'pg'
+import { FreeholdError } from '@freehold/contract'
+import pg, { type ClientBase } from 'pg'
 import { quoteIdentifier } from './quoting.ts'
 import { inTransaction } from './transaction.ts'
 
@@ -20,7 +21,7 @@ interface Migration {
  * @param history names the table in the schema `freehold_migrations` where what was applied is kept: a schema of its
  * own, so that it is not taken for a table of the product.
  * @returns the names of the files applied now.
- * @throws Error when an applied file has since been changed or removed, or when the numbers have a gap.
+ * @throws FreeholdError `migration_failed` when the server refuses a statement for what it says; Error when an applied file has since been changed or removed, or when the numbers have a gap.
  */
 export async function migrate(client: ClientBase, folder: string, history: string): Promise<string[]> {
   const migrations = await readMigrations(folder)
@@ -41,7 +42,9 @@ export async function migrate(client: ClientBase, folder: string, history: strin
     const missing = migrations.slice(applied.rows.length)
     for (const migration of missing) {
       await inTransaction(client, async () => {
-        await client.query(migration.sql)
+        await client.query(migration.sql).catch((error: unknown) => {
+          throw refusedMigration(migration, error)
+        })
         await client.query(`insert into ${table} (number, name, digest) values ($1, $2, $3)`, [
           migration.number,
           migration.name,
@@ -53,6 +56,27 @@ export async function migrate(client: ClientBase, folder: string, history: strin
   } finally {
     await client.query('select pg_advisory_unlock(hashtextextended($1, 0))', [lock]).catch(() => undefined)
   }
+}
+
+/** About the statement: syntax, names, rights. Of these a message quotes no values. */
+const ABOUT_THE_STATEMENT = /^(42|0A)/
+/** About rows that are there, or raised by the migration itself. */
+const ABOUT_THE_DATA = /^(2[1-7BF]|44|P0)/
+
+/** Tried again, it would be refused again. Anything else passes as it is. */
+function refusedMigration({ name }: Migration, error: unknown): unknown {
+  if (!(error instanceof pg.DatabaseError) || error.code === undefined) return error
+  const isAboutTheStatement = ABOUT_THE_STATEMENT.test(error.code)
+  if (!isAboutTheStatement && !ABOUT_THE_DATA.test(error.code)) return error
+  const said = isAboutTheStatement ? `: ${error.message}` : ''
+  return new FreeholdError(
+    'migration_failed',
+    `Migration ${name} was refused${said} (SQLSTATE ${error.code}).`,
+    {
+      cause: error,
+      details: { migration: name, sqlstate: error.code },
+    },
+  )
 }
 
 async function readMigrations(folder: string): Promise<Migration[]> {

@@ -70,9 +70,9 @@ const TABLES_SQL = `
           'varchar'::regtype, 'bytea'::regtype, 'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype),
         -- Types made by users have object ids of their own in every database, and arrays and composites of them
         -- carry those in their binary form; an enum carries its label. So do names of objects (regclass); and a few
-        -- types have no binary form.
+        -- types have no binary form. An infinite interval, which there is since 17, an older server would take for one that ends.
         'binary', (attribute.atttypid < 16384 or type.typtype = 'e') and type.typsend <> 0 and type.typreceive <> 0
-          and coalesce(element.typname, type.typname) !~ '^reg',
+          and coalesce(element.typname, type.typname) !~ '^(reg|interval$)',
         'alwaysIdentity', attribute.attidentity = 'a',
         'generated', attribute.attgenerated <> ''
       ) order by attribute.attnum), '[]')

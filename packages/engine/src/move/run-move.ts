@@ -8,6 +8,7 @@ import {
 } from '@freehold/contract'
 import { hasSqlState, SQLSTATE } from '@freehold/postgres'
 import { classifyFailure } from '../failure.ts'
+import pg from 'pg'
 import { KeptConnections } from '../kept-connections.ts'
 import { holdStep } from './hold.ts'
 import { closeSession, directionOf, type Move, type OpenMove, openMove } from './move.ts'
@@ -133,6 +134,7 @@ async function stepOutcome(move: Move, phase: RunningPhase): Promise<Outcome> {
       reason ??
       withoutRoom(move, phase, error) ??
       (isAbortable(phase) ? await targetGone(move, error) : undefined) ??
+      refusedValue(error) ??
       error
     if (isSchemaChange(phase, cause)) {
       // What is open belongs to a copy that will be replaced.
@@ -152,6 +154,28 @@ function withoutRoom(move: Move, phase: MovePhase, error: unknown): FreeholdErro
     cause: error,
     details: { cluster },
   })
+}
+
+/**
+ * What a server says to a value that it cannot hold: a number, a date, an interval, a text of its encoding. Others of the class are
+ * about the mover's own statements: a snapshot that is gone is an invalid parameter.
+ */
+const ABOUT_A_VALUE = ['22003', '22007', '22008', '22015', '22021', '22P02', '22P03', '22P05']
+
+/** Tried again, it would be refused again. Which value it is, no message tells: it is the tenant's. */
+function refusedValue(error: unknown): FreeholdError | undefined {
+  if (!(error instanceof pg.DatabaseError)) return
+  const { code = '' } = error
+  if (!ABOUT_A_VALUE.includes(code)) return
+  const where = error.table === undefined ? '' : ` of ${error.table}`
+  return new FreeholdError(
+    'value_refused',
+    `PostgreSQL answered SQLSTATE ${code} to a value${where}.`,
+    {
+      cause: error,
+      details: { sqlstate: code },
+    },
+  )
 }
 
 /** A cancel explains why a step has stopped that heeds it; from the switch on, and while it is carried out, none does. */

@@ -13,15 +13,17 @@ import { checkChangeStream } from './checks/change-stream.ts'
 import { checkDatabases } from './checks/database.ts'
 import { checkRoles } from './checks/roles.ts'
 import { checkRoom } from './checks/room.ts'
-import { checkVersions } from './checks/servers.ts'
+import { checkVersions, majorOf } from './checks/servers.ts'
 import { checkTableTraits } from './checks/table-traits.ts'
 import { checkTables } from './checks/tables.ts'
+import { checkIntervals, checkRoutines, holdsInfinity } from './checks/version-needs.ts'
 import { checkWayBack } from './checks/way-back.ts'
 import { estimateMove, REPLICATION_CONNECTIONS } from './estimate.ts'
 import { type ActivityFacts, readActivity } from './facts/activity.ts'
 import { type DatabaseFacts, readDatabase } from './facts/database.ts'
 import { readServer, type ServerFacts } from './facts/server.ts'
 import { readTableTraits, type TableTrait } from './facts/table-traits.ts'
+import { infiniteIntervals, missingRoutines, readRoutineUses } from './facts/version-needs.ts'
 import { type Finding, isBlocking } from './finding.ts'
 import { type Reached, reach } from './reach.ts'
 
@@ -116,7 +118,10 @@ export async function examineMove(
     ...checkTarget(destination, target.facts),
     ...(sourceFindings.some(isBlocking)
       ? []
-      : await examinePool(connections, source, destination, read.facts.tables)),
+      : [
+          ...(await examinePool(connections, source, destination, read.facts.tables)),
+          ...(await examineOlder(connections, source, destination, read.facts, target.facts)),
+        ]),
     ...checkBoth(source, read.facts, destination, target.facts, estimates),
   ]
   return { source: sourceFindings, target: targetFindings, tables, estimates }
@@ -158,6 +163,35 @@ async function examinePool(
     checkPool({ target, tenantId, epoch, tables }),
   )
   return examined.facts ?? [examined.refusal]
+}
+
+/** An older server may lack what the product is made with, or a value that the tenant has; both are asked, nothing is made. */
+async function examineOlder(
+  connections: Connections,
+  { scope, cluster: from }: MoveSource,
+  { cluster: to, isolation }: MoveDestination,
+  { server, tables }: SourceFacts,
+  target: ServerFacts,
+): Promise<Finding[]> {
+  const versions = { from: majorOf(server.versionNumber), to: majorOf(target.versionNumber) }
+  if (versions.to >= versions.from) return []
+  const examined = await reach(connections, 'source_unreachable', from.id, scope.mover, async (source) => ({
+    // A pool has tables of its own, which need not be made in the same way.
+    uses: isolation === 'pool' ? [] : await readRoutineUses(source, scope.schema),
+    infinite: holdsInfinity(versions.from, versions.to)
+      ? await infiniteIntervals(source, scope, tenantTables(tables, scope.schema))
+      : [],
+  }))
+  if (examined.facts === undefined) return [examined.refusal]
+  const { uses, infinite } = examined.facts
+  const routines = [...new Set(uses.flatMap(({ routine }) => routine ?? []))]
+  const maintenance = await ownerAddress(to, MAINTENANCE_DATABASE)
+  const missing = await reach(connections, 'target_unreachable', to.id, maintenance, (client) =>
+    missingRoutines(client, routines),
+  )
+  if (missing.facts === undefined) return [missing.refusal]
+  const older = { name: String(to.id), major: versions.to }
+  return [...checkRoutines(older, uses, missing.facts, scope.schema), ...checkIntervals(older, infinite)]
 }
 
 function checkTarget(destination: MoveDestination, facts: ServerFacts): Finding[] {

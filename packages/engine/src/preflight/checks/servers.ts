@@ -53,6 +53,7 @@ function checkFeatures(target: Versioned, traits: readonly TableTrait[], schema:
     })
 }
 
-function majorOf(versionNumber: number): number {
+/** Of the version number that a server tells: 170002 is 17. */
+export function majorOf(versionNumber: number): number {
   return Math.floor(versionNumber / 10_000)
 }
