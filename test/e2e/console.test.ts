@@ -88,7 +88,7 @@ async function openAs(t: Test, role: 'operator' | 'viewer', path = '/'): Promise
 /** Opens the dialog that promotes the tenant of the page. */
 async function openPromotion(page: Page, slug: string): Promise<Locator> {
   await page.getByRole('button', { name: 'Promote' }).click()
-  return page.getByRole('dialog', { name: `Move ${slug} to a database of its own` })
+  return page.getByRole('dialog', { name: `Move ${slug}` })
 }
 
 /** Writes down every phase that the page shows from now on. @returns what it has written down. */

@@ -31,6 +31,31 @@ export function createRunner(
   }
 }
 
+/**
+ * Commands of a group, each about the one thing that its first argument names.
+ *
+ * @param parse what is typed as the argument; it throws when that cannot be one.
+ */
+export function commandsAbout<Id>(
+  group: Command,
+  run: RunCommand,
+  argument: string,
+  parse: (text: string) => Id,
+) {
+  return <Options = object>(
+    name: string,
+    description: string,
+    work: (context: CommandContext, id: Id, options: Options) => Promise<ExitCode>,
+  ): Command =>
+    group
+      .command(name)
+      .description(description)
+      .argument(argument, 'id', parse)
+      .action((id: Id, options: Options, command: Command) =>
+        run(command, (context) => work(context, id, options)),
+      )
+}
+
 /** Prints a result: as JSON, or as `text` says it. */
 export function printResult<T>(
   { terminal, json }: CommandContext,

@@ -1,4 +1,4 @@
-import type { Placement } from '@freehold/contract'
+import { type Placement, relocationKind } from '@freehold/contract'
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const
 const count = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
@@ -32,6 +32,14 @@ export function formatPlacement(placement: Omit<Placement, 'dataDatabaseId'>): s
   const { cluster, database, isolation, schema, region } = placement
   const place = isolation === 'schema' ? `${database}.${schema}` : database
   return `${cluster}/${place} (${isolation}, ${region})`
+}
+
+/** `promotion from pool to schema`, `relocation within silo` */
+export function formatIsolations(
+  { isolation: from }: Pick<Placement, 'isolation'>,
+  { isolation: to }: Pick<Placement, 'isolation'>,
+): string {
+  return `${relocationKind(from, to)} ${from === to ? `within ${from}` : `from ${from} to ${to}`}`
 }
 
 /** `2026-11-21 04:12:03` in UTC. */

@@ -9,6 +9,7 @@ import {
   formatBytes,
   formatCount,
   formatFields,
+  formatIsolations,
   formatPlacement,
   formatSeconds,
   formatTable,
@@ -21,6 +22,7 @@ export function describePlan(original: MovePlan, terminal: Terminal): string {
   const plan = printable(movePlanSchema, original)
   const head = [
     `${plan.tenant.slug} is to move from ${formatPlacement(plan.from)} to ${formatPlacement(plan.to)}.`,
+    `That is a ${formatIsolations(plan.from, plan.to)}.`,
     'It keeps working meanwhile; writes are held for some milliseconds at the switch.',
     plan.rollbackWindowSeconds === 0
       ? 'It cannot be rolled back: after the switch the rows are removed from where they are now.'

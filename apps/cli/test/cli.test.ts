@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
@@ -88,7 +88,7 @@ t.test('results are JSON for programs and text for people', async (t) => {
     (await tryOut(['tenants', 'get', 'acme'])).stdout,
     /Pinned to +us\n[\s\S]*\nEPOCH +PLACEMENT[\s\S]*\n1 .* now\n/,
   )
-  t.match((await tryOut(['topology'])).stdout, /^eu-1 +eu +eu +1 +0 +not limited +0 of 4$/m)
+  t.match((await tryOut(['topology'])).stdout, /^eu-1 +eu +eu +pool +0 +not limited +0 of 4$/m)
 })
 
 t.test('a refusal has a code, says what happened and what to do next, and changes nothing', async (t) => {
@@ -102,6 +102,16 @@ t.test('a refusal has a code, says what happened and what to do next, and change
       /pinned to us; .* lies in eu/,
     ],
     [['tenants', 'promote', 'globex', '--cluster', 'mars-1', '--yes'], 'target_not_found', /mars-1/],
+    [
+      ['tenants', 'promote', 'globex', '--isolation', 'schema', '--cluster', 'us-1', '--database', 'lake'],
+      'pool_not_found',
+      /There is no pool lake on us-1\. There: pool\./,
+    ],
+    [
+      ['tenants', 'promote', 'globex', '--isolation', 'silo', '--cluster', 'us-1', '--database', 'pool'],
+      'invalid_request',
+      /only for a pool or a schema/,
+    ],
     [['moves', 'get', '00000000-0000-4000-8000-000000000000'], 'move_not_found', /There is no/],
     [['moves', 'watch', '00000000-0000-4000-8000-000000000000'], 'move_not_found', /There is no/],
   ] as const) {
@@ -155,6 +165,8 @@ t.test('a command line that is not understood is a usage error, and sends nothin
     ['tenants', 'create', 'x'],
     ['tenants', 'promote', 'acme'],
     ['tenants', 'promote', 'acme', '--region', 'eu', '--cluster', 'eu-1'],
+    ['tenants', 'promote', 'acme', '--region', 'eu', '--isolation', 'pool'],
+    ['tenants', 'move', 'acme', '--region', 'eu'],
     ['tenants', 'list', '--limit', 'many'],
     ['moves', 'get', '17'],
     ['topology', '--colour'],
@@ -167,6 +179,53 @@ t.test('a command line that is not understood is a usage error, and sends nothin
   t.equal(api.log.length, before)
   const help = await tryOut(['tenants', 'promote', '--help'])
   t.match(help, { code: 0, stdout: /--dry-run[\s\S]*--token-file/, stderr: '' })
+})
+
+t.test('what the documents say of the command line is so', async (t) => {
+  const read = (path: string) => readFile(new URL(`../../../${path}`, import.meta.url), 'utf8')
+  const page = await read('docs/cli.md')
+  const described = [...page.matchAll(/^\| (`[^|]+) \| (.*) \|$/gm)]
+  t.ok(described.length > 15, `${described.length} rows`)
+  for (const [row, commands = ''] of described) {
+    for (const [, command = ''] of commands.matchAll(/`([^`]+)`/g)) {
+      const words = /^[a-z]+(?: [a-z]+)*/.exec(command)?.[0].split(' ') ?? []
+      const help = await tryOut([...words, '--help'])
+      t.match(help, { code: 0, stdout: `Usage: freehold ${words.join(' ')}` }, command)
+      for (const [option] of row.matchAll(/--[a-z-]+/g)) t.match(help.stdout, `${option} `, command)
+    }
+  }
+  const examples = `${page}${await read('README.md')}`.matchAll(/^freehold (tenants .*)$/gm)
+  for (const [example, args = ''] of examples) {
+    const ended = await tryOut([...args.split(' '), '--dry-run'])
+    t.match(ended, { code: 1, stdout: /BLOCKING {2}residency_violation/ }, example)
+  }
+})
+
+t.test('a tenant is moved to the isolation that is named, or that its tier has', async (t) => {
+  const inTier = (tier: string) => ['tenants', 'create', `of-${tier}`, '--region', 'us', '--tier', tier]
+  for (const tier of ['free', 'pro', 'enterprise']) await json(inTier(tier))
+  const planned = async (...args: string[]) =>
+    movePlanSchema.parse(JSON.parse((await tryOut(['tenants', ...args, '--dry-run', '--json'])).stdout)).to
+  const to = ['--region', 'eu']
+  for (const [args, isolation] of [
+    [['promote', 'of-free', ...to], 'silo'],
+    [['promote', 'of-pro', ...to], 'schema'],
+    [['promote', 'of-enterprise', ...to], 'silo'],
+    [['promote', 'of-free', ...to, '--isolation', 'schema'], 'schema'],
+    [['promote', 'of-pro', ...to, '--isolation', 'silo'], 'silo'],
+    [['demote', 'of-pro', ...to], 'pool'],
+    [['move', 'of-pro', ...to, '--isolation', 'pool'], 'pool'],
+  ] as const) {
+    t.equal((await planned(...args)).isolation, isolation, args.join(' '))
+  }
+  const named = await planned('promote', 'of-pro', '--cluster', 'us-1', '--database', 'pool')
+  t.match(named, { isolation: 'schema', cluster: 'us-1', database: 'pool', schema: /^t_of_pro_/ })
+
+  const { stdout } = await tryOut(['tenants', 'promote', 'of-pro', ...to, '--dry-run'])
+  t.match(stdout, /\nThat is a promotion from pool to schema\.\n/)
+  for (const figure of ['Rows +about', 'Duration +about', 'Extra disk +about', 'Connections +up to']) {
+    t.match(stdout, new RegExp(`^${figure} `, 'm'))
+  }
 })
 
 t.test('a promotion is planned, started, followed and done', async (t) => {
@@ -195,7 +254,11 @@ t.test('a promotion is planned, started, followed and done', async (t) => {
 
   const move = moveSchema.parse(await json(promote))
   t.match(await tryOut([...promote, '--yes']), { code: 1, stderr: /Error tenant_moving: / })
-  t.match(await tryOut(promote), { code: 1, stdout: /BLOCKING {2}tenant_moving: [\s\S]*Nothing was started/ })
+  t.match(await tryOut(promote), {
+    code: 1,
+    stdout:
+      /BLOCKING {2}tenant_moving: [\s\S]*Remedy: [\s\S]*ADVISORY {2}row_trigger: [\s\S]*Remedy: [\s\S]*Nothing was started/,
+  })
   const watching = freehold(['moves', 'watch', move.id])
   const watchingAsProgram = freehold(['moves', 'watch', move.id, '--json'])
   startEngine(t)
@@ -219,7 +282,7 @@ t.test('a promotion is planned, started, followed and done', async (t) => {
   t.equal(detail.phase, 'completed')
   t.match(
     (await tryOut(['moves', 'get', move.id])).stdout,
-    /Phase +completed\n[\s\S]*Verified +[\d-]+ [\d:]+: [\d,]+ rows; 0 of \d+ tables differed; [\d,]+ rows have changed since\n/,
+    /Phase +completed\nKind +promotion from pool to silo\n[\s\S]*Verified +[\d-]+ [\d:]+: [\d,]+ rows; 0 of \d+ tables differed; [\d,]+ rows have changed since\n/,
   )
   t.match((await tryOut(['tenants', 'get', 'initech'])).stdout, /Lives at +eu-1\/silo_initech/)
   t.match(await tryOut(['moves', 'cancel', move.id]), { code: 1, stderr: /Error move_not_cancellable: / })

@@ -1,8 +1,10 @@
 import {
+  defaultIsolation,
   type MoveEvent,
   type MovePhase,
   moveEventSchema,
   problemSchema,
+  relocationKind,
   tenantSchema,
   topologySchema,
 } from '@freehold/contract'
@@ -14,7 +16,7 @@ import { formatCount, formatQuantity, percentage } from '../src/format/number.ts
 import { formatRelative } from '../src/format/time.ts'
 import { phaseSteps } from '../src/move/phase-steps.ts'
 import { inspectToken } from '../src/session/operator-token.ts'
-import { targetChoices } from '../src/tenant/target-choices.ts'
+import { type RegionChoices, targetChoices } from '../src/tenant/target-choices.ts'
 import { emptyDraft, problemErrors, readDraft } from '../src/tenant/tenant-draft.ts'
 
 t.test('numbers are written for people', async (t) => {
@@ -144,8 +146,8 @@ const topology = topologySchema.parse({
     { id: 'eu-north', jurisdiction: 'eu', name: 'Northern Europe' },
   ],
   clusters: [
-    { id: 'us-1', region: 'us', jurisdiction: 'us', pools: 1, silos: 0, ...UNLIMITED },
-    { id: 'eu-1', region: 'eu', jurisdiction: 'eu', pools: 1, silos: 2, ...UNLIMITED },
+    { id: 'us-1', region: 'us', jurisdiction: 'us', pools: ['pool'], silos: 0, ...UNLIMITED },
+    { id: 'eu-1', region: 'eu', jurisdiction: 'eu', pools: ['pool'], silos: 2, ...UNLIMITED },
   ],
   tiers: [{ id: 'pro', name: 'Pro', isolation: 'pool' }],
 })
@@ -173,11 +175,7 @@ const tenant = tenantSchema.parse({
 
 t.test('targets that would be refused stay visible and say with which code', async (t) => {
   const refusals = (residency: typeof tenant.residency) =>
-    Object.fromEntries(
-      targetChoices(topology, { ...tenant, residency })
-        .flatMap((region) => region.choices)
-        .map((choice) => [choice.value, choice.refusal?.split(':')[0]]),
-    )
+    refusalsOf(targetChoices(topology, { ...tenant, residency }, 'silo'))
   t.same(refusals(tenant.residency), {
     'region:us': 'residency_violation',
     'cluster:us-1': 'residency_violation',
@@ -186,6 +184,67 @@ t.test('targets that would be refused stay visible and say with which code', asy
     'region:eu-north': 'target_not_found',
   })
   t.same(refusals(null)['region:us'], undefined)
+})
+
+/** The code with which each target would be refused, if it would. */
+const refusalsOf = (regions: readonly RegionChoices[]) =>
+  Object.fromEntries(
+    regions.flatMap(({ choices }) => choices).map(({ value, refusal }) => [value, refusal?.split(':')[0]]),
+  )
+
+t.test('a pool or a schema needs a pool that there is, and one of several may be named', async (t) => {
+  const [us, eu] = topology.clusters
+  if (us === undefined || eu === undefined) throw new Error('no clusters')
+  const drainingSince = '2026-11-21T12:00:00Z'
+  const placement = { ...tenant.placement, isolation: 'pool' as const, database: 'pool' }
+  const mover = { placement, residency: null }
+  const clusters = [
+    { ...us, pools: [] },
+    { ...eu, pools: ['pool2', 'pool'] },
+  ]
+  t.same(refusalsOf(targetChoices({ ...topology, clusters }, mover, 'pool')), {
+    'region:us': 'pool_not_found',
+    'cluster:us-1': 'pool_not_found',
+    'region:eu': undefined,
+    'cluster:eu-1': undefined,
+    'pool:eu-1/pool2': undefined,
+    'pool:eu-1/pool': 'target_is_home',
+    'region:eu-north': 'target_not_found',
+  })
+  t.same(
+    targetChoices({ ...topology, clusters }, mover, 'schema')
+      .flatMap(({ choices }) => choices)
+      .find(({ value }) => value === 'pool:eu-1/pool'),
+    {
+      value: 'pool:eu-1/pool',
+      label: 'Pool pool on eu-1',
+      description: 'This pool and no other',
+      target: { isolation: 'schema', cluster: 'eu-1', database: 'pool' },
+      refusal: null,
+    },
+  )
+  const draining = [us, { ...eu, drainingSince }]
+  t.match(refusalsOf(targetChoices({ ...topology, clusters: draining }, mover, 'schema')), {
+    'region:eu': 'target_not_found',
+    'cluster:eu-1': 'cluster_draining',
+    'region:us': undefined,
+  })
+})
+
+t.test('a promotion leads to what the tier has, where that is more than there is', async (t) => {
+  t.same(
+    (['pool', 'schema', 'silo'] as const).map((now) =>
+      (['pool', 'schema', 'silo'] as const).map((ofTier) => defaultIsolation('promotion', now, ofTier)),
+    ),
+    [
+      ['silo', 'schema', 'silo'],
+      ['silo', 'silo', 'silo'],
+      ['silo', 'silo', 'silo'],
+    ],
+  )
+  t.equal(defaultIsolation('demotion', 'silo', 'schema'), 'schema')
+  t.equal(defaultIsolation('demotion', 'schema', 'silo'), 'pool')
+  t.equal(relocationKind('schema', 'schema'), 'relocation')
 })
 
 t.test('a draft of a tenant becomes a request, or says which field is wrong', async (t) => {

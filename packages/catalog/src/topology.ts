@@ -207,13 +207,13 @@ export function createTopology(database: CatalogDatabase) {
         database.all(
           clusterSchema.extend({
             capacityBytes: bigintRow.nullable(),
-            pools: bigintRow,
             silos: bigintRow,
             movesUnderWay: bigintRow,
             drainingSince: instantRow.nullable(),
           }),
           `select clusters.id, region_id as region, clusters.jurisdiction, capacity_bytes as "capacityBytes",
-             count(data_databases.id) filter (where kind = 'pool') as pools,
+             coalesce(array_agg(data_databases.name order by data_databases.created_at desc, data_databases.id)
+               filter (where kind = 'pool'), '{}') as pools,
              count(data_databases.id) filter (where kind = 'silo') as silos,
              max_moves as "maxMoves", draining_since as "drainingSince",
              (select count(*) from catalog.moves_on_clusters where begun and cluster_id = clusters.id)

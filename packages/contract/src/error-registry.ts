@@ -157,8 +157,8 @@ export const errorRegistry = {
   },
   pool_not_found: {
     status: 409,
-    title: 'No pool accepts new tenants in the region',
-    next: 'Register a pool database in the region, or create the tenant in another region.',
+    title: 'There is no such pool, or none there that accepts tenants',
+    next: 'Name a pool that `freehold topology` shows, register one, or choose another region or cluster.',
   },
 
   // How a product knows a tenant

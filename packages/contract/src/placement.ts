@@ -8,9 +8,31 @@ import {
   tierIdSchema,
 } from './ids.ts'
 
-/** How a tenant's rows are kept apart: in shared tables, in a schema of its own, in a database of its own. */
+/** How a tenant's rows are kept apart, the least first: in shared tables, in a schema of its own, in a database of its own. */
 export const isolationSchema = z.enum(['pool', 'schema', 'silo'])
 export type Isolation = z.infer<typeof isolationSchema>
+
+/** What a move is: towards more isolation, towards less, or neither. */
+export type RelocationKind = 'promotion' | 'demotion' | 'relocation'
+
+export function relocationKind(from: Isolation, to: Isolation): RelocationKind {
+  const { options } = isolationSchema
+  const difference = options.indexOf(to) - options.indexOf(from)
+  return difference > 0 ? 'promotion' : difference < 0 ? 'demotion' : 'relocation'
+}
+
+/**
+ * Where a promotion or demotion leads unless somebody says so: to what the tenant's tier has, when that is more (or less) than the
+ * tenant has now, and else to a silo (or a pool).
+ */
+export function defaultIsolation(
+  kind: Exclude<RelocationKind, 'relocation'>,
+  now: Isolation,
+  ofTier: Isolation,
+): Isolation {
+  if (relocationKind(now, ofTier) === kind) return ofTier
+  return kind === 'promotion' ? 'silo' : 'pool'
+}
 
 /** Where a tenant lives, as people see it. Connection secrets never appear here. */
 export const placementSchema = z
@@ -46,7 +68,9 @@ export const clusterSchema = z
       .int()
       .nullable()
       .describe('Bytes of tenant data the cluster may hold; null: not limited'),
-    pools: z.int().describe('Pool databases on the cluster'),
+    pools: z
+      .array(z.string())
+      .describe('Pool databases on the cluster by name, the one that was registered last first'),
     silos: z.int().describe('Silo databases on the cluster'),
     maxMoves: z.int().describe('Moves from and to the cluster that may be under way at the same time'),
     movesUnderWay: z.int(),

@@ -9,12 +9,24 @@ import {
   operationIdSchema,
 } from '@freehold/contract'
 import { type Command, InvalidArgumentError } from 'commander'
-import { printResult, type RunCommand } from '../context.ts'
+import { commandsAbout, printResult, type RunCommand } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
-import { formatCount, formatFields, formatInstant, formatPlacement, formatTable } from '../format.ts'
+import {
+  formatCount,
+  formatFields,
+  formatInstant,
+  formatIsolations,
+  formatPlacement,
+  formatTable,
+} from '../format.ts'
 import { outcome, progressLine, reason, repairSummary, timelineLine, windowSummary } from '../move-view.ts'
 import { addPageOptions, type PageOptions, withMore } from '../pages.ts'
 import { watchMove } from '../watch-move.ts'
+
+interface EndWindowOptions {
+  readonly dryRun?: boolean
+  readonly yes?: boolean
+}
 
 interface ListOptions extends PageOptions {
   readonly tenant?: string
@@ -36,38 +48,21 @@ export function addMoveCommands(program: Command, run: RunCommand): void {
       }),
     )
 
-  moves
-    .command('get')
-    .description('a move with its timeline')
-    .argument('<move>', 'id', parseMoveId)
-    .action((id: OperationId, _options: object, command: Command) =>
-      run(command, async (context) => {
-        printResult(context, await context.api.get(`/v1/moves/${id}`, moveDetailSchema), describeMove)
-        return EXIT.ok
-      }),
-    )
+  const about = commandsAbout(moves, run, '<move>', parseMoveId)
 
-  moves
-    .command('watch')
-    .description('follow a move to its end; with --json one event a line')
-    .argument('<move>', 'id', parseMoveId)
-    .action((id: OperationId, _options: object, command: Command) =>
-      run(command, (context) => watchMove(context, id)),
-    )
+  about('get', 'a move with its timeline', async (context, id) => {
+    printResult(context, await context.api.get(`/v1/moves/${id}`, moveDetailSchema), describeMove)
+    return EXIT.ok
+  })
 
-  function order(name: string, description: string, done: string): void {
-    moves
-      .command(name)
-      .description(description)
-      .argument('<move>', 'id', parseMoveId)
-      .action((id: OperationId, _options: object, command: Command) =>
-        run(command, async (context) => {
-          const move = await context.api.post(`/v1/moves/${id}/${name}`, moveSchema)
-          printResult(context, move, () => `${done} Follow it: freehold moves watch ${id}`)
-          return EXIT.ok
-        }),
-      )
-  }
+  about('watch', 'follow a move to its end; with --json one event a line', watchMove)
+
+  const order = (name: string, description: string, done: string) =>
+    about(name, description, async (context, id) => {
+      const move = await context.api.post(`/v1/moves/${id}/${name}`, moveSchema)
+      printResult(context, move, () => `${done} Follow it: freehold moves watch ${id}`)
+      return EXIT.ok
+    })
 
   order('cancel', 'give a move up; the tenant stays where it was', 'Asked for the move to be given up.')
   order(
@@ -78,7 +73,28 @@ export function addMoveCommands(program: Command, run: RunCommand): void {
   order('resume', 'let a paused move go on', 'The move goes on.')
   order('approve', 'let the switch begin of a move that waits for its approval', 'The switch is approved.')
 
-  addWindowCommand(moves, run, 'rollback', 'take a tenant back to its old home, while the window is open', {
+  /** A command that ends the rollback window of a move, one way or the other. */
+  const endWindow = (
+    verb: 'rollback' | 'finalize',
+    description: string,
+    says: { readonly before: (move: Move) => string; readonly question: string; readonly after: string },
+  ) =>
+    about<EndWindowOptions>(verb, description, async (context, id, { dryRun, yes }) => {
+      const path = `/v1/moves/${id}/${verb}`
+      if (dryRun === true || (!context.json && yes !== true)) {
+        const move = await context.api.post(path, moveSchema, { dryRun: true })
+        printResult(context, move, says.before)
+        if (dryRun === true) return EXIT.ok
+        if (!(await context.terminal.confirm(says.question))) return EXIT.ok
+      }
+      const move = await context.api.post(path, moveSchema)
+      printResult(context, move, () => `${says.after} Follow it: freehold moves watch ${id}`)
+      return EXIT.ok
+    })
+      .option('--dry-run', 'say whether it can be done and what it would do, change nothing')
+      .option('--yes', 'do not ask')
+
+  endWindow('rollback', 'take a tenant back to its old home, while the window is open', {
     before: (move) =>
       [
         `${move.tenant.slug} is to go back from ${formatPlacement(move.to)} to ${formatPlacement(move.from)},`,
@@ -89,7 +105,7 @@ export function addMoveCommands(program: Command, run: RunCommand): void {
     after: 'Asked for the move to be rolled back.',
   })
 
-  addWindowCommand(moves, run, 'finalize', 'end the rollback window of a move now', {
+  endWindow('finalize', 'end the rollback window of a move now', {
     before: (move) =>
       [
         `${move.tenant.slug} stays at ${formatPlacement(move.to)},`,
@@ -98,41 +114,6 @@ export function addMoveCommands(program: Command, run: RunCommand): void {
     question: 'Finalize the move now?',
     after: 'The rollback window is closed.',
   })
-}
-
-interface EndWindowOptions {
-  readonly dryRun?: boolean
-  readonly yes?: boolean
-}
-
-/** A command that ends the rollback window of a move, one way or the other. */
-function addWindowCommand(
-  moves: Command,
-  run: RunCommand,
-  verb: 'rollback' | 'finalize',
-  description: string,
-  says: { readonly before: (move: Move) => string; readonly question: string; readonly after: string },
-): void {
-  moves
-    .command(verb)
-    .description(description)
-    .argument('<move>', 'id', parseMoveId)
-    .option('--dry-run', 'say whether it can be done and what it would do, change nothing')
-    .option('--yes', 'do not ask')
-    .action((id: OperationId, { dryRun, yes }: EndWindowOptions, command: Command) =>
-      run(command, async (context) => {
-        const path = `/v1/moves/${id}/${verb}`
-        if (dryRun === true || (!context.json && yes !== true)) {
-          const move = await context.api.post(path, moveSchema, { dryRun: true })
-          printResult(context, move, says.before)
-          if (dryRun === true) return EXIT.ok
-          if (!(await context.terminal.confirm(says.question))) return EXIT.ok
-        }
-        const move = await context.api.post(path, moveSchema)
-        printResult(context, move, () => `${says.after} Follow it: freehold moves watch ${id}`)
-        return EXIT.ok
-      }),
-    )
 }
 
 function parseMoveId(text: string): OperationId {
@@ -162,6 +143,7 @@ function describeMove(move: MoveDetail): string {
     ['Move', move.id],
     ['Tenant', move.tenant.slug],
     ['Phase', move.cancelRequested ? `${move.phase}, to be given up` : move.phase],
+    ['Kind', formatIsolations(move.from, move.to)],
     ['From', formatPlacement(move.from)],
     ['To', formatPlacement(move.to)],
     ['Waiting', move.waiting && describeWait(move.waiting)],

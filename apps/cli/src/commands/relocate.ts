@@ -1,15 +1,20 @@
 import {
   type ChangeStreamChoice,
   changeStreamChoiceSchema,
+  defaultIsolation,
   type Isolation,
   isBlocked,
   isolationSchema,
   movePlanSchema,
   moveSchema,
+  type RelocationKind,
   type SwitchWindow,
   switchWindowSchema,
+  tenantSchema,
+  topologySchema,
 } from '@freehold/contract'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { ApiClient } from '../api-client.ts'
 import { printResult, type RunCommand } from '../context.ts'
 import { parseDuration } from '../duration.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -17,7 +22,7 @@ import { describePlan } from '../plan-view.ts'
 import { watchMove } from '../watch-move.ts'
 
 interface RelocateOptions {
-  readonly to: Isolation
+  readonly isolation?: Isolation
   readonly region?: string
   readonly cluster?: string
   readonly changeStream: ChangeStreamChoice
@@ -33,39 +38,71 @@ interface RelocateOptions {
   readonly repair?: boolean
 }
 
-/** Adds the commands that start a move. What they differ in is where they lead. */
+/** A command that starts a move. What they differ in is where they lead. */
+interface Relocation {
+  readonly name: string
+  readonly description: string
+  readonly isolation: Option
+  /** What it is where no isolation is named; undefined: one has to be. */
+  readonly kind?: Exclude<RelocationKind, 'relocation'>
+}
+
 export function addRelocationCommands(tenants: Command, run: RunCommand): void {
   addRelocation(tenants, run, {
     name: 'promote',
     description: 'move a tenant to a database or schema of its own, while it keeps working',
-    to: toOption(['schema', 'silo']).default('silo'),
+    isolation: isolationOption(
+      ['schema', 'silo'],
+      'what its tier has, if that is more than it has now; else silo',
+    ),
+    kind: 'promotion',
   })
   addRelocation(tenants, run, {
     name: 'demote',
     description: 'move a tenant to the shared tables of a pool or a schema there, while it keeps working',
-    to: toOption(['pool', 'schema']).default('pool'),
+    isolation: isolationOption(
+      ['pool', 'schema'],
+      'what its tier has, if that is less than it has now; else pool',
+    ),
+    kind: 'demotion',
   })
   addRelocation(tenants, run, {
     name: 'move',
     description: 'move a tenant to another place, of whatever kind, while it keeps working',
-    to: toOption(isolationSchema.options).makeOptionMandatory(),
+    isolation: isolationOption(isolationSchema.options).makeOptionMandatory(),
   })
 }
 
-function toOption(choices: readonly Isolation[]): Option {
-  return new Option('--to <isolation>', 'how it is to be kept apart from others').choices(choices)
+function isolationOption(choices: readonly Isolation[], otherwise?: string): Option {
+  const ways = 'how it is to be kept apart: in shared tables, a schema or a database of its own'
+  return new Option(
+    '--isolation <isolation>',
+    otherwise === undefined ? ways : `${ways}; by default ${otherwise}`,
+  ).choices(choices)
+}
+
+/** What a command leads to that names no isolation. */
+async function isolationFor(
+  api: ApiClient,
+  tenantIdOrSlug: string,
+  kind: Exclude<RelocationKind, 'relocation'>,
+): Promise<Isolation> {
+  const { placement, tier } = await api.get(`/v1/tenants/${encodeURIComponent(tenantIdOrSlug)}`, tenantSchema)
+  const { tiers } = await api.get('/v1/topology', topologySchema)
+  const { isolation: ofTier } = tiers.find(({ id }) => id === tier) ?? placement
+  return defaultIsolation(kind, placement.isolation, ofTier)
 }
 
 function addRelocation(
   tenants: Command,
   run: RunCommand,
-  { name, description, to }: { readonly name: string; readonly description: string; readonly to: Option },
+  { name, description, isolation: isolationOption, kind }: Relocation,
 ): void {
   tenants
     .command(name)
     .description(description)
     .argument('<tenant>', 'id or slug')
-    .addOption(to)
+    .addOption(isolationOption)
     .addOption(
       new Option('--region <region>', 'where it is to live; Freehold picks the cluster').conflicts('cluster'),
     )
@@ -97,13 +134,14 @@ function addRelocation(
     .option('--repair', 'rewrite rows of the target that verification finds to differ, instead of giving up')
     .option('--yes', 'do not ask')
     .action((tenant: string, options: RelocateOptions, command: Command) => {
-      const { to: isolation, region, cluster, database, changeStream } = options
+      const { region, cluster, database, changeStream } = options
       const { rollbackWindow: rollbackWindowSeconds, repair } = options
       if (region === undefined && cluster === undefined) {
         return command.error("error: option '--region <region>' or '--cluster <cluster>' is needed")
       }
       return run(command, async (context) => {
         const { approve, notBefore, window, maxRowsPerSecond } = options
+        const isolation = options.isolation ?? (kind && (await isolationFor(context.api, tenant, kind)))
         const target = { isolation, region, cluster, database }
         const terms = { cutover: { approve, notBefore, window }, maxRowsPerSecond, repair }
         if (options.dryRun === true || (!context.json && options.yes !== true)) {

@@ -23,7 +23,7 @@ export function addTopologyCommand(program: Command, run: RunCommand): void {
                 cluster.id,
                 cluster.region,
                 cluster.jurisdiction,
-                formatCount(cluster.pools),
+                cluster.pools.join(', '),
                 formatCount(cluster.silos),
                 cluster.capacityBytes === null ? 'not limited' : formatBytes(cluster.capacityBytes),
                 `${cluster.movesUnderWay} of ${cluster.maxMoves}`,

@@ -32,12 +32,14 @@ export function getMove(id: string, signal: AbortSignal): Promise<MoveDetail> {
 export interface AskedMove {
   readonly target: MoveTarget
   readonly repair: boolean
+  /** Unless given, what the control API is configured with. */
+  readonly rollbackWindowSeconds?: number
 }
 
 /** Has every check of a move run, and changes nothing. */
 export function planMove(tenant: string, asked: AskedMove, signal: AbortSignal): Promise<MovePlan> {
-  const { target, repair } = asked
-  return request(`/v1/moves/plan${queryString({ tenant, ...target, repair })}`, movePlanSchema, { signal })
+  const { target, ...terms } = asked
+  return request(`/v1/moves/plan${queryString({ tenant, ...target, ...terms })}`, movePlanSchema, { signal })
 }
 
 export function startMove(tenant: string, asked: AskedMove, idempotencyKey: string): Promise<Move> {

@@ -1,17 +1,16 @@
 import { isTerminalPhase, type Move, type MovePhase } from '@freehold/contract'
-import type { ReactNode } from 'react'
+import { Tile, Tiles } from '../components/tiles.tsx'
 import { useTextAt } from '../components/use-text-at.ts'
 import { formatBytes } from '../format/bytes.ts'
 import { formatMilliseconds, formatSeconds } from '../format/duration.ts'
 import { formatCount } from '../format/number.ts'
-import classes from './measurements.module.css'
 
 /** The numbers by which a move is judged, the write pause first. */
 export function Measurements({ move }: { move: Move }) {
   const { phase, progress } = move
   const { writePauseMs, lagBytes, changesApplied, cutoverAttempts, rowsCopied, bytesCopied } = progress
   return (
-    <dl aria-label="Measurements" className={classes.tiles}>
+    <Tiles name="Measurements">
       <Tile
         name="Write pause"
         highlight={writePauseMs !== null}
@@ -34,24 +33,7 @@ export function Measurements({ move }: { move: Move }) {
       <Tile name={isTerminalPhase(phase) ? 'Total time' : 'Running for'} note={stageTimes(move)}>
         <Elapsed move={move} />
       </Tile>
-    </dl>
-  )
-}
-
-interface TileProps {
-  readonly name: string
-  readonly note: string
-  readonly highlight?: boolean
-  readonly children: ReactNode
-}
-
-function Tile({ name, note, highlight = false, children }: TileProps) {
-  return (
-    <div className={classes.tile} data-highlight={highlight}>
-      <dt>{name}</dt>
-      <dd className={classes.value}>{children}</dd>
-      <dd className={classes.note}>{note}</dd>
-    </div>
+    </Tiles>
   )
 }
 

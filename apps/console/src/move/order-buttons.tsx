@@ -1,20 +1,16 @@
-import type { Move, MoveDetail } from '@freehold/contract'
+import type { Move } from '@freehold/contract'
 import { Button, Group } from '@mantine/core'
-import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { useMutation } from '@tanstack/react-query'
 import { type MoveOrder, orderMove } from '../api/moves.ts'
+import { useKnownMove } from '../api/use-known-move.ts'
 import { ProblemAlert } from '../components/problem-alert.tsx'
 import { isPausable } from './phases.ts'
 
 /** Pause or resume, and the approval where the switch waits for it. */
 export function OrderButtons({ move }: { move: Move }) {
-  const client = useQueryClient()
   const order = useMutation({
     mutationFn: (wanted: MoveOrder) => orderMove(move.id, wanted),
-    onSuccess: (next) =>
-      client.setQueryData<MoveDetail>(
-        ['moves', 'detail', move.id],
-        (before) => before && { ...before, ...next },
-      ),
+    onSuccess: useKnownMove(),
   })
   const paused = move.waiting?.for === 'resume'
   const needsApproval = move.cutover.approve && move.cutover.approvedAt === null

@@ -1,9 +1,9 @@
-import type { Move, MoveDetail } from '@freehold/contract'
-import { Button, Group, Modal, Stack } from '@mantine/core'
+import type { Move } from '@freehold/contract'
+import { Button } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
-import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { endWindow, type WindowEnd } from '../api/moves.ts'
-import { ProblemAlert } from '../components/problem-alert.tsx'
+import { useKnownMove } from '../api/use-known-move.ts'
+import { Confirmation } from '../components/confirmation.tsx'
 import { placementText } from './placement-text.ts'
 
 interface EndText {
@@ -42,47 +42,23 @@ export function WindowButtons({ move }: { move: Move }) {
 
 function EndButton({ move, end }: { move: Move; end: WindowEnd }) {
   const [opened, { open, close }] = useDisclosure()
+  const show = useKnownMove()
+  const { button, question, consequence } = texts[end]
   return (
     <>
       <Button variant="default" onClick={open}>
-        {texts[end].button}
+        {button}
       </Button>
-      <Modal
+      <Confirmation
         opened={opened}
         onClose={close}
-        title={texts[end].question}
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
-        <Confirmation move={move} end={end} onClose={close} />
-      </Modal>
+        question={question}
+        consequence={consequence(move)}
+        yes={button}
+        no="Keep the window open"
+        carryOut={() => endWindow(move.id, end)}
+        onDone={show}
+      />
     </>
-  )
-}
-
-function Confirmation({ move, end, onClose }: { move: Move; end: WindowEnd; onClose: () => void }) {
-  const client = useQueryClient()
-  const send = useMutation({
-    mutationFn: () => endWindow(move.id, end),
-    onSuccess: (next) => {
-      client.setQueryData<MoveDetail>(
-        ['moves', 'detail', move.id],
-        (before) => before && { ...before, ...next },
-      )
-      onClose()
-    },
-  })
-  return (
-    <Stack gap="md">
-      <span>{texts[end].consequence(move)}</span>
-      {send.error !== null && <ProblemAlert error={send.error} />}
-      <Group justify="flex-end" gap="xs">
-        <Button variant="default" onClick={onClose} data-autofocus>
-          Keep the window open
-        </Button>
-        <Button color="red" loading={send.isPending} onClick={() => send.mutate()}>
-          {texts[end].button}
-        </Button>
-      </Group>
-    </Stack>
   )
 }

@@ -10,6 +10,7 @@ import { Panel } from '../components/panel.tsx'
 import { PhaseTag } from '../components/phase-tag.tsx'
 import { ProblemAlert } from '../components/problem-alert.tsx'
 import { RelativeTime } from '../components/relative-time.tsx'
+import { RelocationTag } from '../components/relocation-tag.tsx'
 import { RowsSkeleton } from '../components/rows-skeleton.tsx'
 import { Surface } from '../components/surface.tsx'
 import { CancelButton } from '../move/cancel-button.tsx'
@@ -62,7 +63,12 @@ function KnownMove({ move, connection, refused }: KnownMoveProps) {
     <Page
       title={`Move of ${tenant.slug}`}
       parent={parent}
-      tags={<PhaseTag phase={phase} />}
+      tags={
+        <>
+          <PhaseTag phase={phase} />
+          <RelocationTag from={from} to={to} />
+        </>
+      }
       subtitle={<Subtitle move={move} />}
       actions={
         <>

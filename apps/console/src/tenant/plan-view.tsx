@@ -1,6 +1,7 @@
 import type { MovePlan } from '@freehold/contract'
 import { ScrollArea, Skeleton, Stack, Table } from '@mantine/core'
 import { ProblemAlert } from '../components/problem-alert.tsx'
+import { RelocationTag } from '../components/relocation-tag.tsx'
 import { formatBytes } from '../format/bytes.ts'
 import { formatSeconds } from '../format/duration.ts'
 import { formatCount, formatQuantity } from '../format/number.ts'
@@ -38,6 +39,7 @@ function Plan({ plan }: { plan: MovePlan }) {
   return (
     <div className={classes.plan}>
       <p className={classes.summary}>
+        <RelocationTag from={from} to={to} />{' '}
         <strong>
           {formatQuantity(tables.length, 'table')}
           {estimates !== null &&
@@ -45,14 +47,18 @@ function Plan({ plan }: { plan: MovePlan }) {
         </strong>{' '}
         from <span className="mono">{placeName(from)}</span> on {from.cluster} to{' '}
         <span className="mono">{placeName(to)}</span> on {to.cluster} in {to.region}. The tenant keeps working
-        meanwhile.{plan.repair && ' Rows that verification finds to differ are rewritten, once.'}
+        meanwhile.{' '}
+        {plan.rollbackWindowSeconds === 0
+          ? 'It cannot be rolled back after the switch.'
+          : `After the switch it can be rolled back for ${formatSeconds(plan.rollbackWindowSeconds)}.`}
+        {plan.repair && ' Rows that verification finds to differ are rewritten, once.'}
       </p>
       {estimates !== null && (
         <p className={classes.summary}>
           About {formatSeconds(estimates.seconds)}; about {formatBytes(estimates.extraDisk.targetBytes)} of
           disk at the target, and {formatBytes(estimates.extraDisk.sourceBytes)} of log at the source; up to{' '}
           {estimates.connections.source} connections at the source and {estimates.connections.target} at the
-          target.
+          target, with {formatQuantity(estimates.connections.replication, 'replication slot')}.
         </p>
       )}
       <PlanFindings findings={findings} />

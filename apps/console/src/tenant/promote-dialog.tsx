@@ -16,7 +16,7 @@ export function PromoteDialog({ tenant, opened, onClose }: PromoteDialogProps) {
       opened={opened}
       onClose={onClose}
       size="lg"
-      title={`Move ${tenant.slug} to a database of its own`}
+      title={`Move ${tenant.slug}`}
       closeButtonProps={{ 'aria-label': 'Close' }}
     >
       <DialogBody tenant={tenant} onClose={onClose} />

@@ -1,6 +1,8 @@
 import {
   type Cluster,
+  type ErrorCode,
   errorRegistry,
+  type Isolation,
   type Jurisdiction,
   type MoveTarget,
   type Region,
@@ -27,39 +29,73 @@ export interface RegionChoices {
 type Mover = Pick<Tenant, 'placement' | 'residency'>
 
 /** Every target of a topology by region; the ones that the tenant may not or need not move to say why. */
-export function targetChoices(topology: Topology, tenant: Mover): RegionChoices[] {
+export function targetChoices(topology: Topology, tenant: Mover, isolation: Isolation): RegionChoices[] {
   return topology.regions.map((region) => {
     const clusters = topology.clusters.filter((cluster) => cluster.region === region.id)
     return {
       region,
       choices: [
-        regionChoice(region, clusters, tenant),
-        ...clusters.map((cluster) => clusterChoice(cluster, tenant)),
+        regionChoice(region, clusters, tenant, isolation),
+        ...clusters.flatMap((cluster) => [
+          clusterChoice(cluster, tenant, isolation),
+          ...poolChoices(cluster, tenant, isolation),
+        ]),
       ],
     }
   })
 }
 
-function regionChoice(region: Region, clusters: readonly Cluster[], tenant: Mover): TargetChoice {
+function regionChoice(
+  region: Region,
+  clusters: readonly Cluster[],
+  tenant: Mover,
+  isolation: Isolation,
+): TargetChoice {
+  const open = clusters.filter((cluster) => cluster.drainingSince === null)
   return {
     value: `region:${region.id}`,
     label: `Any cluster in ${region.id}`,
     description: 'Freehold picks a cluster with room',
-    target: { isolation: 'silo', region: region.id },
+    target: { isolation, region: region.id },
     refusal:
       residencyRefusal(region.jurisdiction, tenant) ??
-      (clusters.length === 0 ? `target_not_found: ${errorRegistry.target_not_found.title}.` : null),
+      (open.length === 0 ? refusalText('target_not_found') : null) ??
+      (open.every((cluster) => lacksPool(cluster, isolation)) ? refusalText('pool_not_found') : null),
   }
 }
 
-function clusterChoice(cluster: Cluster, tenant: Mover): TargetChoice {
+function clusterChoice(cluster: Cluster, tenant: Mover, isolation: Isolation): TargetChoice {
   return {
     value: `cluster:${cluster.id}`,
     label: `Cluster ${cluster.id}`,
-    description: `${formatQuantity(cluster.silos, 'silo')}, ${formatQuantity(cluster.pools, 'pool')}`,
-    target: { isolation: 'silo', cluster: cluster.id },
-    refusal: residencyRefusal(cluster.jurisdiction, tenant) ?? homeRefusal(cluster, tenant),
+    description: `${formatQuantity(cluster.silos, 'silo')}, ${formatQuantity(cluster.pools.length, 'pool')}`,
+    target: { isolation, cluster: cluster.id },
+    refusal:
+      clusterRefusal(cluster, tenant) ??
+      (lacksPool(cluster, isolation) ? refusalText('pool_not_found') : null) ??
+      (cluster.pools.length > 1 && isolation !== 'silo'
+        ? null
+        : homeRefusal(cluster, tenant, isolation, cluster.pools[0])),
   }
+}
+
+/** Where there are several pools to choose from. */
+function poolChoices(cluster: Cluster, tenant: Mover, isolation: Isolation): TargetChoice[] {
+  if (isolation === 'silo' || cluster.pools.length < 2) return []
+  return cluster.pools.map((database) => ({
+    value: `pool:${cluster.id}/${database}`,
+    label: `Pool ${database} on ${cluster.id}`,
+    description: 'This pool and no other',
+    target: { isolation, cluster: cluster.id, database },
+    refusal: clusterRefusal(cluster, tenant) ?? homeRefusal(cluster, tenant, isolation, database),
+  }))
+}
+
+function clusterRefusal(cluster: Cluster, tenant: Mover): string | null {
+  return (
+    residencyRefusal(cluster.jurisdiction, tenant) ??
+    (cluster.drainingSince === null ? null : refusalText('cluster_draining'))
+  )
 }
 
 function residencyRefusal(jurisdiction: Jurisdiction, { residency }: Mover): string | null {
@@ -67,7 +103,19 @@ function residencyRefusal(jurisdiction: Jurisdiction, { residency }: Mover): str
   return `residency_violation: ${errorRegistry.residency_violation.title} (${residency}).`
 }
 
-function homeRefusal(cluster: Cluster, { placement }: Mover): string | null {
-  if (placement.isolation !== 'silo' || placement.cluster !== cluster.id) return null
-  return `target_is_home: ${errorRegistry.target_is_home.title}.`
+function homeRefusal(
+  cluster: Cluster,
+  { placement }: Mover,
+  isolation: Isolation,
+  database: string | undefined,
+): string | null {
+  if (placement.isolation !== isolation || placement.cluster !== cluster.id) return null
+  return isolation === 'silo' || placement.database === database ? refusalText('target_is_home') : null
+}
+
+const lacksPool = (cluster: Cluster, isolation: Isolation) =>
+  isolation !== 'silo' && cluster.pools.length === 0
+
+function refusalText(code: ErrorCode): string {
+  return `${code}: ${errorRegistry[code].title}.`
 }

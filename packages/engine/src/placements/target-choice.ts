@@ -35,7 +35,7 @@ export async function targetChoices(
   }
   const pools = await catalog.topology.pools(clusters.map(({ id }) => id))
   const named = pools.filter(({ name }) => database === undefined || name === database)
-  if (named.length === 0) throw noPool(clusters, database)
+  if (named.length === 0) throw noPool(clusters, database, pools)
   return preferHome(tenant.placement, named).flatMap(({ id, clusterId, name }) => {
     const cluster = clusters.find((each) => each.id === clusterId)
     if (cluster === undefined) return []
@@ -64,10 +64,15 @@ function newName(kind: string, tenant: Tenant): string {
   return `${kind}_${tenant.slug.replaceAll('-', '_')}_${randomBytes(4).toString('hex')}`
 }
 
-function noPool(clusters: readonly ClusterRecord[], database: string | undefined): FreeholdError {
+function noPool(
+  clusters: readonly ClusterRecord[],
+  database: string | undefined,
+  pools: readonly { readonly name: string }[],
+): FreeholdError {
   const where = clusters.map(({ id }) => id).join(', ')
   const what = database === undefined ? 'no pool' : `no pool ${database}`
-  return new FreeholdError('pool_not_found', `There is ${what} on ${where}.`, {
+  const there = pools.length === 0 ? '' : ` There: ${pools.map(({ name }) => name).join(', ')}.`
+  return new FreeholdError('pool_not_found', `There is ${what} on ${where}.${there}`, {
     details: { clusters: where, ...(database === undefined ? {} : { database }) },
   })
 }
