@@ -377,6 +377,7 @@ t.test('a cluster is drained and takes tenants again', async (t) => {
   })
   t.match((await tryOut(['clusters', 'evacuation', 'eu-1'])).stdout, /^Tenants +\d+ moved, /m)
   t.match((await tryOut(['topology'])).stdout, /^eu-1 .* draining$/m)
+  t.match((await tryOut(['clusters', 'evacuation', 'eu-1'])).stdout, /^TENANT +STATE +ATTEMPTS +NEXT +MOVE /m)
   t.match((await tryOut(['clusters', 'limit', 'eu-1', '9'])).stdout, /^At most 9 moves/)
   t.match((await tryOut(['clusters', 'undrain', 'eu-1'])).stdout, /takes tenants and moves again/)
   t.match((await tryOut(['topology'])).stdout, /^eu-1 .* of 9$/m)

@@ -5,6 +5,8 @@ import { Redirect, Route, Switch } from 'wouter'
 import { queryClient } from './api/query-client.ts'
 import { CrashBoundary } from './components/crash-boundary.tsx'
 import { Shell } from './components/shell.tsx'
+import { ClusterPage } from './pages/cluster-page.tsx'
+import { ClustersPage } from './pages/clusters-page.tsx'
 import { MovePage } from './pages/move-page.tsx'
 import { MovesPage } from './pages/moves-page.tsx'
 import { NotFoundPage } from './pages/not-found-page.tsx'
@@ -44,6 +46,10 @@ function Routes() {
         <MovesPage />
       </Route>
       <Route path="/moves/:id">{({ id }) => <MovePage key={id} id={id} />}</Route>
+      <Route path="/clusters">
+        <ClustersPage />
+      </Route>
+      <Route path="/clusters/:id">{({ id }) => <ClusterPage key={id} id={id} />}</Route>
       <Route>
         <NotFoundPage />
       </Route>

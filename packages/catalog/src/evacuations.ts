@@ -57,12 +57,14 @@ const evacuationRow = z
     createdBy: z.string(),
     createdAt: instantRow,
     finishedAt: instantRow.nullable(),
+    seconds: z.number(),
   })
   .transform(({ region, to, ...evacuation }) => ({ ...evacuation, target: targetOf(region, to) }))
 
 const EVACUATION_COLUMNS = `
   id, cluster_id as cluster, target_region as region, target_cluster as to, max_concurrent as "maxConcurrent",
-  created_by as "createdBy", created_at as "createdAt", finished_at as "finishedAt"`
+  created_by as "createdBy", created_at as "createdAt", finished_at as "finishedAt",
+  extract(epoch from coalesce(finished_at, clock_timestamp()) - created_at)::float8 as seconds`
 
 const attemptRow = z.object({ tenantId: tenantIdSchema, attempts: z.int() })
 
@@ -314,7 +316,7 @@ async function latest(queries: Queries, cluster: ClusterId) {
 }
 
 async function show(queries: Queries, cluster: ClusterId): Promise<Evacuation> {
-  const evacuation = await latest(queries, cluster)
+  const { seconds, ...evacuation } = await latest(queries, cluster)
   const counts = await queries.all(
     z.object({ state: evacuationTenantSchema.shape.state, count: bigintRow }),
     'select state, count(*) from catalog.evacuation_tenants where evacuation_id = $1 group by state',
@@ -331,13 +333,18 @@ async function show(queries: Queries, cluster: ClusterId): Promise<Evacuation> {
      order by problem is null, array_position(array['refused', 'moving', 'planning', 'waiting'], state), slug limit $2`,
     [evacuation.id, SHOWN_TENANTS],
   )
+  const [moved, moving, waiting] = [count('moved'), count('moving', 'planning'), count('waiting')]
+  const perSecond = moved === 0 || seconds <= 0 ? null : moved / seconds
+  const goesOn = evacuation.finishedAt === null && moving + waiting > 0
   return {
     ...evacuation,
-    moved: count('moved'),
-    moving: count('moving', 'planning'),
-    waiting: count('waiting'),
+    moved,
+    moving,
+    waiting,
     refused: count('refused'),
     left: await countLeft(queries, cluster),
+    tenantsPerHour: perSecond && perSecond * 3_600,
+    etaSeconds: goesOn && perSecond !== null ? Math.ceil((moving + waiting) / perSecond) : null,
     tenants,
   }
 }

@@ -59,6 +59,16 @@ export const evacuationSchema = z
     waiting: z.int(),
     refused: z.int(),
     left: z.int().describe('Tenants that live on the cluster now'),
+    tenantsPerHour: z
+      .number()
+      .nullable()
+      .describe('Moved since it began, by the hours since then; null: none has been moved yet'),
+    etaSeconds: z
+      .int()
+      .nullable()
+      .describe(
+        'Until those that are moving and waiting are moved, at that rate; null: not known, or it has ended',
+      ),
     tenants: z.array(evacuationTenantSchema).describe('At most 200, those with a problem first'),
   })
   .meta({ id: 'Evacuation' })

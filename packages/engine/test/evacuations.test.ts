@@ -41,11 +41,13 @@ t.test('a cluster is emptied by two workers, a few tenants at a time, and can be
   t.equal((await catalog.topology.read()).clusters.find(({ id }) => id === us)?.drainingSince, null)
 
   let most = 0
+  const seen: Evacuation[] = []
   const engines = [1, 2].map(() =>
     ground.engine({
       barrier: async () => {
-        const { moving } = await catalog.evacuations.get(us)
-        most = Math.max(most, moving)
+        const evacuation = await catalog.evacuations.get(us)
+        most = Math.max(most, evacuation.moving)
+        seen.push(evacuation)
       },
     }),
   )
@@ -56,6 +58,13 @@ t.test('a cluster is emptied by two workers, a few tenants at a time, and can be
   const ended = await evacuated(us)
   t.ok(most <= 2, `${most} at the same time`)
   t.match(ended, { moved: 3, refused: 1, waiting: 0, moving: 0, left: 1 })
+  for (const { moved, moving, waiting, tenantsPerHour, etaSeconds, finishedAt } of seen) {
+    const goesOn = finishedAt === null && moving + waiting > 0
+    t.equal(tenantsPerHour !== null, moved > 0, 'a rate, as soon as one has been moved')
+    t.equal(etaSeconds !== null, moved > 0 && goesOn, 'and the time that is left at it')
+  }
+  t.ok(seen.some(({ etaSeconds }) => etaSeconds !== null && etaSeconds > 0))
+  t.match(ended, { tenantsPerHour: Number, etaSeconds: null })
   t.match(ended.tenants[0], {
     tenant: { slug: 'pinned' },
     state: 'refused',
@@ -71,7 +80,7 @@ t.test('a cluster is emptied by two workers, a few tenants at a time, and can be
 
   const again = await drain(us)
   t.not(again.evacuation.id, ended.id, 'what is left is tried again')
-  t.match(await evacuated(us), { moved: 0, refused: 1, left: 1 })
+  t.match(await evacuated(us), { moved: 0, refused: 1, left: 1, tenantsPerHour: null, etaSeconds: null })
   await catalog.evacuations.undrain(us)
   t.equal((await ground.tenant('welcome', 1)).placement.cluster, us)
   t.equal((await catalog.tenants.get(pinned.id)).placement.cluster, us)

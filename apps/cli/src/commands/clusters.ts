@@ -9,9 +9,9 @@ import {
   topologySchema,
 } from '@freehold/contract'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { type CommandContext, printResult, type RunCommand } from '../context.ts'
+import { type CommandContext, commandsAbout, printResult, type RunCommand } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
-import { formatCount, formatFields, formatInstant, formatTable } from '../format.ts'
+import { formatCount, formatFields, formatInstant, formatSeconds, formatTable } from '../format.ts'
 
 interface DrainOptions {
   readonly toRegion?: string
@@ -27,10 +27,9 @@ const POLL_MS = 1_000
 export function addClusterCommands(program: Command, run: RunCommand): void {
   const clusters = program.command('clusters').description('servers that hold tenants')
 
-  clusters
-    .command('drain')
-    .description('empty a cluster of its tenants, or go on with that')
-    .argument('<cluster>', 'id', parseClusterId)
+  const about = commandsAbout(clusters, run, '<cluster>', parseClusterId)
+
+  about<DrainOptions>('drain', 'empty a cluster of its tenants, or go on with that', drain)
     .addOption(
       new Option('--to-region <region>', 'where they are to live; by default in the same region').conflicts(
         'toCluster',
@@ -41,32 +40,21 @@ export function addClusterCommands(program: Command, run: RunCommand): void {
     .option('--dry-run', 'check each tenant, say what would be done, change nothing')
     .option('--watch', 'follow it to its end')
     .option('--yes', 'do not ask')
-    .action((id: ClusterId, options: DrainOptions, command: Command) =>
-      run(command, (context) => drain(context, id, options)),
-    )
 
-  clusters
-    .command('undrain')
-    .description('let a cluster take tenants and moves again; what has begun goes to its end')
-    .argument('<cluster>', 'id', parseClusterId)
-    .action((id: ClusterId, _options: object, command: Command) =>
-      run(command, async (context) => {
-        const topology = await context.api.post(`/v1/clusters/${id}/undrain`, topologySchema)
-        printResult(context, topology, () => `Cluster ${id} takes tenants and moves again.`)
-        return EXIT.ok
-      }),
-    )
+  about(
+    'undrain',
+    'let a cluster take tenants and moves again; what has begun goes to its end',
+    async (context, id) => {
+      const topology = await context.api.post(`/v1/clusters/${id}/undrain`, topologySchema)
+      printResult(context, topology, () => `Cluster ${id} takes tenants and moves again.`)
+      return EXIT.ok
+    },
+  )
 
-  clusters
-    .command('evacuation')
-    .description('how far the draining of a cluster is, or how it ended')
-    .argument('<cluster>', 'id', parseClusterId)
-    .action((id: ClusterId, _options: object, command: Command) =>
-      run(command, async (context) => {
-        printResult(context, await readEvacuation(context, id), describeEvacuation)
-        return EXIT.ok
-      }),
-    )
+  about('evacuation', 'how far the draining of a cluster is, or how it ended', async (context, id) => {
+    printResult(context, await readEvacuation(context, id), describeEvacuation)
+    return EXIT.ok
+  })
 
   clusters
     .command('limit')
@@ -148,24 +136,33 @@ function summaryLine({ moved, moving, waiting, refused }: Evacuation): string {
   return `${formatCount(moved)} moved, ${formatCount(moving)} moving, ${formatCount(waiting)} waiting, ${formatCount(refused)} refused`
 }
 
+/** `12 tenants an hour, 3 min 20 s left` */
+function paceText({ tenantsPerHour, etaSeconds }: Evacuation): string | null {
+  if (tenantsPerHour === null) return null
+  const left = etaSeconds === null ? '' : `, about ${formatSeconds(etaSeconds)} left`
+  return `${formatCount(tenantsPerHour)} tenants an hour${left}`
+}
+
 function describeEvacuation(evacuation: Evacuation): string {
   const fields = formatFields([
     ['Cluster', evacuation.cluster],
     ['To', targetText(evacuation.target)],
     ['Tenants', summaryLine(evacuation)],
     ['Left', formatCount(evacuation.left)],
+    ['Rate', paceText(evacuation)],
     ['Started', `${formatInstant(evacuation.createdAt)} by ${evacuation.createdBy}`],
     ['Ended', evacuation.finishedAt && formatInstant(evacuation.finishedAt)],
   ])
   const open = evacuation.tenants.filter(({ state }) => state !== 'moved')
   if (open.length === 0) return fields
   const table = formatTable(
-    ['TENANT', 'STATE', 'ATTEMPTS', 'NEXT', 'PROBLEM'],
-    open.map(({ tenant, state, attempts, nextAttemptAt, problem }) => [
+    ['TENANT', 'STATE', 'ATTEMPTS', 'NEXT', 'MOVE', 'PROBLEM'],
+    open.map(({ tenant, state, attempts, nextAttemptAt, move, problem }) => [
       tenant.slug,
       state,
       formatCount(attempts),
       nextAttemptAt === null ? '' : formatInstant(nextAttemptAt),
+      move ?? '',
       problem === null ? '' : `${problem.code}: ${problem.detail}`,
     ]),
   )

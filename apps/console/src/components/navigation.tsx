@@ -1,4 +1,4 @@
-import { IconArrowsExchange, IconBuildings } from '@tabler/icons-react'
+import { IconArrowsExchange, IconBuildings, IconServer2 } from '@tabler/icons-react'
 import { Link, useLocation } from 'wouter'
 import { useMoves } from '../api/use-moves.ts'
 import classes from './navigation.module.css'
@@ -6,6 +6,7 @@ import classes from './navigation.module.css'
 const places = [
   { href: '/tenants', label: 'Tenants', icon: IconBuildings },
   { href: '/moves', label: 'Moves', icon: IconArrowsExchange },
+  { href: '/clusters', label: 'Clusters', icon: IconServer2 },
 ] as const
 
 export function Navigation({ onNavigate }: { onNavigate: () => void }) {
