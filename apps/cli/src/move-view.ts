@@ -4,14 +4,14 @@ import {
   type MoveEvent,
   type MovePhase,
   type MoveProgress,
-  movePhases,
+  straightMovePhases,
 } from '@freehold/contract'
 import { formatBytes, formatCount, formatInstant, formatPlacement, formatSeconds } from './format.ts'
 import { describeProblem } from './problem-error.ts'
 import type { Terminal } from './terminal.ts'
 
 /** The phases that an undisturbed move passes before it is completed. */
-const COURSE: readonly MovePhase[] = movePhases.slice(0, movePhases.indexOf('completed'))
+const COURSE: readonly MovePhase[] = straightMovePhases.filter((phase) => phase !== 'completed')
 const BAR_WIDTH = 30
 
 /** `2026-11-21 04:12:03  backfill      Copied 200,000 rows.` */

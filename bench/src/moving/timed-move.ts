@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { MoveDetail, MoveTarget, Tenant } from '@freehold/contract'
+import { type MoveDetail, type MoveTarget, straightMovePhases, type Tenant } from '@freehold/contract'
 import type { MoveSettings } from '@freehold/engine'
 import type { MovingGround } from '../../../test/kit/moving-ground.ts'
 import type { Interval } from '../../../test/load/index.ts'
@@ -24,16 +24,8 @@ export interface TimedMove {
   phases(): TimedPhases
 }
 
-const PHASES = [
-  'provisioning',
-  'dual_write',
-  'backfill',
-  'verify',
-  'ready',
-  'cutover',
-  'finalize',
-  'completed',
-]
+/** Those that are entered: none of these moves has a rollback window. */
+const PHASES = straightMovePhases.filter((phase) => phase !== 'planned' && phase !== 'soak')
 
 const GIVEN_BACK_MS = 50
 

@@ -1,19 +1,12 @@
-import { FreeholdError, type MovePhase, type OperationId } from '@freehold/contract'
+import { FreeholdError, type MovePhase, type OperationId, straightMovePhases } from '@freehold/contract'
 import type { CatalogDatabase } from './database.ts'
 import { insertEvent } from './events.ts'
 import { type Operation, readOperation } from './operations.ts'
 
 /** Phases in which a pause is kept to. From the switch on a move belongs to its new home and goes on. */
-const PAUSABLE: readonly MovePhase[] = [
-  'planned',
-  'provisioning',
-  'dual_write',
-  'backfill',
-  'verify',
-  'ready',
-  'cutover',
-  'finalize',
-]
+const PAUSABLE: readonly MovePhase[] = straightMovePhases.filter(
+  (phase) => phase !== 'soak' && phase !== 'completed',
+)
 
 export type MoveOrdersCatalog = ReturnType<typeof createMoveOrders>
 

@@ -11,8 +11,8 @@ import { moveTermsFields, operatedMoveFields, REPAIR } from './operated-move.ts'
 import { isolationSchema, placementSchema } from './placement.ts'
 import { problemSchema } from './problem.ts'
 
-/** The phases of a move, in the order in which an undisturbed move passes them (docs/protocol.md). */
-export const movePhases = [
+/** The phases that an undisturbed move passes, in this order (docs/protocol.md); `soak` only with a rollback window. */
+export const straightMovePhases = [
   'planned',
   'provisioning',
   'dual_write',
@@ -23,6 +23,9 @@ export const movePhases = [
   'soak',
   'finalize',
   'completed',
+] as const
+export const movePhases = [
+  ...straightMovePhases,
   'aborting',
   'aborted',
   'rolling_back',

@@ -1,4 +1,4 @@
-import { isTerminalPhase, type MoveEvent, type MovePhase, movePhases } from '@freehold/contract'
+import { isTerminalPhase, type MoveEvent, type MovePhase, straightMovePhases } from '@freehold/contract'
 
 export type StepState = 'done' | 'current' | 'failed' | 'upcoming'
 
@@ -11,7 +11,7 @@ export interface PhaseStep {
 
 const aborting: readonly MovePhase[] = ['aborting', 'aborted']
 const rollingBack: readonly MovePhase[] = ['rolling_back', 'rolled_back']
-const forward = movePhases.filter((phase) => ![...aborting, ...rollingBack].includes(phase))
+const forward: readonly MovePhase[] = straightMovePhases
 
 /**
  * The phases of a move as steps: all that an undisturbed move passes, or, when it was aborted or rolled back, those

@@ -1,4 +1,4 @@
-import type { MovePhase } from '@freehold/contract'
+import { type MovePhase, straightMovePhases } from '@freehold/contract'
 
 export type Tone = 'neutral' | 'running' | 'good' | 'caution' | 'bad'
 
@@ -71,14 +71,9 @@ export const phaseTexts: Readonly<Record<MovePhase, PhaseText>> = {
   },
 }
 
-const cancellablePhases: ReadonlySet<MovePhase> = new Set([
-  'planned',
-  'provisioning',
-  'dual_write',
-  'backfill',
-  'verify',
-  'ready',
-])
+const cancellablePhases: ReadonlySet<MovePhase> = new Set(
+  straightMovePhases.slice(0, straightMovePhases.indexOf('cutover')),
+)
 
 /** Whether a move is before its point of no return and not being undone already. */
 export function isCancellable(phase: MovePhase): boolean {
