@@ -1,37 +1,24 @@
+import { serveObject } from '../kit/object-in-process.ts'
 import type { Load } from './load.ts'
-import type { LoadAnswer, LoadCall, LoadRequest } from './load-messages.ts'
 import { startLoad } from './local-load.ts'
+import type { StartableLoad } from './spawn-load.ts'
 
 // A load in a process of its own: what its parent is busy with does not show in the latencies.
 
 let load: Load | undefined
 
-async function answer(call: LoadCall): Promise<unknown> {
-  if (call.method === 'start') {
-    load = startLoad(...call.parameters)
-    return undefined
-  }
+function started(): Load {
   if (load === undefined) throw new Error('the load has not been started')
-  switch (call.method) {
-    case 'pause':
-      return load.pause(...call.parameters)
-    case 'prove':
-      return load.prove(...call.parameters)
-    default:
-      return load[call.method]()
-  }
+  return load
 }
 
-process.on('message', async ({ number, call }: LoadRequest) => {
-  const reply: LoadAnswer = await answer(call).then(
-    (result) => ({ number, result }),
-    (error: unknown) => ({
-      number,
-      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    }),
-  )
-  process.send?.(reply)
+serveObject<StartableLoad>({
+  async start(options) {
+    load = startLoad(options)
+  },
+  progress: async () => started().progress(),
+  pause: async (...parameters) => started().pause(...parameters),
+  stop: async () => started().stop(),
+  prove: async (...parameters) => started().prove(...parameters),
+  close: async () => started().close(),
 })
-
-// The parent ends, or is gone: without it nobody wants the answers.
-process.on('disconnect', () => process.exit(0))

@@ -47,7 +47,7 @@ export interface LoadReport extends LoadProgress {
   readonly mismatchSamples: readonly string[]
 }
 
-export interface Pause {
+interface Pause {
   readonly writePauseMs: number
   readonly readPauseMs: number
 }

@@ -12,7 +12,7 @@ export interface TrafficOptions {
 }
 
 /** What was acknowledged to a tenant's clients. */
-export interface TrafficReport {
+interface TrafficReport {
   readonly writes: number
   readonly failures: readonly string[]
   /** Rows of the tenant's home that are not what the writer's ledger says. */
@@ -31,21 +31,4 @@ export interface Traffic {
   writesPerSecond(tenantId: string, interval: Interval): Promise<number>
   /** Ends the tenant's traffic and holds its home against the ledger. @param home as superuser. */
   end(tenantId: string, home: DatabaseAddress): Promise<TrafficReport>
-}
-
-/** A call of {@link Traffic} on its way to the process. */
-export type TrafficCall = {
-  [M in keyof Traffic]: { readonly method: M; readonly parameters: Parameters<Traffic[M]> }
-}[keyof Traffic]
-
-export interface TrafficRequest {
-  readonly number: number
-  readonly call: TrafficCall
-}
-
-export interface TrafficAnswer {
-  readonly number: number
-  readonly result?: unknown
-  /** Message and stack of what was thrown instead. */
-  readonly error?: string
 }
