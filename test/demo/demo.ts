@@ -1,13 +1,17 @@
 // `npm run demo`: see `arguments.ts` for what it does and takes.
 import { errorRegistry, isFreeholdError } from '@freehold/contract'
-import { onParentDeath } from '@freehold/local/stack'
+import {
+  abortOnInterruption,
+  CLEAN_UP_PATIENCE_MS,
+  INTERRUPTED_STATUS,
+  Interruption,
+  parseOptions,
+} from '../kit/interruption.ts'
 import { readArguments, USAGE } from './arguments.ts'
 import { ProgressDisplay } from './progress-display.ts'
 import { type DemoResult, runDemo } from './run-demo.ts'
 import { showResult } from './show-result.ts'
 
-const USAGE_STATUS = 2
-const INTERRUPTED_STATUS = 130
 /** Lines of the processes' output that are kept to explain a failure. */
 const LOG_LINES = 25
 /** What the processes log when all is well. */
@@ -15,33 +19,13 @@ const ROUTINE = /"level":[123]0,/
 /** What the whole may take, and what is added for the rows; it takes a fifth of that. */
 const TIME_LIMIT_MS = 120_000
 const ROWS_PER_SECOND = 5_000
-const CLEAN_UP_PATIENCE_MS = 30_000
 
-/** Somebody has had enough. */
-class Interruption extends Error {
-  override readonly name = 'Interruption'
-}
-
-const options = parseOptions()
+const options = parseOptions(readArguments, USAGE)
 if (options.help) process.stdout.write(USAGE)
 else await demo()
 
-function parseOptions() {
-  try {
-    return readArguments(process.argv.slice(2))
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : error}\n\n${USAGE}`)
-    process.exit(USAGE_STATUS)
-  }
-}
-
 async function demo(): Promise<void> {
-  const { signal, interrupt } = limitTime()
-  // Ctrl-C reaches us from the terminal and again from npm.
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, interrupt)
-  onParentDeath(interrupt)
-  // Whoever read us has gone; what was started is still to be stopped and removed.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', interrupt)
+  const { signal } = limitTime(abortOnInterruption())
   const display = new ProgressDisplay(options.json ? process.stderr : process.stdout)
   const log: string[] = []
   try {
@@ -67,16 +51,15 @@ async function demo(): Promise<void> {
   }
 }
 
-/** The signal says when the demo is to be given up: interrupted, or because it takes far too long. */
-function limitTime(): { signal: AbortSignal; interrupt: () => void } {
-  const controller = new AbortController()
+/** Has the demo given up also when it takes far too long. */
+function limitTime(controller: AbortController): AbortController {
   const limit = TIME_LIMIT_MS + (options.rows / ROWS_PER_SECOND) * 1000 + 2 * options.seconds * 1000
   setTimeout(() => {
     controller.abort(new Error('It took far too long.'))
     // What does not even react to that is ended with us; its temporary files stay.
     setTimeout(() => process.exit(1), CLEAN_UP_PATIENCE_MS).unref()
   }, limit).unref()
-  return { signal: controller.signal, interrupt: () => controller.abort(new Interruption()) }
+  return controller
 }
 
 function finish(result: DemoResult, log: readonly string[]): void {

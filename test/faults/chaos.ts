@@ -1,6 +1,12 @@
 // `npm run chaos`: see `chaos-arguments.ts` for what it does and takes.
 import { randomInt } from 'node:crypto'
-import { onParentDeath } from '@freehold/local/stack'
+import {
+  abortOnInterruption,
+  CLEAN_UP_PATIENCE_MS,
+  INTERRUPTED_STATUS,
+  Interruption,
+  parseOptions,
+} from '../kit/interruption.ts'
 import { type MovingGround, prepareMovingGround } from '../kit/moving-ground.ts'
 import { allLegs, travel } from '../moves/pairs.ts'
 import { type ChangingGround, everySchemaChange, prepareChangingGround } from '../moves/schema-changes.ts'
@@ -11,29 +17,12 @@ import { faults } from './faults.ts'
 import { runCase } from './kill-matrix.ts'
 import { runChaos } from './random-chaos.ts'
 
-const USAGE_STATUS = 2
-const INTERRUPTED_STATUS = 130
 const MAX_SEED = 0xffff_ffff
 const DEFAULT_MINUTES = 10
-const CLEAN_UP_PATIENCE_MS = 30_000
 
-/** Somebody has had enough. */
-class Interruption extends Error {
-  override readonly name = 'Interruption'
-}
-
-const options = parseOptions()
+const options = parseOptions(readArguments, USAGE)
 if (options.help) process.stdout.write(USAGE)
 else await main()
-
-function parseOptions() {
-  try {
-    return readArguments(process.argv.slice(2))
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : error}\n\n${USAGE}`)
-    process.exit(USAGE_STATUS)
-  }
-}
 
 async function main(): Promise<void> {
   const { signal, interrupted } = untilInterrupted()
@@ -74,16 +63,12 @@ async function begin(signal: AbortSignal): Promise<Run> {
 }
 
 function untilInterrupted(): { signal: AbortSignal; interrupted: Promise<never> } {
-  const controller = new AbortController()
-  const interrupt = () => controller.abort(new Interruption())
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, interrupt)
-  onParentDeath(interrupt)
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', interrupt)
+  const { signal } = abortOnInterruption()
   const interrupted = new Promise<never>((_, reject) => {
-    controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true })
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
   })
   interrupted.catch(() => undefined)
-  return { signal: controller.signal, interrupted }
+  return { signal, interrupted }
 }
 
 /** @returns whether every invariant held. */
