@@ -1,42 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Lease, openCatalog } from '@freehold/catalog'
-import {
-  createTenantSchema,
-  type MovePhase,
-  type OperationId,
-  switchConditionsSchema,
-  type Tenant,
-} from '@freehold/contract'
+import type { Lease } from '@freehold/catalog'
+import { type MovePhase, type OperationId, switchConditionsSchema } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import t from 'tap'
-import { openTestCatalog, registerTestCluster, startPreparedCluster } from '../kit/control-plane.ts'
-import { recordMove } from '../kit/moves.ts'
+import { prepareRecordedMoves } from '../kit/recorded-moves.ts'
 
 const LONG = 60_000
-const server = await startPreparedCluster('operated')
-const catalog = await openTestCatalog(server)
-// A second worker has connections of its own.
-const other = openCatalog({
-  address: server.as('freehold_control', 'freehold_catalog'),
-  applicationName: 'other',
-})
-const us = await registerTestCluster(catalog, server, 'us')
-const eu = await registerTestCluster(catalog, server, 'eu')
+const ground = await prepareRecordedMoves('operated')
+t.teardown(() => ground.remove())
+const { server, catalog, other, us, eu } = ground
 const { operations } = catalog
-t.teardown(async () => {
-  await other.close()
-  await catalog.close()
-  await server.cluster.remove()
-})
-
-let created = 0
-async function newTenant(): Promise<Tenant> {
-  const input = createTenantSchema.parse({ slug: `tenant-${++created}`, name: 'A tenant', region: 'us' })
-  return (await catalog.tenants.create(input, async () => undefined)).tenant
-}
-
-const newMove = async (changes: Parameters<typeof recordMove>[3] = {}): Promise<OperationId> =>
-  (await recordMove(catalog, await newTenant(), eu.cluster, changes)).id
+const newMove = ground.move
 
 async function claim(id: OperationId, by = catalog): Promise<Lease | undefined> {
   const claimed = await by.operations.claim(id, 'worker', LONG)

@@ -1,47 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Lease, openCatalog } from '@freehold/catalog'
+import type { Lease } from '@freehold/catalog'
 import {
   clusterIdSchema,
-  createTenantSchema,
   epochSchema,
   FreeholdError,
   type MovePhase,
   type OperationId,
   operationIdSchema,
-  type Tenant,
 } from '@freehold/contract'
 import t from 'tap'
-import { openTestCatalog, registerTestCluster, startPreparedCluster } from '../kit/control-plane.ts'
 import { noProgress, recordMove } from '../kit/moves.ts'
+import { prepareRecordedMoves } from '../kit/recorded-moves.ts'
 
 const LONG = 60_000
 const failure = { code: 'source_unreachable', message: 'Nobody answers.' }
-const server = await startPreparedCluster('operations')
-const catalog = await openTestCatalog(server)
-// A second worker has connections of its own.
-const other = openCatalog({
-  address: server.as('freehold_control', 'freehold_catalog'),
-  applicationName: 'other',
-})
-const us = await registerTestCluster(catalog, server, 'us')
-const eu = await registerTestCluster(catalog, server, 'eu')
+const ground = await prepareRecordedMoves('operations')
+t.teardown(() => ground.remove())
+const { catalog, other, us, eu } = ground
 const { operations } = catalog
+const newTenant = ground.tenant
+const newMove = ground.move
 for (const { cluster } of [us, eu]) await catalog.topology.limitMoves(cluster, 1_000)
-t.teardown(async () => {
-  await other.close()
-  await catalog.close()
-  await server.cluster.remove()
-})
-
-let created = 0
-async function newTenant(residency: string | null = null): Promise<Tenant> {
-  const input = { slug: `tenant-${++created}`, name: 'A tenant', region: 'us', residency }
-  return (await catalog.tenants.create(createTenantSchema.parse(input), async () => undefined)).tenant
-}
-
-async function newMove(): Promise<OperationId> {
-  return (await recordMove(catalog, await newTenant(), eu.cluster)).id
-}
 
 async function claim(id: OperationId, leaseMs = LONG): Promise<Lease> {
   const claimed = await operations.claim(id, 'worker', leaseMs)
