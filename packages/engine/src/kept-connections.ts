@@ -1,5 +1,11 @@
 import type { Lease } from '@freehold/catalog'
-import { closeClient, connectClient, type DatabaseAddress, formatDatabaseUrl } from '@freehold/postgres'
+import {
+  closeClient,
+  connectClient,
+  type DatabaseAddress,
+  formatDatabaseUrl,
+  withClient,
+} from '@freehold/postgres'
 import type pg from 'pg'
 import { connectionName, endFormerConnections } from './database/former-connections.ts'
 
@@ -10,6 +16,11 @@ const ANSWER_TIMEOUT_MS = 1_000
 export interface Connections {
   /** Runs `work` with a connection that nobody else uses meanwhile. One on which it throws is closed. */
   use<T>(address: DatabaseAddress, work: (client: pg.Client) => Promise<T>): Promise<T>
+}
+
+/** Each work has a connection of its own, closed afterwards. */
+export function freshConnections(applicationName: string): Connections {
+  return { use: (address, work) => withClient(address, applicationName, work) }
 }
 
 /**

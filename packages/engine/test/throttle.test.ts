@@ -6,6 +6,7 @@ import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import { RowBatches } from '../src/copy/row-batches.ts'
+import { KeptConnections } from '../src/kept-connections.ts'
 import { ReplicationStream } from '../src/stream/replication-stream.ts'
 import { RateLimit } from '../src/throttle/rate-limit.ts'
 import { type CopyFormat, RowCounter } from '../src/throttle/row-counter.ts'
@@ -39,6 +40,8 @@ t.test('a load is too much beyond its limit, and the reason says what and where'
 t.test('against a server', async (t) => {
   const { cluster, as } = await startPreparedCluster('throttle')
   t.teardown(() => cluster.remove())
+  const connections = new KeptConnections()
+  t.teardown(() => connections.close())
 
   t.test('rows of a COPY are counted exactly, however it is cut', async (t) => {
     await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
@@ -115,6 +118,7 @@ t.test('against a server', async (t) => {
       while ((await readLoad(client)).activeSessions < 3) await sleep(10)
     })
     const throttle = new Throttle({
+      connections,
       servers: { source: address },
       limits: { activeSessions: 2, standbyLagSeconds: 0 },
       rowsPerSecond: undefined,
@@ -134,6 +138,7 @@ t.test('against a server', async (t) => {
   t.test('whoever waits is woken by the signal', async (t) => {
     const stop = new AbortController()
     const throttle = new Throttle({
+      connections,
       servers: {},
       limits: { activeSessions: 0, standbyLagSeconds: 0 },
       rowsPerSecond: 1,
@@ -159,6 +164,7 @@ t.test('against a server', async (t) => {
       const [stopped, closed, left] = await Promise.all(
         [stop.signal, new AbortController().signal, new AbortController().signal].map(async (signal) => {
           const throttle = new Throttle({
+            connections,
             servers: { source: address },
             limits: { activeSessions: 1, standbyLagSeconds: 0 },
             rowsPerSecond: undefined,

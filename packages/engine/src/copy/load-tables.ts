@@ -13,8 +13,11 @@ export interface LoadTables {
   readonly into: RowSink
   /** The first are begun first. */
   readonly tables: readonly TablePair[]
-  /** What bare tables at the target lack, in an order in which it can be put back; nothing, where others use the tables. */
-  readonly parts: readonly BarePart[]
+  /**
+   * What bare tables at the target lack, in an order in which it can be put back; nothing, where others use the tables. Until
+   * it is there, nothing is copied.
+   */
+  readonly parts: Promise<readonly BarePart[]>
   /** So many tables are worked on at the same time. */
   readonly streams: number
   readonly pace: Pace
@@ -33,17 +36,23 @@ type LoadTask = Task<CopyStream>
 export async function loadTables(load: LoadTables): Promise<void> {
   const failed = new AbortController()
   const signal = AbortSignal.any([load.signal, failed.signal])
-  const graph = new TaskGraph(loadTasks(load, signal))
+  const graph = load.parts.then((parts) => new TaskGraph(loadTasks(load, parts, signal)))
   const streams = Array.from({ length: load.streams }, () =>
-    withCopyStream(load.ends, load.into, (stream) => graph.work(stream, signal)).catch((error: unknown) => {
-      failed.abort(error)
-      throw error
-    }),
+    withCopyStream(load.ends, load.into, async (stream) => (await graph).work(stream, signal)).catch(
+      (error: unknown) => {
+        failed.abort(error)
+        throw error
+      },
+    ),
   )
-  await allEnded(streams)
+  await allEnded([graph, ...streams])
 }
 
-function loadTasks({ tables, parts, pace, onRows, onCopied }: LoadTables, signal: AbortSignal): LoadTask[] {
+function loadTasks(
+  { tables, pace, onRows, onCopied }: LoadTables,
+  parts: readonly BarePart[],
+  signal: AbortSignal,
+): LoadTask[] {
   const copies = new Map<string, LoadTask>()
   for (const pair of tables) {
     copies.set(quoteTable(pair.target.table), {

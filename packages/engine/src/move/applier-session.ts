@@ -15,7 +15,8 @@ import { takeTarget, targetClaim } from './take-target.ts'
 export async function moveTables(move: Move): Promise<readonly TablePair[]> {
   if (move.session.tables === undefined) {
     const read = (side: Side) => move.connections.use(side.mover, (client) => readTables(client, side.schema))
-    move.session.tables = pairTables(await read(move.source), await read(move.target))
+    const [source, target] = await Promise.all([read(move.source), read(move.target)])
+    move.session.tables = pairTables(source, target)
   }
   return move.session.tables
 }

@@ -19,6 +19,7 @@ export async function atPace<T>(
   work: (pace: Pace) => Promise<T>,
 ): Promise<T> {
   const throttle = new Throttle({
+    connections: move.connections,
     servers: Object.fromEntries(servers.map((side) => [side, move[side].mover])),
     limits: move.settings.loadLimits,
     rowsPerSecond: move.operation.maxRowsPerSecond ?? move.settings.maxRowsPerSecond,

@@ -41,7 +41,7 @@ export async function loadBare(move: Move, fill: (place: LoadingPlace) => Promis
   await withClient(address, targetWriters(move.names.stream).copy, async (owner) => {
     await takeTarget(move, owner)
     await useExactText(owner)
-    await fill({ into: bareTableSink(address), parts: await bareTables(owner, schema) })
+    await fill({ into: bareTableSink(address), parts: bareTables(owner, schema) })
   })
 }
 

@@ -35,7 +35,7 @@ export const pool: TargetPlacement = {
     const scope = await targetScope(move)
     await withClient(scope.mover, 'freehold-claim', (client) => takeTarget(move, client))
     try {
-      await fill({ into: stagedSink(scope), parts: [] })
+      await fill({ into: stagedSink(scope), parts: Promise.resolve([]) })
     } catch (error) {
       throw keyCollision(error) ?? error
     }

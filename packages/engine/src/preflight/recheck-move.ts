@@ -1,13 +1,12 @@
 import { appAddress, type ClusterRecord, ownerAddress } from '@freehold/catalog'
-import { withClient } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
-import type { Connections } from '../kept-connections.ts'
+import { freshConnections } from '../kept-connections.ts'
 import { MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
 import type { Finding } from './finding.ts'
 import { reach } from './reach.ts'
 
 /** Whether one can connect is part of the question. */
-const FRESH: Connections = { use: (address, work) => withClient(address, 'freehold-preflight', work) }
+const FRESH = freshConnections('freehold-preflight')
 
 export interface Recheck {
   readonly source: { readonly client: ClientBase; readonly cluster: string; readonly slot: string | null }

@@ -2,6 +2,7 @@ import { type Catalog, type LedgerEntry, moverAddress, ownerAddress } from '@fre
 import { hasSqlState, SQLSTATE, withClient } from '@freehold/postgres'
 import { endReaders } from '../database/source-readers.ts'
 import { forgetTarget } from '../database/target-claim.ts'
+import { type Connections, freshConnections } from '../kept-connections.ts'
 import { streamName } from '../move/names.ts'
 import { dropChangeTriggers } from './change-triggers.ts'
 import { dropPublication } from './publication.ts'
@@ -10,13 +11,21 @@ import { dropDatabase, MAINTENANCE_DATABASE } from './silo-database.ts'
 import { removeTenantRows } from './tenant-rows.ts'
 import { dropTenantSchema } from './tenant-schema.ts'
 
-/** Removes a resource that the ledger names, if it exists, and then its entry. Safe to run twice. */
-export async function releaseResource(catalog: Catalog, entry: LedgerEntry): Promise<void> {
-  await removeResource(catalog, entry)
+/**
+ * Removes a resource that the ledger names, if it exists, and then its entry. Safe to run twice.
+ *
+ * @param connections of a worker that has some to the servers.
+ */
+export async function releaseResource(
+  catalog: Catalog,
+  entry: LedgerEntry,
+  connections: Connections = freshConnections('freehold-cleanup'),
+): Promise<void> {
+  await removeResource(catalog, entry, connections)
   await catalog.ledger.release(entry)
 }
 
-async function removeResource(catalog: Catalog, entry: LedgerEntry): Promise<void> {
+async function removeResource(catalog: Catalog, entry: LedgerEntry, connections: Connections): Promise<void> {
   const cluster = await catalog.topology.cluster(entry.clusterId)
   switch (entry.kind) {
     case 'database': {
@@ -46,7 +55,7 @@ async function removeResource(catalog: Catalog, entry: LedgerEntry): Promise<voi
       )
     case 'publication':
       return inDatabase(async () =>
-        withClient(await ownerAddress(cluster, entry.databaseName), 'freehold-cleanup', (client) =>
+        connections.use(await ownerAddress(cluster, entry.databaseName), (client) =>
           dropPublication(client, entry.name),
         ),
       )
@@ -60,7 +69,7 @@ async function removeResource(catalog: Catalog, entry: LedgerEntry): Promise<voi
       )
     case 'replication_slot':
       return inDatabase(async () =>
-        withClient(await moverAddress(cluster, entry.databaseName), 'freehold-cleanup', (client) =>
+        connections.use(await moverAddress(cluster, entry.databaseName), (client) =>
           dropReplicationSlot(client, entry.name),
         ),
       )

@@ -1,6 +1,7 @@
 import { FreeholdError } from '@freehold/contract'
 import type { TableName } from '@freehold/postgres'
 import { closeClient, hasSqlState, quoteTable, retry, SQLSTATE, withClient } from '@freehold/postgres'
+import { allEnded } from '../all-ended.ts'
 import { createPublication } from '../resources/publication.ts'
 import type { ChangeStream, StreamRoute } from './change-stream.ts'
 import { LogApplier, type LogApplierOptions } from './log-applier.ts'
@@ -17,13 +18,16 @@ export function logStream(route: StreamRoute): ChangeStream {
 
     async create(patience) {
       const published = tables.map((pair) => pair.source)
-      await withClient(from.owner, 'freehold-stream', (owner) =>
-        createPublication(owner, name, published, from.tenantId),
-      )
-      const holder = await connectReplication(from.mover, 'freehold-stream')
-      const release = () => closeClient(holder)
+      const holder = connectReplication(from.mover, 'freehold-stream')
+      const release = () => holder.then(closeClient, () => undefined)
       try {
-        const { snapshot } = await createSlot(holder, { name, lifetime: 'permanent', ...patience })
+        await allEnded([
+          holder,
+          withClient(from.owner, 'freehold-stream', (owner) =>
+            createPublication(owner, name, published, from.tenantId),
+          ),
+        ])
+        const { snapshot } = await createSlot(await holder, { name, lifetime: 'permanent', ...patience })
         return { snapshot, release }
       } catch (error) {
         await release()
@@ -54,14 +58,17 @@ export function logStream(route: StreamRoute): ChangeStream {
 /** The slot of a worker that was cut off stays in use until its server notices; that reader is ended. */
 async function startApplier(options: LogApplierOptions): Promise<LogApplier> {
   const { address, slot } = options.source
+  let attempts = 0
   return retry(
     async () => {
-      await withClient(address, 'freehold-claim', (mover) =>
-        mover.query(
-          'select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1 and active',
-          [slot],
-        ),
-      )
+      if (attempts++ > 0) {
+        await withClient(address, 'freehold-claim', (mover) =>
+          mover.query(
+            'select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1 and active',
+            [slot],
+          ),
+        )
+      }
       return LogApplier.start(options)
     },
     { when: (error) => hasSqlState(error, SQLSTATE.objectInUse), attempts: 8, firstDelayMs: 20 },

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connectClient, type DatabaseAddress } from '@freehold/postgres'
-import type pg from 'pg'
+import type { DatabaseAddress } from '@freehold/postgres'
+import type { Connections } from '../kept-connections.ts'
 import { RateLimit } from './rate-limit.ts'
 import { type LoadLimits, overload, readLoad } from './server-load.ts'
 
 export interface ThrottleOptions {
+  /** Where the servers are asked for their load. */
+  readonly connections: Connections
   /** Servers on which the work weighs, by what they are called. */
   readonly servers: Readonly<Record<string, DatabaseAddress>>
   readonly limits: LoadLimits
@@ -79,20 +81,13 @@ export class Throttle {
   /** A server that does not answer is not taken for busy: the work itself will notice. */
   async #watch(name: string, address: DatabaseAddress, onSample: () => void): Promise<void> {
     const { signal } = this.#ended
-    let client: pg.Client | undefined
+    const { connections, limits } = this.#options
     while (!signal.aborted) {
-      try {
-        client ??= await connectClient(address, 'freehold-throttle')
-        this.#judge(name, overload(name, await readLoad(client), this.#options.limits))
-      } catch {
-        await client?.end().catch(() => undefined)
-        client = undefined
-        this.#judge(name, undefined)
-      }
+      const load = await connections.use(address, readLoad).catch(() => undefined)
+      this.#judge(name, load && overload(name, load, limits))
       onSample()
       await sleep(SAMPLE_MS, undefined, { signal }).catch(() => undefined)
     }
-    await client?.end().catch(() => undefined)
   }
 
   #judge(name: string, reason: string | undefined): void {

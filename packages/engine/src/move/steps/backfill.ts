@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { withClient } from '@freehold/postgres'
 import { loadTables } from '../../copy/load-tables.ts'
 import type { TablePair } from '../../database/tables.ts'
 import { placementOf } from '../../placements/placement-of.ts'
@@ -56,7 +55,7 @@ async function loadAll(
       if (uncopied.size === 0) await move.barrier('backfill.copied')
     },
   })
-  await withClient(place.into.address, 'freehold-progress', (target) =>
+  await move.connections.use(place.into.address, (target) =>
     showWhile(load, () => meter.sample(target, tables)),
   )
 }
