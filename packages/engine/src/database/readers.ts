@@ -3,6 +3,9 @@ import { FreeholdError } from '@freehold/contract'
 import type { ClientBase } from 'pg'
 
 const READERS_TIMEOUT_MS = 30_000
+/** Most are over in a moment. */
+const FIRST_POLL_MS = 5
+const POLL_MS = 100
 
 /**
  * Transactions that entered before the switch may still read, and are not to see the rows vanish.
@@ -12,7 +15,7 @@ const READERS_TIMEOUT_MS = 30_000
 export async function awaitReaders(client: ClientBase, signal: AbortSignal): Promise<void> {
   const started = await client.query<{ now: Date }>('select clock_timestamp() as now')
   const deadline = performance.now() + READERS_TIMEOUT_MS
-  for (;;) {
+  for (let waitMs = FIRST_POLL_MS; ; waitMs = Math.min(waitMs * 2, POLL_MS)) {
     signal.throwIfAborted()
     const reading = await client.query(
       `select from pg_stat_activity
@@ -26,6 +29,6 @@ export async function awaitReaders(client: ClientBase, signal: AbortSignal): Pro
         'A transaction from before the switch is still open where the tenant was; what is there waits for it.',
       )
     }
-    await sleep(100)
+    await sleep(waitMs)
   }
 }

@@ -26,14 +26,19 @@ export async function finalize(move: Move): Promise<'purged'> {
   await closeSession(move)
   // From here on the target belongs to the tenant and not to the move.
   await move.catalog.ledger.release(placementOf(move.target.isolation).entry(move))
-  await releaseStream(move)
-  await move.barrier('finalize.released')
   await allEnded([
-    leaveSource(move),
+    releaseStreamAndLeave(move),
     move.connections.use(move.target.owner, (owner) => analyzePartitioned(owner, move.target.schema)),
   ])
   await move.connections.use(move.target.mover, (client) => forgetStreams(client, move))
   return 'purged'
+}
+
+/** In this order: what is removed from the source is never on its way to the target. */
+async function releaseStreamAndLeave(move: Move): Promise<void> {
+  await releaseStream(move)
+  await move.barrier('finalize.released')
+  await leaveSource(move)
 }
 
 /**
@@ -85,27 +90,33 @@ async function purgeSource(move: Move): Promise<void> {
     await awaitReaders(client, move.signal)
     return readTables(client, move.source.schema)
   })
-  // Until a whole pass finds nothing: what a product's rule does on a delete may put rows into another table.
   await atPace(move, ['source'], async (pace) => {
-    for (let deleted = 1; deleted > 0; ) deleted = await purgeTables(move, tables, pace)
+    // Until nothing is left: what a product's rule does on a delete may put rows into another table.
+    do await purgeTables(move, tables, pace)
+    while (await hasRows(move, tables))
   })
 }
 
-/**
- * Purges as many tables at the same time as are copied.
- *
- * @returns the rows deleted.
- */
-async function purgeTables(move: Move, tables: readonly TableShape[], pace: Pace): Promise<number> {
+/** Whether the tenant has rows at the source. By the index, past all that is dead: other tenants' rows are not read. */
+async function hasRows(move: Move, tables: readonly TableShape[]): Promise<boolean> {
+  const somewhere = tables.map(({ table }) => `exists (select from ${quoteTable(table)})`).join(' or ')
+  const found = await move.connections.use(move.source.mover, (client) =>
+    asTenant(client, sourceScope(move), async () => {
+      await client.query('set local enable_seqscan = off; set local enable_indexscan = off')
+      return client.query<{ found: boolean }>(`select ${somewhere || 'false'} as found`)
+    }),
+  )
+  return found.rows[0]?.found !== false
+}
+
+/** Purges as many tables at the same time as are copied. */
+async function purgeTables(move: Move, tables: readonly TableShape[], pace: Pace): Promise<void> {
   const waiting = largestFirst(move, tables, ({ key }) => key)
   const failed = new AbortController()
   const signal = AbortSignal.any([move.signal, failed.signal])
-  let deleted = 0
   const purge = async (client: pg.Client) => {
-    for (let shape = waiting.shift(); shape !== undefined; shape = waiting.shift()) {
-      const rows = await purgeTable(client, move, shape, pace, signal)
-      deleted += rows
-    }
+    for (let shape = waiting.shift(); shape !== undefined; shape = waiting.shift())
+      await purgeTable(client, move, shape, pace, signal)
   }
   const streams = Array.from({ length: Math.min(move.settings.copyStreams, tables.length) }, () =>
     move.connections.use(move.source.mover, purge).catch((error: unknown) => {
@@ -114,7 +125,6 @@ async function purgeTables(move: Move, tables: readonly TableShape[], pace: Pace
     }),
   )
   await allEnded(streams)
-  return deleted
 }
 
 /** A silo held this tenant and nobody else. One that is gone was dropped by an earlier run of the step. */
@@ -156,7 +166,7 @@ async function dropSourceSchema(move: Move): Promise<void> {
 
 async function releaseStream(move: Move): Promise<void> {
   for (const entry of await move.catalog.ledger.unreleased({ operationId: move.operation.id })) {
-    await releaseResource(move.catalog, entry)
+    await releaseResource(move.catalog, entry, move.connections)
   }
 }
 
@@ -175,10 +185,15 @@ async function requireMovedAway(client: pg.Client, move: Move): Promise<void> {
 }
 
 /**
+ * Triggers and foreign keys of the product are not to see the rows leave: they exist on, elsewhere. And a row is to be looked up
+ * where it is: the server would rather read all rows of the tenant for every batch.
+ */
+const PURGING = `set local session_replication_role = 'replica';
+  set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_indexscan = off`
+
+/**
  * Looks for the rows once and keeps where they are on the server, batch by batch: a search for every batch would pass by
  * all that is dead already. Where a row was another's may be by then, which row security keeps from being touched.
- *
- * @returns the rows deleted.
  */
 async function purgeTable(
   client: pg.Client,
@@ -186,37 +201,63 @@ async function purgeTable(
   shape: TableShape,
   pace: Pace,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<void> {
   const table = quoteTable(shape.table)
   const { purgeBatchRows } = move.settings
-  await asTenant(client, sourceScope(move), () =>
-    client.query(
+  const { gathered, there } = (await liesClose(client, move, shape)) ? AS_RANGE : AS_PLACES
+  await asTenant(client, sourceScope(move), async () => {
+    // Rows come as they lie; to sort them by batch takes half as long again.
+    await client.query('set local enable_sort = off')
+    await client.query(
       `declare doomed no scroll cursor with hold for
-         select leaf::text, array_agg(place)::text as places
+         select leaf::text, ${gathered}::text as places
          from (select tableoid as leaf, ctid as place, row_number() over () / ${purgeBatchRows} as batch from ${table}) row
-         group by leaf, batch order by leaf, batch`,
-    ),
-  )
+         group by leaf, batch`,
+    )
+  })
   try {
-    for (let total = 0; ; ) {
+    for (;;) {
       signal.throwIfAborted()
       const found = await client.query<{ leaf: string; places: string }>('fetch doomed')
       const batch = found.rows[0]
-      if (batch === undefined) return total
+      if (batch === undefined) return
       const deleted = await asTenant(client, sourceScope(move), async () => {
         await holdTarget(client, sourceClaim(move))
-        // Triggers and foreign keys of the product are not to see the rows leave: they exist on, elsewhere.
-        await client.query("set local session_replication_role = 'replica'")
-        return client.query(`delete from ${table} where tableoid = $1 and ctid = any ($2::tid[])`, [
+        await client.query(PURGING)
+        return client.query(`delete from ${table} where tableoid = $1 and ctid ${there}`, [
           batch.leaf,
           batch.places,
         ])
       })
       await move.barrier('finalize.batch_purged')
-      total += deleted.rowCount ?? 0
       await pace.pass(deleted.rowCount ?? 0)
     }
   } finally {
     await client.query('close doomed').catch(() => undefined)
   }
+}
+
+/** What is kept of a batch, and how its rows are found by that. */
+const AS_PLACES = { gathered: 'array_agg(place)', there: '= any ($2::tid[])' }
+const AS_RANGE = {
+  gathered: 'array[min(place), max(place)]',
+  there: 'between ($2::tid[])[1] and ($2::tid[])[2]',
+}
+
+/**
+ * Whether the tenant has so many of a table's rows that it costs less to read the table from one to the next than to look each of
+ * them up: as many as the table has pages. The parts of a partitioned table would all be read for each batch.
+ */
+async function liesClose(
+  client: pg.Client,
+  { progress }: Move,
+  { key, table }: TableShape,
+): Promise<boolean> {
+  const rows = progress.current.tables.find((known) => known.table === key)?.rowsCopied ?? 0
+  const found = await client.query(
+    `select from pg_class where oid = $1::regclass and relkind = 'r' and not relhassubclass
+       and pg_relation_size(oid) / current_setting('block_size')::int <= $2`,
+    [quoteTable(table), rows],
+  )
+  return found.rowCount === 1
 }
