@@ -1,5 +1,7 @@
 import { type ClusterRecord, moverAddress, ownerAddress } from '@freehold/catalog'
 import type { Isolation, MoveEstimates } from '@freehold/contract'
+import type { ClientBase } from 'pg'
+import { allEnded } from '../all-ended.ts'
 import type { TenantScope } from '../database/entered.ts'
 import { estimateTables, type TableEstimate } from '../database/estimate.ts'
 import { readTableFacts, type TableFacts } from '../database/table-facts.ts'
@@ -31,11 +33,18 @@ import { type Reached, reach } from './reach.ts'
 interface SourceFacts {
   readonly tables: readonly TableFacts[]
   readonly traits: readonly TableTrait[]
-  /** Empty as long as a table could not be read safely. */
+  /** Empty as long as a table could not be read safely, and when they are of no interest. */
   readonly sizes: readonly TableEstimate[]
   readonly server: ServerFacts
   readonly database: DatabaseFacts
   readonly activity: ActivityFacts
+}
+
+/** What a plan has found of the rows, for whoever checks it again. */
+interface KnownRows {
+  readonly rows: ReadonlyMap<string, number>
+  /** Whether to find out what they take; without a limit of room on either side nobody asks. */
+  readonly sized: boolean
 }
 
 export interface MoveSource {
@@ -70,28 +79,47 @@ export interface Examination {
 /**
  * Reads the source once, however many targets it is then held against. Changes nothing.
  *
- * @param counted rows by table that need not be counted again.
+ * @param known rows by table that need not be counted again, and whether the room that they take is of interest.
  */
 export async function readSource(
   connections: Connections,
-  { scope, cluster }: MoveSource,
-  counted?: ReadonlyMap<string, number>,
+  source: MoveSource,
+  known?: KnownRows,
 ): Promise<Reached<SourceFacts>> {
+  const { scope, cluster } = source
   return reach(connections, 'source_unreachable', cluster.id, scope.mover, async (client) => {
-    const { schema, mover } = scope
-    const tables = await readTableFacts(client, schema)
-    return {
-      tables,
-      traits: await readTableTraits(client, schema),
-      // A table that is not guarded would count other tenants' rows.
-      sizes: checkTables(tables, schema).some(isBlocking)
-        ? []
-        : await estimateTables(client, scope, tenantTables(tables, schema), counted),
-      server: await readServer(client, mover.database, cluster.capacityBytes !== null),
-      database: await readDatabase(client),
-      activity: await readActivity(client),
-    }
+    const tables = readTablesAndSizes(client, scope, known)
+    const others = connections.use(scope.mover, (other) => readSurroundings(other, source))
+    await allEnded([tables, others])
+    return { ...(await tables), ...(await others) }
   })
+}
+
+async function readTablesAndSizes(
+  client: ClientBase,
+  scope: TenantScope,
+  known: KnownRows | undefined,
+): Promise<Pick<SourceFacts, 'tables' | 'sizes'>> {
+  const tables = await readTableFacts(client, scope.schema)
+  // A table that is not guarded would count other tenants' rows.
+  const isSafe = !checkTables(tables, scope.schema).some(isBlocking)
+  const sizes =
+    isSafe && known?.sized !== false
+      ? await estimateTables(client, scope, tenantTables(tables, scope.schema), known?.rows)
+      : []
+  return { tables, sizes }
+}
+
+async function readSurroundings(
+  client: ClientBase,
+  { scope, cluster }: MoveSource,
+): Promise<Omit<SourceFacts, 'tables' | 'sizes'>> {
+  return {
+    traits: await readTableTraits(client, scope.schema),
+    server: await readServer(client, scope.mover.database, cluster.capacityBytes !== null),
+    database: await readDatabase(client),
+    activity: await readActivity(client),
+  }
 }
 
 /**

@@ -13,14 +13,13 @@ export async function preflight(move: Move): Promise<'preflight_passed'> {
   const { kind } = await chooseStream(move.connections, move.source.mover, move.state.changeStream)
   const source = { scope: sourceScope(move), cluster: move.source.cluster, stream: kind }
   const destination = { ...move.target, reversible: hasWindow(move) }
-  const counted = new Map(
-    move.progress.current.tables.map(({ table, rowsEstimated }) => [table, rowsEstimated]),
-  )
+  const rows = new Map(move.progress.current.tables.map(({ table, rowsEstimated }) => [table, rowsEstimated]))
+  const sized = [move.source, move.target].some(({ cluster }) => cluster.capacityBytes !== null)
   const examination = await examineMove(
     move.connections,
     source,
     destination,
-    readSource(move.connections, source, counted),
+    readSource(move.connections, source, { rows, sized }),
   )
   const findings = [...examination.source, ...examination.target]
   refuseBlocked(findings)
