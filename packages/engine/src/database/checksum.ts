@@ -125,7 +125,7 @@ function hashOf(columns: readonly Column[]): string {
  */
 function hashable({ name, type, portable }: Column): string {
   const value = `t.${quoteIdentifier(name)}`
-  const send = SENT[type.replace(/\(\d+\)/, '')]
+  const send = SENT[type.replace(/\([\d,-]+\)/, '')]
   if (send !== undefined) return `${send}(${value})`
   // Cast to text, a char(n) or bpchar would lose its trailing blanks.
   if (/^(character\(|bpchar$|character$)/.test(type)) return `textin(bpcharout(${value})) collate "C"`
@@ -133,10 +133,14 @@ function hashable({ name, type, portable }: Column): string {
   return /^(text$|character varying)/.test(type) ? `${value} collate "C"` : value
 }
 
-/** Types whose wire format is the value's bits and nothing else, by the function that writes it. Floats are compared as
- * text, because there are many NaN, and which of them it is does not travel through the stream. */
+/**
+ * Types whose wire format is the value's bits and nothing else, by the function that writes it; of a number the digits, and
+ * how many it is written with. Floats are compared as text, because there are many NaN, and which of them it is does not
+ * travel through the stream.
+ */
 const SENT: Readonly<Record<string, string>> = {
   bigint: 'int8send',
+  numeric: 'numeric_send',
   'timestamp without time zone': 'timestamp_send',
   'timestamp with time zone': 'timestamptz_send',
 }

@@ -100,10 +100,14 @@ export interface Applier {
    * Brings the target to exactly one state of the source, and keeps it there while `work` looks at both. Writers of the
    * source notice nothing. From that point on the keys of changed rows are remembered.
    *
+   * @param patience with what the point is to come after: connections are opened meanwhile.
    * @param work is given the source's state as an exported snapshot.
-   * @throws FreeholdError `source_busy`, or the reason of the signal.
+   * @throws FreeholdError `source_busy`, or the reason of the signal; what `after` rejects with.
    */
-  atOnePoint<T>(patience: Patience, work: (snapshot: string) => Promise<T>): Promise<T>
+  atOnePoint<T>(
+    patience: Patience & { readonly after?: Promise<unknown> },
+    work: (snapshot: string) => Promise<T>,
+  ): Promise<T>
 
   /**
    * The rows changed since {@link atOnePoint}; undefined when all have to be compared again, because they are too many to be

@@ -10,6 +10,7 @@ import {
   watchSilence,
 } from '@freehold/postgres'
 import pg from 'pg'
+import { allEnded } from '../all-ended.ts'
 import type { TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
 import { diverged, explainRefusedChange } from '../database/key-collision.ts'
@@ -135,12 +136,17 @@ export class LogApplier implements Applier {
   }
 
   /** A temporary slot names the point and exports the snapshot there; the applier waits at exactly that point. */
-  async atOnePoint<T>(patience: Patience, work: (snapshot: string) => Promise<T>): Promise<T> {
+  async atOnePoint<T>(
+    { after = Promise.resolve(), ...patience }: Patience & { readonly after?: Promise<unknown> },
+    work: (snapshot: string) => Promise<T>,
+  ): Promise<T> {
     const { source, fencingToken } = this.#options
-    const replication = await connectReplication(source.address, 'freehold-verify')
+    const replication = connectReplication(source.address, 'freehold-verify')
     try {
+      await allEnded([after, replication])
+      patience.signal.throwIfAborted()
       await this.#pause()
-      const point = await createSlot(replication, {
+      const point = await createSlot(await replication, {
         // Another worker's may still be there, until the server has noticed that it is gone.
         name: `${source.slot}_verify_${fencingToken}`,
         lifetime: 'temporary',
@@ -150,7 +156,7 @@ export class LogApplier implements Applier {
       return await work(point.snapshot)
     } finally {
       this.#resume()
-      await closeClient(replication)
+      await replication.then(closeClient, () => undefined)
     }
   }
 

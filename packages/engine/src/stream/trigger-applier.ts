@@ -147,10 +147,14 @@ export class TriggerApplier implements Applier {
     return performance.now() - started
   }
 
-  async atOnePoint<T>(patience: Patience, work: (snapshot: string) => Promise<T>): Promise<T> {
+  async atOnePoint<T>(
+    { after, signal }: Patience & { readonly after?: Promise<unknown> },
+    work: (snapshot: string) => Promise<T>,
+  ): Promise<T> {
+    await after
     let done: Promise<T> | undefined
     await this.#inTurn(async () => {
-      patience.signal.throwIfAborted()
+      signal.throwIfAborted()
       await this.#carryOver({
         looksAtTriggers: true,
         applied: async (triggers) => {

@@ -1,13 +1,15 @@
 import { FreeholdError } from '@freehold/contract'
-import { withClient } from '@freehold/postgres'
-import type pg from 'pg'
+import { closeClient, connectClient } from '@freehold/postgres'
+import { allEnded } from '../../all-ended.ts'
 import { type Comparison, isEqual, verificationFailed } from '../../database/checksum.ts'
+import type { TenantScope } from '../../database/entered.ts'
 import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
 import { sourceReaders } from '../../database/source-readers.ts'
+import type { TablePair } from '../../database/tables.ts'
 import { placementOf } from '../../placements/placement-of.ts'
 import type { Applier } from '../../stream/change-stream.ts'
 import { catchUp, moveTables, runningApplier } from '../applier-session.ts'
-import { compareTables, locateDifferences } from '../compare.ts'
+import { type ComparedSide, compareTables, locateDifferences } from '../compare.ts'
 import { type Move, saveState, sourceScope, targetScope } from '../move.ts'
 import { mayRepair, repair } from '../repair.ts'
 import { requireSameSchema } from '../same-schema.ts'
@@ -34,15 +36,12 @@ type Verification = 'verified' | 'repeat'
 async function verifyOnce(move: Move): Promise<Verification> {
   await countVerification(move)
   const started = performance.now()
-  const name = sourceReaders(move.names.stream).verify
-  const { applier, result } = await withClient(move.source.mover, name, async (source) => {
-    // Before the tables are checked: what changes in between differs from it at the switch.
-    move.session.verifiedSchema = await schemaFingerprint(source, move.source.schema)
-    const applier = await checkedApplier(move)
-    await catchUp(move, applier, CATCH_UP_TIMEOUT_MS)
-    await tellRouters(move)
-    return { applier, result: await compareAtOnePoint(move, applier, source) }
-  })
+  // Before the tables are checked: what changes in between differs from it at the switch.
+  move.session.verifiedSchema = await move.connections.use(move.source.mover, (source) =>
+    schemaFingerprint(source, move.source.schema),
+  )
+  const applier = await checkedApplier(move)
+  const result = await compareAtOnePoint(move, applier)
   move.progress.updateSeconds({ verify: (performance.now() - started) / 1000 })
   if (result === 'verified') move.session.verifiedBy = applier
   return result
@@ -65,30 +64,47 @@ async function countVerification(move: Move): Promise<void> {
   await saveState(move, { verifications })
 }
 
-async function compareAtOnePoint(move: Move, applier: Applier, client: pg.Client): Promise<Verification> {
-  const scope = await targetScope(move)
+async function compareAtOnePoint(move: Move, applier: Applier): Promise<Verification> {
+  const target = await targetScope(move)
   const tables = await moveTables(move)
-  const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal }
-  return applier.atOnePoint(patience, async (snapshot) => {
-    await tellPassedOver(move, applier)
-    const source = { client, scope: sourceScope(move), snapshot }
-    const { different, located } = await move.connections.use(scope.mover, async (client) => {
-      const target = { client, scope }
-      const comparisons = await compareTables(source, target, tables)
-      const different = comparisons.filter((comparison) => !isEqual(comparison))
-      showResult(move, comparisons, different.length)
-      return { different, located: await locateDifferences(source, target, different) }
+  const reader = connectClient(move.source.mover, sourceReaders(move.names.stream).verify)
+  const after = allEnded([catchUp(move, applier, CATCH_UP_TIMEOUT_MS), reader])
+  const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal, after }
+  try {
+    return await applier.atOnePoint(patience, async (snapshot) => {
+      await tellPassedOver(move, applier)
+      await tellRouters(move)
+      const source = { client: await reader, scope: sourceScope(move), snapshot }
+      return compareHere(move, source, target, tables)
     })
-    const [first] = located
-    // What a repair mends may be what a foreign key lacks: it is looked at when there is nothing to mend any more.
-    if (first !== undefined && mayRepair(move)) {
-      await repair(move, snapshot, located)
-      return 'repeat'
-    }
-    await placementOf(move.target.isolation).inspect(move, tables)
-    if (first !== undefined) throw verificationFailed(first)
-    return different.length === 0 ? 'verified' : 'repeat'
+  } finally {
+    await reader.then(closeClient, () => undefined)
+  }
+}
+
+/** Compares both sides, which are at one point. */
+async function compareHere(
+  move: Move,
+  source: ComparedSide & { readonly snapshot: string },
+  scope: TenantScope,
+  tables: readonly TablePair[],
+): Promise<Verification> {
+  const { different, located } = await move.connections.use(scope.mover, async (client) => {
+    const target = { client, scope }
+    const comparisons = await compareTables(source, target, tables)
+    const different = comparisons.filter((comparison) => !isEqual(comparison))
+    showResult(move, comparisons, different.length)
+    return { different, located: await locateDifferences(source, target, different) }
   })
+  const [first] = located
+  // What a repair mends may be what a foreign key lacks: it is looked at when there is nothing to mend any more.
+  if (first !== undefined && mayRepair(move)) {
+    await repair(move, source.snapshot, located)
+    return 'repeat'
+  }
+  await placementOf(move.target.isolation).inspect(move, tables)
+  if (first !== undefined) throw verificationFailed(first)
+  return different.length === 0 ? 'verified' : 'repeat'
 }
 
 async function tellPassedOver({ catalog, lease }: Move, applier: Applier): Promise<void> {
