@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { allEnded } from '../../all-ended.ts'
 import { loadTables } from '../../copy/load-tables.ts'
 import type { TablePair } from '../../database/tables.ts'
 import { placementOf } from '../../placements/placement-of.ts'
@@ -55,9 +56,11 @@ async function loadAll(
       if (uncopied.size === 0) await move.barrier('backfill.copied')
     },
   })
-  await move.connections.use(place.into.address, (target) =>
+  const shown = move.connections.use(place.into.address, (target) =>
     showWhile(load, () => meter.sample(target, tables)),
   )
+  // What cannot be shown is copied all the same.
+  await allEnded([load, shown.catch(() => undefined)])
 }
 
 /** Takes a sample five times a second until the work has ended. */
@@ -69,5 +72,4 @@ async function showWhile(work: Promise<unknown>, sample: () => Promise<void>): P
     await sample()
     await sleep(200, undefined, { signal: ended.signal }).catch(() => undefined)
   }
-  await work
 }
