@@ -7,8 +7,8 @@ import {
   type terminalMovePhases,
 } from '@freehold/contract'
 import { hasSqlState, SQLSTATE } from '@freehold/postgres'
-import { classifyFailure } from '../failure.ts'
 import pg from 'pg'
+import { classifyFailure } from '../failure.ts'
 import { KeptConnections } from '../kept-connections.ts'
 import { holdStep } from './hold.ts'
 import { closeSession, directionOf, type Move, type OpenMove, openMove } from './move.ts'
@@ -168,14 +168,10 @@ function refusedValue(error: unknown): FreeholdError | undefined {
   const { code = '' } = error
   if (!ABOUT_A_VALUE.includes(code)) return
   const where = error.table === undefined ? '' : ` of ${error.table}`
-  return new FreeholdError(
-    'value_refused',
-    `PostgreSQL answered SQLSTATE ${code} to a value${where}.`,
-    {
-      cause: error,
-      details: { sqlstate: code },
-    },
-  )
+  return new FreeholdError('value_refused', `PostgreSQL answered SQLSTATE ${code} to a value${where}.`, {
+    cause: error,
+    details: { sqlstate: code },
+  })
 }
 
 /** A cancel explains why a step has stopped that heeds it; from the switch on, and while it is carried out, none does. */
