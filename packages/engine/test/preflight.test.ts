@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,6 +19,7 @@ import t from 'tap'
 import { registerTestCluster, startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../../../test/kit/moving-ground.ts'
+import { refuseBlocked } from '../src/preflight/finding.ts'
 
 /** Extensions that only the first server has. */
 const extensions = await mkdtemp(join(tmpdir(), 'freehold-extensions-'))
@@ -339,6 +340,56 @@ t.test('every finding of the registry has been found, or is tried elsewhere', as
     (code) => !seen.has(code as FindingCode) && !Object.hasOwn(elsewhere, code),
   )
   t.same(missing, [])
+  for (const [code, file] of Object.entries(elsewhere)) {
+    const test = await readFile(new URL(`../../../${file}`, import.meta.url), 'utf8')
+    t.match(test, `'${code}'`, `${file} tries ${code}`)
+  }
+})
+
+t.test('these findings block a move, each by itself, and no others', async (t) => {
+  const blocking = [
+    'application_locked_out',
+    'connections_exhausted',
+    'encoding_differs',
+    'extension_missing',
+    'feature_missing',
+    'key_collision',
+    'logical_decoding_off',
+    'prepared_transaction',
+    'primary_key_unfit',
+    'reference_needs_tenant_table',
+    'replica_identity_unfit',
+    'replica_rule',
+    'replica_trigger',
+    'residency_violation',
+    'role_missing',
+    'role_right_missing',
+    'role_too_powerful',
+    'rollback_window_unavailable',
+    'row_security_off',
+    'senders_exhausted',
+    'sequence_out_of_reach',
+    'server_unsupported',
+    'slot_lost',
+    'slots_exhausted',
+    'source_unreachable',
+    'table_inheritance',
+    'table_undeclared',
+    'table_unlogged',
+    'target_is_home',
+    'target_not_empty',
+    'target_occupied',
+    'target_unreachable',
+    'target_without_room',
+    'tenant_column_missing',
+    'tenant_moving',
+  ] as const satisfies readonly FindingCode[]
+  for (const code of Object.keys(findingRegistry) as FindingCode[]) {
+    const finding = { code, object: 'something', found: 'It is so.' }
+    const isRefused = blocking.some((one) => one === code)
+    if (isRefused) t.throws(() => refuseBlocked([finding]), { message: 'It is so.' }, code)
+    else t.doesNotThrow(() => refuseBlocked([finding]), code)
+  }
 })
 
 /** A tenant in the pool of the poor server. */
