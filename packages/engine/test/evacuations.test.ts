@@ -5,6 +5,7 @@ import {
   type Evacuation,
   moveTargetSchema,
   regionIdSchema,
+  type Tenant,
 } from '@freehold/contract'
 import { closeClient, connectClient } from '@freehold/postgres'
 import t from 'tap'
@@ -161,6 +162,41 @@ t.test('a move that was being planned when its evacuation ended is not begun', a
   t.equal((await ground.ended(id)).phase, 'aborted')
   await engine.stop()
   await t.rejects(attempt(), { code: 'move_cancelled' }, 'none is recorded afterwards')
+})
+
+t.test('nor is one that is recorded while its evacuation is being ended', async (t) => {
+  const [planned, late] = [await ground.tenant('planned-early', 10), await ground.tenant('recorded-late', 10)]
+  const { evacuation } = await drain(us)
+  const attempt = (tenant: Tenant) =>
+    ground.startMove(tenant, moveTargetSchema.parse({ isolation: 'pool', cluster: eu }), 'auto', {
+      evacuation: evacuation.id,
+    })
+  const { id } = await attempt(planned)
+  const control = () => connectClient(asSuperuser(ground.us.cluster, 'freehold_catalog'), 'test')
+  // Whoever ends the evacuation has this move to give up first.
+  const [blocker, watcher] = await Promise.all([control(), control()])
+  t.teardown(() => Promise.all([closeClient(blocker), closeClient(watcher)]))
+  await blocker.query('begin')
+  await blocker.query('select from catalog.operations where id = $1 for update', [id])
+  const waiting = (sessions: number) =>
+    until(async () => {
+      const found = await watcher.query("select from pg_stat_activity where wait_event_type = 'Lock'")
+      return found.rowCount === sessions
+    })
+  const undrained = catalog.evacuations.undrain(us)
+  await waiting(1)
+  const recording = attempt(late).then(
+    () => 'recorded',
+    (error: unknown) => error,
+  )
+  await waiting(2)
+  await blocker.query('commit')
+  await undrained
+  t.match(await recording, { code: 'move_cancelled' })
+  const engine = ground.engine()
+  engine.start()
+  t.equal((await ground.ended(id, 300_000)).phase, 'aborted')
+  await engine.stop()
 })
 
 async function evacuated(cluster: ClusterId): Promise<Evacuation> {
