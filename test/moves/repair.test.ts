@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { asSuperuser } from '../kit/databases.ts'
 import { haltAt } from '../kit/halt-at.ts'
 import { type MovingGround, prepareMovingGround } from '../kit/moving-ground.ts'
+import { expireLease } from '../kit/relay.ts'
 import { contentAt, copyOfTenant, databaseOf } from '../kit/tenant-places.ts'
 import { startTenantWriter } from '../kit/tenant-writer.ts'
 import { leftovers } from './leftovers.ts'
@@ -166,6 +167,38 @@ t.test('a worker that is lost within a repair leaves it to the next', async (t) 
     1,
     'the slow worker has written nothing',
   )
+})
+
+t.test('a worker that has lost the claim of the target repairs nothing there', async (t) => {
+  const tenant = await ground.tenant('claimed', CUSTOMERS)
+  const started = await ground.startMove(tenant, silo, 'logical', { repair: true })
+  const claim = (token: number) => `update freehold.applied set fencing_token = ${token}`
+  const at: Record<string, string> = { 'verify.entered': DAMAGE, 'verify.repair_begun': claim(1_000) }
+  const passed: string[] = []
+  const slow = ground.engine({
+    barrier: async (name) => {
+      passed.push(name)
+      const statement = at[name]
+      if (statement !== undefined) {
+        await atTarget(await ground.catalog.moves.detail(started.id), tenant, statement)
+      }
+    },
+  })
+  await slow.nudge(started.id)
+  await slow.stop()
+  t.equal(passed.at(-1), 'verify.repair_begun')
+  const move = await ground.catalog.moves.detail(started.id)
+  const content = await contentAt(ground, tenant.id, move.to)
+  t.match(content.customers?.join(), /extra@example\.test/, 'what differed does so still')
+
+  await atTarget(move, tenant, claim(1))
+  await expireLease(ground, started.id)
+  const next = ground.engine()
+  next.start()
+  const ended = await ground.ended(started.id, 300_000)
+  await next.stop()
+  t.equal(ended.phase, 'completed', { timeline: timeline(ended) })
+  t.equal(repairs(ended).length, 1, 'whoever has it repairs')
 })
 
 t.test('differences that come back end the move', async (t) => {

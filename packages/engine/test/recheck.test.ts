@@ -26,10 +26,17 @@ t.test('a move does not switch to where the product cannot log in, and goes on o
   t.teardown(() => engine.stop())
   engine.start()
   const told = async () => {
-    const { events } = await ground.catalog.moves.detail(move.id)
+    const { events, finishedAt } = await ground.catalog.moves.detail(move.id)
+    if (finishedAt !== null) throw new Error('it was not looked at')
     return events.some(({ message }) => /target_unreachable: .* does not let freehold_app into/.test(message))
   }
   while (!(await told())) await sleep(50)
+  const cluster = await ground.catalog.topology.cluster(move.to.cluster)
+  const target = { cluster, database: move.to.database }
+  const found = await withClient(pool, 'test', (client) =>
+    recheckMove({ source: { client, cluster: move.from.cluster, slot: null }, target }),
+  )
+  t.match(found, [{ code: 'application_locked_out' }], 'by a finding of its own')
   t.match(
     await ground.catalog.tenants.get(tenant.id),
     { placement: { epoch: 1 } },
