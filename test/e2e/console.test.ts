@@ -3,6 +3,7 @@ import { ensureConsoleBuilt, startTemporaryStack } from '@freehold/local/stack'
 import type { Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { collectComplaints, launchBrowser } from '../kit/browser.ts'
+import { consolePages, currentPhase, signIn } from '../kit/console-pages.ts'
 import { ControlClient } from '../kit/control-client.ts'
 import { operatorTokens } from '../kit/operator-token.ts'
 import { type Load, type SeedPlan, seedTenant, spawnLoad } from '../load/index.ts'
@@ -10,7 +11,6 @@ import { type Load, type SeedPlan, seedTenant, spawnLoad } from '../load/index.t
 // What an operator does with the console, in a real browser on a whole stack, while the tenants' clients go on. At
 // the end these say whether they have noticed anything, and the browser whether it was asked for anything odd.
 
-const PATIENCE_MS = 60_000
 const ROWS = 20_000
 
 await ensureConsoleBuilt()
@@ -29,7 +29,7 @@ await createTenant({ slug: 'globex', name: 'Globex', region: 'us' }, 400)
 await createTenant({ slug: 'umbrella', name: 'Umbrella Pharma', region: 'eu', residency: 'eu' }, 400)
 const load = await startTraffic()
 t.teardown(() => load.close())
-const complaints: string[] = []
+const pages = consolePages(browser, origin)
 
 async function createTenant(asked: Parameters<ControlClient['createTenant']>[0], rows: number) {
   const tenant = await control.createTenant(asked)
@@ -57,33 +57,8 @@ function startTraffic(): Promise<Load> {
   })
 }
 
-/** A page of a browser that knows nobody. */
-async function openConsole(t: Test, path = '/'): Promise<Page> {
-  const context = await browser.newContext({
-    viewport: { width: 1280, height: 800 },
-    reducedMotion: 'reduce',
-  })
-  t.teardown(() => context.close())
-  const page = await context.newPage()
-  page.setDefaultTimeout(PATIENCE_MS)
-  const ofPage = collectComplaints(page, origin)
-  t.teardown(() => void complaints.push(...ofPage))
-  await page.goto(`${origin}${path}`)
-  return page
-}
-
-async function signIn(page: Page, token: string): Promise<void> {
-  await page.getByLabel('Operator token', { exact: true }).fill(token)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-}
-
 /** A page of an operator, or a viewer, who has signed in. */
-async function openAs(t: Test, role: 'operator' | 'viewer', path = '/'): Promise<Page> {
-  const page = await openConsole(t, path)
-  await signIn(page, tokens[role])
-  await page.getByRole('button', { name: /^Signed in as/ }).waitFor()
-  return page
-}
+const openAs = (t: Test, role: 'operator' | 'viewer', path?: string) => pages.openAs(t, tokens[role], path)
 
 /** Opens the dialog that promotes the tenant of the page. */
 async function openPromotion(page: Page, slug: string): Promise<Locator> {
@@ -107,8 +82,6 @@ async function watchPhases(page: Page): Promise<() => Promise<string[]>> {
   return () => phases.jsonValue()
 }
 
-const currentPhase = (page: Page) => page.getByRole('list', { name: 'Phases' }).locator('[aria-current=step]')
-
 /** What a tile of the measurements shows. */
 const measured = (page: Page, name: string) =>
   page
@@ -118,7 +91,7 @@ const measured = (page: Page, name: string) =>
     .first()
 
 t.test('sign-in says what is wrong with a token', async (t) => {
-  const page = await openConsole(t, '/moves')
+  const page = await pages.open(t, '/moves')
   for (const [token, code] of [
     ['not a token', 'token_malformed'],
     [tokens.expired, 'token_expired'],
@@ -342,7 +315,7 @@ t.test('afterwards nothing is lost, and nobody has seen an error', async (t) => 
   const refused = (path: string, status: string) =>
     `${path}: Failed to load resource: the server responded with a status of ${status}`
   t.same(
-    complaints,
+    pages.complaints,
     [
       refused('/v1/me', '401 (Unauthorized)'),
       refused('/v1/tenants', '409 (Conflict)'),

@@ -41,8 +41,8 @@ export interface MovingGround {
   engine(
     options?: Partial<Omit<EngineOptions, 'settings'>> & { readonly settings?: Partial<MoveSettings> },
   ): Engine
-  /** A tenant in the pool of `us`, with this many customers. */
-  tenant(slug: string, customers: number, residency?: string): Promise<Tenant>
+  /** A tenant in the pool of `us`, with this many customers; of the tier `free` unless told otherwise. */
+  tenant(slug: string, customers: number, residency?: string, tier?: string): Promise<Tenant>
   /** Plans a move to a silo in a region (`eu` unless named), or elsewhere, and records it; nobody works on it yet. */
   startMove(
     tenant: Tenant,
@@ -119,9 +119,9 @@ export async function prepareMovingGround(options: MovingGroundOptions = {}): Pr
       engines.push(engine)
       return engine
     },
-    async tenant(slug, customers, residency) {
+    async tenant(slug, customers, residency, tier) {
       const { tenant } = await catalog.tenants.create(
-        createTenantSchema.parse({ slug, name: slug, region: 'us', residency }),
+        createTenantSchema.parse({ slug, name: slug, region: 'us', residency, tier }),
         (id, placement) => admit(us, id, placement),
       )
       await fill(us, tenant, customers)

@@ -1,4 +1,10 @@
-import { type MantineColorScheme, Menu, UnstyledButton, useMantineColorScheme } from '@mantine/core'
+import {
+  type MantineColorScheme,
+  Menu,
+  UnstyledButton,
+  useMantineColorScheme,
+  VisuallyHidden,
+} from '@mantine/core'
 import { IconDeviceDesktop, IconLogout, IconMoon, IconSelector, IconSun } from '@tabler/icons-react'
 import { useOperator } from '../session/operator-context.ts'
 import { endSession } from '../session/session.ts'
@@ -17,10 +23,11 @@ export function OperatorMenu() {
   return (
     <Menu position="top-start" width={200} shadow="md">
       <Menu.Target>
-        <UnstyledButton className={classes.button} aria-label={`Signed in as ${sub}, ${role}`}>
+        <UnstyledButton className={classes.button}>
           <span className={classes.avatar} aria-hidden>
             {sub.slice(0, 1).toUpperCase()}
           </span>
+          <VisuallyHidden>Signed in as </VisuallyHidden>
           <span className={classes.who}>
             <span className={classes.name}>{sub}</span>
             <span className={classes.role}>{role}</span>
