@@ -3,8 +3,10 @@ import type { MoveDetail } from '@freehold/contract'
 import { deriveEntryKey, quoteIdentifier, withClient } from '@freehold/postgres'
 import t, { type Test } from 'tap'
 import { isEqual } from '../../packages/engine/src/database/checksum.ts'
+import { asTenant } from '../../packages/engine/src/database/entered.ts'
+import { batchesOf, type Piece } from '../../packages/engine/src/database/pieces.ts'
 import { pairTables, readTables } from '../../packages/engine/src/database/tables.ts'
-import { compareTables } from '../../packages/engine/src/move/compare.ts'
+import { comparePieces } from '../../packages/engine/src/move/compare.ts'
 import { asSuperuser } from '../kit/databases.ts'
 import { TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
 import { exactContent } from './exact-content.ts'
@@ -180,6 +182,7 @@ t.test('what a verification computes sees every difference, and none where there
   const { epoch, dataDatabaseId, schema } = home
   const entryKey = deriveEntryKey(TEST_ENTRY_SECRET, { tenantId: tenant.id, dataDatabaseId, epoch })
   const side = (database: string) => ground.eu.as('freehold_mover', database)
+  let pieces = 0
   /** The tables in which a copy of the home differs from it. */
   const seen = async (planted: Planted | undefined): Promise<string[]> => {
     await maintain(`create database checked template ${quoteIdentifier(home.database)} owner freehold_owner`)
@@ -189,14 +192,23 @@ t.test('what a verification computes sees every difference, and none where there
         withClient(side('checked'), 'test', async (target) => {
           const tables = await readTables(source)
           const scope = { tenantId: tenant.id, epoch, entryKey, schema, mover: side(home.database) }
-          const compared = await compareTables(
-            { client: source, scope },
-            { client: target, scope },
-            pairTables(tables, await readTables(target)),
-          )
-          return compared
-            .filter((comparison) => !isEqual(comparison))
-            .map(({ tables: { source } }) => source.table.name)
+          const pairs = pairTables(tables, await readTables(target))
+          const different = async (batches: readonly (readonly Piece[])[]) => {
+            const compared = await comparePieces(
+              { client: source, scope },
+              { client: target, scope },
+              batches.flat(),
+            )
+            const names = compared
+              .filter((comparison) => !isEqual(comparison))
+              .map((comparison) => comparison.tables.source.table.name)
+            return [...new Set(names)]
+          }
+          const whole = await different([pairs.map((tables) => ({ tables, range: {} }))])
+          const batches = await asTenant(source, scope, () => batchesOf(source, pairs, 2, () => 3))
+          pieces = batches.length
+          t.same((await different(batches)).sort(), [...whole].sort(), 'in pieces as well')
+          return whole
         }),
       )
     } finally {
@@ -204,6 +216,7 @@ t.test('what a verification computes sees every difference, and none where there
     }
   }
   t.same(await seen(undefined), [])
+  t.ok(pieces > 2 * inMoves.length, `${pieces} pieces`)
   for (const [name, planted] of plantings) {
     // Whose rows there are besides the tenant's is looked at by other means.
     if (name === FOREIGN) continue

@@ -131,7 +131,7 @@ t.test('of a table of any size, a verification lists the rows of the parts that 
     const found = await locateDifferences(
       { client: here, scope: scope(proxy.address) },
       { client: there, scope: scope(on.as('freehold_mover', 'target')) },
-      [{ tables, source, target }],
+      [{ tables, range: {}, source, target }],
       drillDown,
     )
     return { found, bytes: proxy.sentByServer - before }

@@ -271,6 +271,22 @@ t.test('a transaction of any size is held in parts, and applied whole or not at 
   await second.close()
 })
 
+t.test('what changes between two points of one comparison is remembered', async (t) => {
+  const applier = await start(9)
+  const patience = { timeoutMs: 30_000, signal: new AbortController().signal }
+  const write = () =>
+    writer.query("insert into customers (tenant_id, email, name) values ($1, 'between@x.test', 'x')", [
+      tenantId,
+    ])
+  const changed = () => applier.changedRows()?.flatMap(({ keys }) => keys).length ?? 0
+  await applier.atOnePoint(patience, () => write())
+  await applier.atOnePoint({ ...patience, isNext: true }, async () => undefined)
+  t.equal(changed(), 1)
+  await applier.atOnePoint(patience, async () => undefined)
+  t.equal(changed(), 0, 'and not beyond a comparison that begins anew')
+  await applier.close()
+})
+
 t.test('a server that vanishes without closing its connections is not waited for', async (t) => {
   const proxies = await Promise.all([startCuttableProxy(source), startCuttableProxy(target)])
   const [near, far] = proxies

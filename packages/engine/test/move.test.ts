@@ -91,6 +91,26 @@ t.test('a tenant moves on from its silo to another cluster, and the old silo goe
   t.equal(silos, 0)
 })
 
+for (const changeStream of ['logical', 'triggers'] as const) {
+  t.test(`a tenant is verified in pieces and at several points, by ${changeStream}`, async (t) => {
+    const tenant = await ground.tenant(`pieces-${changeStream}`, 100)
+    const before = await tenantContent(asSuperuser(ground.us.cluster, 'pool'), tenant.id)
+    const rows = Object.values(before).flat().length
+    const reader = ground.us.as('freehold_reader', 'freehold_catalog')
+    const writer = startTenantWriter(reader, tenant, 2)
+    const engine = ground.engine({ settings: { verifyBatchRows: 40, verifyPointMs: 0 } })
+    engine.start()
+    const ended = await ground.ended((await ground.startMove(tenant, 'eu', changeStream)).id)
+    await engine.stop()
+    const report = await writer.stop()
+    t.equal(ended.phase, 'completed')
+    t.ok((ended.progress.verification?.rows ?? 0) >= rows, 'every row is in a piece')
+    t.equal(ended.progress.verification?.mismatches, 0)
+    t.same(report.failures, [])
+    t.same(await report.differences(asSuperuser(ground.eu.cluster, ended.to.database)), [])
+  })
+}
+
 t.test('a cancelled move leaves the tenant where it was, and nothing behind', async (t) => {
   const tenant = await ground.tenant('undecided', 500)
   const before = await tenantContent(asSuperuser(ground.us.cluster, 'pool'), tenant.id)

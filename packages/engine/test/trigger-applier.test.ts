@@ -290,6 +290,16 @@ t.test('triggers that were disabled for a while are noticed', async (t) => {
   await write("delete from reading where tenant_id = :me and note = 'unseen'")
 })
 
+t.test('what changes between two points of one comparison is remembered', async (t) => {
+  const applier = await follow(t, 'points', 6)
+  await applier.atOnePoint(patience, async () => undefined)
+  await write("insert into seat values (:me, 400, 400, 'between', 1)")
+  await applier.atOnePoint({ ...patience, isNext: true }, async () => undefined)
+  t.equal(applier.changedRows()?.[0]?.keys.length, 1)
+  await applier.atOnePoint(patience, async () => undefined)
+  t.same(applier.changedRows(), [], 'and not beyond a comparison that begins anew')
+})
+
 t.test('a truncated table ends the stream', async (t) => {
   const applier = await follow(t, 'truncated', 7)
   await write('truncate meal')

@@ -3,6 +3,7 @@ import { FreeholdError } from '@freehold/contract'
 import { quoteIdentifier, quoteTable } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import type { Key } from '../stream/change-stream.ts'
+import { isInRange, type KeyRange, type Piece } from './pieces.ts'
 import type { Column, TablePair, TableShape } from './tables.ts'
 
 /** What is compared of a set of rows: how many there are, and a 64-bit sum over all their values. */
@@ -11,10 +12,20 @@ export interface Checksum {
   readonly sum: string
 }
 
-/** Checksum of all rows of the entered tenant in a table; computed in the database, order does not matter. */
-export async function tableChecksum(client: ClientBase, shape: TableShape): Promise<Checksum> {
+/**
+ * Checksum of the entered tenant's rows in a table, all of them or those of a range; computed in the database, order does not
+ * matter.
+ */
+export async function tableChecksum(
+  client: ClientBase,
+  shape: TableShape,
+  range: KeyRange = {},
+): Promise<Checksum> {
+  const values: unknown[] = []
   const result = await client.query<{ rows: string; sum: string }>(
-    `select count(*) as rows, coalesce(bit_xor(${rowHash(shape)}), 0)::text as sum from ${quoteTable(shape.table)} t`,
+    `select count(*) as rows, coalesce(bit_xor(${rowHash(shape)}), 0)::text as sum
+     from ${quoteTable(shape.table)} t where ${isInRange(shape, range, values)}`,
+    values,
   )
   const row = result.rows[0]
   if (row === undefined) throw new Error('an aggregate returned no row')
@@ -28,8 +39,8 @@ export interface Parts {
 }
 
 /**
- * Checksums of all rows of the entered tenant in a table, by parts: a row belongs to a part by its key, so that it belongs
- * to the same on both sides.
+ * Checksums of the entered tenant's rows in a range of a table, by parts: a row belongs to a part by its key, so that it
+ * belongs to the same on both sides.
  *
  * @param parts how many; a power of two.
  * @param within only what these parts are divided into, when that is given.
@@ -39,33 +50,41 @@ export async function partChecksums(
   client: ClientBase,
   shape: TableShape,
   parts: number,
+  range: KeyRange,
   within?: Parts,
 ): Promise<ReadonlyMap<string, Checksum>> {
+  const values: unknown[] = []
+  const conditions = [
+    isInRange(shape, range, values),
+    ...(within === undefined ? [] : [isIn(shape, within, values)]),
+  ]
   const result = await client.query<{ part: string; rows: string; sum: string }>(
     `select ${partOf(shape, parts)} as part, count(*) as rows, bit_xor(${rowHash(shape)})::text as sum
-     from ${quoteTable(shape.table)} t ${within === undefined ? '' : `where ${isIn(shape, within)}`} group by 1`,
-    within && [within.which],
+     from ${quoteTable(shape.table)} t where ${conditions.join(' and ')} group by 1`,
+    values,
   )
   return new Map(result.rows.map(({ part, rows, sum }) => [part, { rows: Number(rows), sum }]))
 }
 
-/** The keys of the entered tenant's rows in some parts of a table, each with the hash of its row. */
+/** The keys of the entered tenant's rows in some parts of a range of a table, each with the hash of its row. */
 export async function rowsOfParts(
   client: ClientBase,
   shape: TableShape,
+  range: KeyRange,
   parts: Parts,
 ): Promise<{ readonly key: Key; readonly hash: string }[]> {
+  const values: unknown[] = []
   const key = shape.primaryKey.map(({ name }) => `t.${quoteIdentifier(name)}::text`).join(', ')
   const result = await client.query<{ key: string[]; hash: string }>(
     `select array[${key}] as key, ${rowHash(shape)}::text as hash
-     from ${quoteTable(shape.table)} t where ${isIn(shape, parts)}`,
-    [parts.which],
+     from ${quoteTable(shape.table)} t where ${isInRange(shape, range, values)} and ${isIn(shape, parts, values)}`,
+    values,
   )
   return result.rows
 }
 
-function isIn(shape: TableShape, { of }: Parts): string {
-  return `${partOf(shape, of)} = any ($1::bigint[])`
+function isIn(shape: TableShape, { of, which }: Parts, values: unknown[]): string {
+  return `${partOf(shape, of)} = any ($${values.push(which)}::bigint[])`
 }
 
 function partOf(shape: TableShape, parts: number): string {
@@ -145,9 +164,8 @@ const SENT: Readonly<Record<string, string>> = {
   'timestamp with time zone': 'timestamptz_send',
 }
 
-/** Both sides' checksum of one table. */
-export interface Comparison {
-  readonly tables: TablePair
+/** Both sides' checksum of a piece. */
+export interface Comparison extends Piece {
   readonly source: Checksum
   readonly target: Checksum
 }

@@ -12,6 +12,7 @@ import {
 } from '../database/checksum.ts'
 import { asTenant, enterAsMover, type TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
+import type { Piece } from '../database/pieces.ts'
 import type { TablePair } from '../database/tables.ts'
 import type { ChangedRows, Key } from '../stream/change-stream.ts'
 
@@ -23,16 +24,16 @@ export interface ComparedSide {
   readonly snapshot?: string
 }
 
-/** Compares all rows of the tenant, both sides at the same time. */
-export async function compareTables(
+/** Compares the tenant's rows in some pieces, both sides at the same time. */
+export async function comparePieces(
   source: ComparedSide,
   target: ComparedSide,
-  tables: readonly TablePair[],
+  pieces: readonly Piece[],
 ): Promise<Comparison[]> {
   const checksums = await onBothSides(source, target, ({ client }, end) =>
-    inOrder(tables, (pair) => tableChecksum(client, pair[end])),
+    inOrder(pieces, ({ tables, range }) => tableChecksum(client, tables[end], range)),
   )
-  return zip(tables, checksums)
+  return zip(pieces, checksums)
 }
 
 /** How far tables that differ are taken apart, so that what is held here is bounded. */
@@ -80,18 +81,18 @@ async function locateIn(
   comparison: Comparison,
   drillDown: DrillDown,
 ): Promise<LocatedDifference | undefined> {
-  const { tables } = comparison
+  const { tables, range } = comparison
   const enough = partsFor(Math.max(comparison.source.rows, comparison.target.rows), drillDown)
   const first = Math.min(enough, drillDown.parts)
-  let parts = await differentParts(source, target, tables, first)
+  let parts = await differentParts(source, target, comparison, first)
   while (parts.which.length <= drillDown.differentParts && parts.of < enough) {
     const finer = Math.min(enough, parts.of * drillDown.partsOfPart)
-    parts = await differentParts(source, target, tables, finer, parts)
+    parts = await differentParts(source, target, comparison, finer, parts)
   }
   if (parts.which.length === 0) return undefined
   if (parts.which.length > drillDown.differentParts) return comparison
   const [rowsHere, rowsThere] = await onBothSides(source, target, ({ client }, end) =>
-    rowsOfParts(client, tables[end], parts),
+    rowsOfParts(client, tables[end], range, parts),
   )
   const here = byKey(rowsHere)
   const there = byKey(rowsThere)
@@ -107,16 +108,16 @@ async function locateIn(
 const byKey = (rows: readonly { readonly key: Key; readonly hash: string }[]) =>
   new Map(rows.map(({ key, hash }) => [JSON.stringify(key), hash]))
 
-/** The parts of a table that differ, of so many; of those alone that are `within` others, when these are given. */
+/** The parts of a piece that differ, of so many; of those alone that are `within` others, when these are given. */
 async function differentParts(
   source: ComparedSide,
   target: ComparedSide,
-  tables: TablePair,
+  { tables, range }: Piece,
   of: number,
   within?: Parts,
 ): Promise<Parts> {
   const [here, there] = await onBothSides(source, target, ({ client }, end) =>
-    partChecksums(client, tables[end], of, within),
+    partChecksums(client, tables[end], of, range, within),
   )
   const which = [...new Set([...here.keys(), ...there.keys()])].filter((part) => {
     const [sumHere, sumThere] = [here.get(part), there.get(part)]
@@ -213,13 +214,13 @@ async function inOrder<T>(items: readonly T[], work: (item: T) => Promise<Checks
 }
 
 function zip(
-  pairs: readonly TablePair[],
+  pieces: readonly Piece[],
   [source, target]: readonly [readonly Checksum[], readonly Checksum[]],
 ): Comparison[] {
-  return pairs.flatMap((tables, index) => {
+  return pieces.flatMap((piece, index) => {
     const [atSource, atTarget] = [source[index], target[index]]
     return atSource === undefined || atTarget === undefined
       ? []
-      : [{ tables, source: atSource, target: atTarget }]
+      : [{ ...piece, source: atSource, target: atTarget }]
   })
 }

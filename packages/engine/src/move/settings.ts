@@ -24,6 +24,10 @@ export interface MoveSettings {
   readonly cutoverPatienceMs: number
   /** The wait after the first switch that is called off; it doubles with each, up to `maxMs`. */
   readonly cutoverBackOff: { readonly firstMs: number; readonly maxMs: number }
+  /** Rows that are compared at once, about; a table with more of them is compared in pieces. */
+  readonly verifyBatchRows: number
+  /** Beyond this a verification goes on at another point: how long it holds a snapshot, but for the batch it is at. */
+  readonly verifyPointMs: number
   /** How often the changes of a tenant in its rollback window are carried back. */
   readonly soakIntervalMs: number
   /** Rows that the purge of the source deletes in one transaction. */
@@ -44,6 +48,8 @@ export const defaultMoveSettings = {
   maxCutoverAttempts: 20,
   cutoverPatienceMs: 600_000,
   cutoverBackOff: { firstMs: 100, maxMs: 30_000 },
+  verifyBatchRows: 1_000_000,
+  verifyPointMs: 30_000,
   soakIntervalMs: 5_000,
   purgeBatchRows: 10_000,
   loadLimits: { activeSessions: 0, standbyLagSeconds: 10 },

@@ -30,6 +30,13 @@ export interface Patience {
   readonly signal: AbortSignal
 }
 
+/** Patience for {@link Applier.atOnePoint}. */
+export interface PointPatience extends Patience {
+  readonly after?: Promise<unknown>
+  /** What has changed since the point before is still to be compared. */
+  readonly isNext?: boolean
+}
+
 /** A snapshot of the source that others can look at, for `SET TRANSACTION SNAPSHOT`, until it is released. */
 export interface HeldSnapshot {
   readonly snapshot: string
@@ -98,16 +105,14 @@ export interface Applier {
 
   /**
    * Brings the target to exactly one state of the source, and keeps it there while `work` looks at both. Writers of the
-   * source notice nothing. From that point on the keys of changed rows are remembered.
+   * source notice nothing. From that point on the keys of changed rows are remembered; from the one before it, when this is the
+   * next point of a comparison that takes several.
    *
    * @param patience with what the point is to come after: connections are opened meanwhile.
    * @param work is given the source's state as an exported snapshot.
    * @throws FreeholdError `source_busy`, or the reason of the signal; what `after` rejects with.
    */
-  atOnePoint<T>(
-    patience: Patience & { readonly after?: Promise<unknown> },
-    work: (snapshot: string) => Promise<T>,
-  ): Promise<T>
+  atOnePoint<T>(patience: PointPatience, work: (snapshot: string) => Promise<T>): Promise<T>
 
   /**
    * The rows changed since {@link atOnePoint}; undefined when all have to be compared again, because they are too many to be

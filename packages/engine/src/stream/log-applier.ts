@@ -18,7 +18,7 @@ import { tableKey } from '../database/table-key.ts'
 import type { TablePair } from '../database/tables.ts'
 import { targetTaken, targetWriters } from '../database/target-claim.ts'
 import { ChangeQueue, type TransactionPart } from './change-queue.ts'
-import type { Applier, ChangedRows, Patience } from './change-stream.ts'
+import type { Applier, ChangedRows, PointPatience } from './change-stream.ts'
 import { ChangeWriter } from './change-writer.ts'
 import { ChangedKeys } from './changed-keys.ts'
 import { type Misfits, PassedOver, unlessTaken } from './misfits.ts'
@@ -137,7 +137,7 @@ export class LogApplier implements Applier {
 
   /** A temporary slot names the point and exports the snapshot there; the applier waits at exactly that point. */
   async atOnePoint<T>(
-    { after = Promise.resolve(), ...patience }: Patience & { readonly after?: Promise<unknown> },
+    { after = Promise.resolve(), isNext = false, ...patience }: PointPatience,
     work: (snapshot: string) => Promise<T>,
   ): Promise<T> {
     const { source, fencingToken } = this.#options
@@ -153,6 +153,7 @@ export class LogApplier implements Applier {
         ...patience,
       })
       await this.#advanceTo(point.consistentPoint)
+      if (!isNext) this.#changed = new ChangedKeys()
       return await work(point.snapshot)
     } finally {
       this.#resume()
@@ -205,7 +206,6 @@ export class LogApplier implements Applier {
     await this.#orFailure(this.#queue.begunAt(point))
     this.#pump()
     await this.#settled()
-    this.#changed = new ChangedKeys()
   }
 
   /** Resolves when nothing is left that may be applied. */

@@ -20,7 +20,7 @@ import {
   changeTriggersQuery,
   toChangeTriggers,
 } from '../resources/change-triggers.ts'
-import type { Applier, ChangedRows, Key, Patience, StreamRoute } from './change-stream.ts'
+import type { Applier, ChangedRows, Key, PointPatience, StreamRoute } from './change-stream.ts'
 import { ChangedKeys } from './changed-keys.ts'
 import { isTaken, type Misfits, PassedOver, unlessTaken } from './misfits.ts'
 import { PAGE_KEYS, type PutRow, RowCarrier } from './row-carrier.ts'
@@ -148,7 +148,7 @@ export class TriggerApplier implements Applier {
   }
 
   async atOnePoint<T>(
-    { after, signal }: Patience & { readonly after?: Promise<unknown> },
+    { after, signal, isNext = false }: PointPatience,
     work: (snapshot: string) => Promise<T>,
   ): Promise<T> {
     await after
@@ -159,8 +159,10 @@ export class TriggerApplier implements Applier {
         looksAtTriggers: true,
         applied: async (triggers) => {
           this.#requireTriggers(triggers)
-          this.#changed = new ChangedKeys()
-          this.#verifiedTriggers = triggers?.version
+          if (!isNext) {
+            this.#changed = new ChangedKeys()
+            this.#verifiedTriggers = triggers?.version
+          }
           const exported = await this.#reader.query<{ snapshot: string }>(
             'select pg_export_snapshot() as snapshot',
           )

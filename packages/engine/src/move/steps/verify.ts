@@ -2,14 +2,15 @@ import { FreeholdError } from '@freehold/contract'
 import { closeClient, connectClient } from '@freehold/postgres'
 import { allEnded } from '../../all-ended.ts'
 import { type Comparison, isEqual, verificationFailed } from '../../database/checksum.ts'
-import type { TenantScope } from '../../database/entered.ts'
+import { asTenant } from '../../database/entered.ts'
+import { batchesOf, type Piece } from '../../database/pieces.ts'
 import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
 import { sourceReaders } from '../../database/source-readers.ts'
 import type { TablePair } from '../../database/tables.ts'
 import { placementOf } from '../../placements/placement-of.ts'
 import type { Applier } from '../../stream/change-stream.ts'
 import { catchUp, moveTables, runningApplier } from '../applier-session.ts'
-import { type ComparedSide, compareTables, locateDifferences } from '../compare.ts'
+import { type ComparedSide, comparePieces, locateDifferences } from '../compare.ts'
 import { type Move, saveState, sourceScope, targetScope } from '../move.ts'
 import { mayRepair, repair } from '../repair.ts'
 import { requireSameSchema } from '../same-schema.ts'
@@ -19,8 +20,8 @@ const MAX_VERIFICATIONS = 10
 const CATCH_UP_TIMEOUT_MS = 600_000
 
 /**
- * verify: compares every row of the tenant on both sides at one point. The applier brings the target to exactly one
- * state of the source and waits while both databases compute their checksums. Writers of the source notice nothing.
+ * verify: compares every row of the tenant on both sides. The applier brings the target to exactly one state of the source
+ * and waits while both databases compute their checksums; a large tenant is compared in pieces, at several such points. Writers of the source notice nothing.
  * Rows that differ are repaired, if that was asked for, and everything is compared again.
  */
 export async function verify(move: Move): Promise<'verified'> {
@@ -41,7 +42,7 @@ async function verifyOnce(move: Move): Promise<Verification> {
     schemaFingerprint(source, move.source.schema),
   )
   const applier = await checkedApplier(move)
-  const result = await compareAtOnePoint(move, applier)
+  const result = await compareEverything(move, applier)
   move.progress.updateSeconds({ verify: (performance.now() - started) / 1000 })
   if (result === 'verified') move.session.verifiedBy = applier
   return result
@@ -64,37 +65,76 @@ async function countVerification(move: Move): Promise<void> {
   await saveState(move, { verifications })
 }
 
-async function compareAtOnePoint(move: Move, applier: Applier): Promise<Verification> {
-  const target = await targetScope(move)
+/** What is yet to be compared, and what has been. */
+interface Comparing {
+  readonly left: Piece[][]
+  readonly done: Comparison[]
+}
+
+/**
+ * Compares everything, at as many points as it takes: no snapshot is looked at for much longer than one is allowed to be. What
+ * changes after the first point is remembered, and compared again at the switch.
+ */
+async function compareEverything(move: Move, applier: Applier): Promise<Verification> {
   const tables = await moveTables(move)
+  const comparing: Comparing = { left: await batches(move, tables), done: [] }
+  for (let isNext = false; ; isNext = true) {
+    const result = await atOnePoint(move, applier, isNext, (source) =>
+      compareHere(move, source, comparing, tables),
+    )
+    if (result !== 'goes_on') return result
+  }
+}
+
+function batches(move: Move, tables: readonly TablePair[]): Promise<Piece[][]> {
+  const rows = new Map(move.progress.current.tables.map(({ table, rowsEstimated }) => [table, rowsEstimated]))
+  const scope = sourceScope(move)
+  return move.connections.use(scope.mover, (client) =>
+    asTenant(client, scope, () =>
+      batchesOf(client, tables, move.settings.verifyBatchRows, ({ source }) => rows.get(source.key) ?? 0),
+    ),
+  )
+}
+
+async function atOnePoint<T>(
+  move: Move,
+  applier: Applier,
+  isNext: boolean,
+  compare: (source: ComparedSide & { readonly snapshot: string }) => Promise<T>,
+): Promise<T> {
   const reader = connectClient(move.source.mover, sourceReaders(move.names.stream).verify)
   const after = allEnded([catchUp(move, applier, CATCH_UP_TIMEOUT_MS), reader])
-  const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal, after }
+  const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal, after, isNext }
   try {
     return await applier.atOnePoint(patience, async (snapshot) => {
       await tellPassedOver(move, applier)
       await tellRouters(move)
-      const source = { client: await reader, scope: sourceScope(move), snapshot }
-      return compareHere(move, source, target, tables)
+      return compare({ client: await reader, scope: sourceScope(move), snapshot })
     })
   } finally {
     await reader.then(closeClient, () => undefined)
   }
 }
 
-/** Compares both sides, which are at one point. */
+/** Compares both sides, which are at one point: batch after batch, as long as that takes no longer than it may. */
 async function compareHere(
   move: Move,
   source: ComparedSide & { readonly snapshot: string },
-  scope: TenantScope,
+  { left, done }: Comparing,
   tables: readonly TablePair[],
-): Promise<Verification> {
-  const { different, located } = await move.connections.use(scope.mover, async (client) => {
+): Promise<Verification | 'goes_on'> {
+  const scope = await targetScope(move)
+  const located = await move.connections.use(scope.mover, async (client) => {
     const target = { client, scope }
-    const comparisons = await compareTables(source, target, tables)
-    const different = comparisons.filter((comparison) => !isEqual(comparison))
-    showResult(move, comparisons, different.length)
-    return { different, located: await locateDifferences(source, target, different) }
+    const compared: Comparison[] = []
+    const until = performance.now() + move.settings.verifyPointMs
+    do {
+      move.signal.throwIfAborted()
+      compared.push(...(await comparePieces(source, target, left.shift() ?? [])))
+    } while (left.length > 0 && performance.now() < until)
+    done.push(...compared)
+    showResult(move, done)
+    return locateDifferences(source, target, compared.filter(isDifferent))
   })
   const [first] = located
   // What a repair mends may be what a foreign key lacks: it is looked at when there is nothing to mend any more.
@@ -102,10 +142,13 @@ async function compareHere(
     await repair(move, source.snapshot, located)
     return 'repeat'
   }
+  if (first === undefined && left.length > 0) return 'goes_on'
   await placementOf(move.target.isolation).inspect(move, tables)
   if (first !== undefined) throw verificationFailed(first)
-  return different.length === 0 ? 'verified' : 'repeat'
+  return done.some(isDifferent) ? 'repeat' : 'verified'
 }
+
+const isDifferent = (comparison: Comparison) => !isEqual(comparison)
 
 async function tellPassedOver({ catalog, lease }: Move, applier: Applier): Promise<void> {
   const counts = [...applier.takePassedOver()]
@@ -117,12 +160,12 @@ async function tellPassedOver({ catalog, lease }: Move, applier: Applier): Promi
   )
 }
 
-function showResult(move: Move, comparisons: readonly Comparison[], mismatches: number): void {
+function showResult(move: Move, comparisons: readonly Comparison[]): void {
   move.progress.update({
     verification: {
-      tables: comparisons.length,
+      tables: new Set(comparisons.map(({ tables }) => tables)).size,
       rows: comparisons.reduce((sum, { source }) => sum + source.rows, 0),
-      mismatches,
+      mismatches: comparisons.filter(isDifferent).length,
       at: new Date().toISOString(),
       changedSince: 0,
     },
