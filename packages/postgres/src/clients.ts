@@ -34,12 +34,17 @@ export async function connectClient(
   try {
     await client.connect()
   } catch (error) {
-    // A server that refuses does not say which it is.
-    if (error instanceof pg.DatabaseError) error.message += ` (${address.host}:${address.port})`
+    // A server that refuses does not say which it is, and one that does not answer says nothing.
+    if (error instanceof pg.DatabaseError || isTimeout(error))
+      error.message += ` (${address.host}:${address.port})`
     throw error
   }
   await liftTimeouts(client)
   return client
+}
+
+function isTimeout(error: unknown): error is Error {
+  return error instanceof Error && error.message === 'timeout expired'
 }
 
 /**

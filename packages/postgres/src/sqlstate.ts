@@ -75,9 +75,9 @@ const SOCKET_ERRORS = new Set([
   'EAI_AGAIN',
 ])
 
-/** `pg` reports a lost connection by message only. */
+/** `pg` reports a lost connection, and one that was not to be had in time, by message only. */
 const CONNECTION_MESSAGES =
-  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|Query read timeout/
+  /Connection terminated|^timeout expired|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|Query read timeout/
 
 export interface RetryOptions {
   /** Decides whether an error is worth another attempt. */
