@@ -10,8 +10,8 @@ import { dropSilo, type FaultGround, prepareFaultGround } from './fault-ground.t
 // What no further attempt cures by itself: a clear state, a clear message, nothing lost and nothing left behind.
 
 const CUSTOMERS = 60
-const REACHED_WITHIN_MS = 120_000
-const ENDED_WITHIN_MS = 120_000
+/** It is a matter of seconds, but for the machine. */
+const REACHED_WITHIN_MS = 180_000
 
 const ground: FaultGround = await prepareFaultGround()
 t.teardown(() => ground.remove())
@@ -63,7 +63,9 @@ t.test('the target goes down and stays away: what is left there is removed when 
     worker.goOn()
     await told(move, /Interrupted/)
     await catalog.operations.requestCancel(move.id)
-    t.equal((await ground.ended(move, ENDED_WITHIN_MS)).phase, 'aborted', 'without the target')
+    const { phase, events } = await ground.ended(move)
+    t.equal(phase, 'aborted', 'without the target')
+    t.match(events.at(-1)?.message, /not yet on eu-1/, 'which is told')
     const left = await catalog.ledger.unreleased()
     t.same(
       left.map(({ kind, clusterId }) => `${kind} on ${clusterId}`),
@@ -167,7 +169,7 @@ t.test('a password is changed', async (t) => {
       worker.goOn()
       await told(move, refused)
       await catalog.operations.requestCancel(move.id)
-      t.equal((await ground.ended(move, ENDED_WITHIN_MS)).phase, 'aborted', `${where}: given up without it`)
+      t.equal((await ground.ended(move)).phase, 'aborted', `${where}: given up without it`)
       await reset()
       await worker.kill()
       await worker.start()
@@ -210,12 +212,13 @@ async function unlucky(
   const move = await ground.startMove(tenant)
   t.ok(await stands(REACHED_WITHIN_MS), barrier)
   await happens(move, tenant)
-  const ended = await ground.ended(move, ENDED_WITHIN_MS)
-  t.ok(await writer.goesOn(ENDED_WITHIN_MS), 'the tenant is written to')
+  const ended = await ground.ended(move)
+  t.ok(await writer.goesOn(REACHED_WITHIN_MS), 'the tenant is written to')
   const report = await writer.stop()
   t.same(report.failures, [], 'no write failed')
+  const left = await leftBehind(ground)
   const problems = await examineTenant(ground, tenant, ended, content, report)
-  t.same([...problems, ...(await leftBehind(ground))], [], 'nothing is lost and nothing left', {
+  t.same([...left, ...problems], [], 'nothing is lost and nothing left', {
     timeline: ended.events.map(({ phase, message }) => `${phase}: ${message}`),
   })
   t.equal(worker.deaths, 0, 'the worker has lived through it')
@@ -225,7 +228,7 @@ async function unlucky(
 
 /** Waits until the timeline of a move says something. */
 async function told({ id }: Move, what: RegExp): Promise<void> {
-  const deadline = performance.now() + ENDED_WITHIN_MS
+  const deadline = performance.now() + REACHED_WITHIN_MS
   for (;;) {
     const { events } = await catalog.moves.detail(id)
     if (events.some(({ message }) => what.test(message))) return

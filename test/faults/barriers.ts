@@ -6,7 +6,9 @@ import { movePhases } from '@freehold/contract'
 /**
  * How a worker is brought to a barrier: by a move from the shared tables to a silo; by one that is cancelled while it
  * copies; by one whose first worker is killed while it copies; by a move out of a schema of the tenant's own, or out of a silo;
- * by a move that repairs rows which were made to differ; by a move with a rollback window, which is finalized, rolled back, or finalized after its stream back was lost.
+ * by a move that repairs rows which were made to differ; by one whose first switch is called off because a writer does not end;
+ * by a move with a rollback window, which is finalized, rolled back, or finalized after its rollback was called off or its
+ * stream back was lost.
  */
 export type Way =
   | 'move'
@@ -15,22 +17,33 @@ export type Way =
   | 'move_from_schema'
   | 'move_from_silo'
   | 'move_repaired'
+  | 'move_called_off'
   | 'move_with_window'
   | 'move_rolled_back'
+  | 'rollback_called_off'
   | 'move_not_to_be_rolled_back'
 
 /** Every barrier of a move, in the order in which an undisturbed move passes them, with the way to get there. */
 export const barriers = {
   'provisioning.entered': 'move',
   'provisioning.recorded': 'move',
+  'provisioning.created': 'move',
+  'provisioning.expected': 'move',
   'dual_write.entered': 'move',
   'dual_write.recorded': 'move',
+  'dual_write.begun': 'move',
+  'dual_write.created': 'move',
   'backfill.entered': 'move',
   'backfill.table_copied': 'move',
   'backfill.copied': 'move',
+  'backfill.built': 'move',
   'verify.entered': 'move',
+  'verify.caught_up': 'move',
   'ready.entered': 'move',
+  'ready.aligned': 'move',
   'cutover.entered': 'move',
+  'cutover.claimed': 'move',
+  'cutover.rehearsed': 'move',
   'cutover.intended': 'move',
   'cutover.fenced': 'move',
   'cutover.drained': 'move',
@@ -41,26 +54,43 @@ export const barriers = {
   'cutover.activated': 'move',
   'soak.entered': 'move',
   'finalize.entered': 'move',
+  'finalize.given_over': 'move',
+  'finalize.removed': 'move',
   'finalize.released': 'move',
+  'finalize.not_expected': 'move',
   'finalize.batch_purged': 'move',
+  'finalize.left': 'move',
+  'finalize.forgotten': 'move',
   'completed.entered': 'move',
   'verify.repair_begun': 'move_repaired',
+  'verify.rewritten': 'move_repaired',
   'verify.repaired': 'move_repaired',
+  'cutover.unfenced': 'move_called_off',
+  'cutover.withdrawn': 'move_called_off',
   'finalize.schema_recorded': 'move_from_schema',
+  'finalize.schema_dropped': 'move_from_schema',
   'finalize.database_dropped': 'move_from_silo',
   'provisioning.retargeted': 'move_begun_anew',
   'aborting.entered': 'cancelled_move',
+  'aborting.left': 'cancelled_move',
+  'aborting.removed': 'cancelled_move',
   'aborting.released': 'cancelled_move',
   'aborted.entered': 'cancelled_move',
   'ready.recorded': 'move_with_window',
+  'ready.created': 'move_with_window',
   'ready.stream_back_created': 'move_with_window',
+  'soak.removed': 'move_with_window',
   'soak.turned': 'move_with_window',
   'soak.expected': 'move_with_window',
   'soak.applying': 'move_with_window',
+  'soak.applied': 'move_with_window',
   'rolling_back.entered': 'move_rolled_back',
   'rolling_back.verified': 'move_rolled_back',
   'rolling_back.released': 'move_rolled_back',
+  'rolling_back.left': 'move_rolled_back',
+  'rolling_back.forgotten': 'move_rolled_back',
   'rolled_back.entered': 'move_rolled_back',
+  'rolling_back.called_off': 'rollback_called_off',
   'soak.declared_unsafe': 'move_not_to_be_rolled_back',
 } as const satisfies Record<string, Way>
 

@@ -17,9 +17,13 @@ temporary folder and removes it again.
                 either change stream; made, given up in each phase, rolled back, made again and finalised
   --schema-changes
                 no faults: whatever an owner does to the source's tables, in each phase, by either stream
+  --jobs N      with one of these three: so many at a time, each on servers of its own, 1 to 8 (default 1)
   --fault NAME  with --matrix: this fault only
   --at NAME     with --matrix: this barrier only
+  --only TEXT   with --pairs or --schema-changes: only what has this in its name, and what brings a tenant there
   --help        this text
+
+Whatever goes wrong is told with the command that repeats it.
 
 Faults: ${faults.map(({ name }) => name).join(', ')}.
 Barriers: ${barrierNames.join(', ')}.
@@ -36,6 +40,8 @@ const argumentsSchema = z
     'schema-changes': z.boolean().default(false),
     fault: z.enum(faults.map(({ name }) => name)).optional(),
     at: z.enum(barrierNames).optional(),
+    jobs: z.coerce.number().int().min(1).max(8).optional(),
+    only: z.string().min(1).optional(),
     help: z.boolean().default(false),
   })
   .refine(({ matrix, fault, at }) => matrix || (fault === undefined && at === undefined), {
@@ -49,6 +55,14 @@ const argumentsSchema = z
   .refine((given) => given.minutes === undefined || !(given.pairs || given['schema-changes']), {
     path: ['minutes'],
     message: '--pairs and --schema-changes end when all is done',
+  })
+  .refine((given) => given.only === undefined || given.pairs || given['schema-changes'], {
+    path: ['only'],
+    message: 'goes with --pairs and --schema-changes',
+  })
+  .refine((given) => given.jobs === undefined || given.matrix || given.pairs || given['schema-changes'], {
+    path: ['jobs'],
+    message: 'goes with --matrix, --pairs and --schema-changes',
   })
   .refine(({ matrix, minutes, seed }) => !matrix || (minutes === undefined && seed === undefined), {
     path: ['matrix'],
@@ -67,6 +81,8 @@ export function readArguments(args: readonly string[]): z.infer<typeof arguments
       'schema-changes': { type: 'boolean' },
       fault: { type: 'string' },
       at: { type: 'string' },
+      jobs: { type: 'string' },
+      only: { type: 'string' },
       help: { type: 'boolean' },
     },
   })

@@ -7,59 +7,55 @@ import {
   Interruption,
   parseOptions,
 } from '../kit/interruption.ts'
-import { type MovingGround, prepareMovingGround } from '../kit/moving-ground.ts'
-import { allLegs, travel } from '../moves/pairs.ts'
-import { type ChangingGround, everySchemaChange, prepareChangingGround } from '../moves/schema-changes.ts'
+import { prepareMovingGround } from '../kit/moving-ground.ts'
+import { allLegs, narrowed, travel } from '../moves/pairs.ts'
+import {
+  everySchemaChange,
+  nameOfCase,
+  prepareChangingGround,
+  type SchemaChangeCase,
+} from '../moves/schema-changes.ts'
 import { type Barrier, barrierNames, criticalBarriers } from './barriers.ts'
 import { readArguments, USAGE } from './chaos-arguments.ts'
 import { type FaultGround, prepareFaultGround } from './fault-ground.ts'
-import { faults } from './faults.ts'
-import { runCase } from './kill-matrix.ts'
+import { type Fault, faults } from './faults.ts'
+import { runCase, type Strike } from './kill-matrix.ts'
 import { runChaos } from './random-chaos.ts'
+import { Grounds, runCases } from './run-cases.ts'
+import { Tally } from './tally.ts'
 
 const MAX_SEED = 0xffff_ffff
 const DEFAULT_MINUTES = 10
 
 const options = parseOptions(readArguments, USAGE)
+const { jobs = 1, only = '', seed = randomInt(MAX_SEED) } = options
+const grounds = new Grounds()
 if (options.help) process.stdout.write(USAGE)
 else await main()
 
 async function main(): Promise<void> {
   const { signal, interrupted } = untilInterrupted()
-  let run: Run | undefined
   try {
-    run = await begin(signal)
+    const held = run(signal)
     // Interrupted, we do not wait for what is under way: it ends with the servers.
-    run.held.catch(() => undefined)
-    process.exitCode = (await Promise.race([run.held, interrupted])) ? 0 : 1
+    held.catch(() => undefined)
+    process.exitCode = (await Promise.race([held, interrupted])) ? 0 : 1
   } catch (error) {
     process.exitCode = error instanceof Interruption ? INTERRUPTED_STATUS : 1
     process.stderr.write(`${error instanceof Interruption ? 'Interrupted.' : explain(error)}\n`)
   } finally {
     setTimeout(() => process.exit(), CLEAN_UP_PATIENCE_MS).unref()
-    await run?.ground.remove()
+    await grounds.removeAll()
   }
   // What was interrupted may still wait for something that does not come any more.
   process.exit()
 }
 
-interface Run {
-  readonly ground: { remove(): Promise<void> }
-  /** Whether every invariant held. */
-  readonly held: Promise<boolean>
-}
-
-async function begin(signal: AbortSignal): Promise<Run> {
-  if (options.pairs) {
-    const ground = await prepareMovingGround()
-    return { ground, held: pairs(ground, signal) }
-  }
-  if (options['schema-changes']) {
-    const ground = await prepareChangingGround()
-    return { ground, held: changes(ground, signal) }
-  }
-  const ground = await prepareFaultGround()
-  return { ground, held: options.matrix ? matrix(ground, signal) : chaos(ground, signal) }
+/** @returns whether every invariant held. */
+function run(signal: AbortSignal): Promise<boolean> {
+  if (options.pairs) return pairs(signal)
+  if (options['schema-changes']) return schemaChanges(signal)
+  return options.matrix ? matrix(signal) : chaos(signal)
 }
 
 function untilInterrupted(): { signal: AbortSignal; interrupted: Promise<never> } {
@@ -71,102 +67,127 @@ function untilInterrupted(): { signal: AbortSignal; interrupted: Promise<never> 
   return { signal, interrupted }
 }
 
-/** @returns whether every invariant held. */
-async function chaos(ground: FaultGround, signal: AbortSignal): Promise<boolean> {
-  const seed = options.seed ?? randomInt(MAX_SEED)
+async function chaos(signal: AbortSignal): Promise<boolean> {
+  const minutes = options.minutes ?? DEFAULT_MINUTES
+  const again = command(`--minutes ${minutes} --seed ${seed}`)
   say(`seed ${seed}`)
-  const durationMs = (options.minutes ?? DEFAULT_MINUTES) * 60_000
-  const { problems, ...total } = await runChaos(ground, { seed, durationMs, tell: say, signal })
+  const [ground] = await grounds.open(prepareFaultGround)
+  const { problems, ...total } = await runChaos(ground, {
+    seed,
+    durationMs: minutes * 60_000,
+    tell: say,
+    signal,
+  }).catch((error: unknown) => {
+    say(`again: ${again}`)
+    throw error
+  })
   for (const problem of problems) say(`WRONG  ${problem}`)
   say(
     `${total.rounds} rounds, ${total.moved} moves made and ${total.unmoved} not, ${total.writes} writes: ` +
-      (problems.length === 0 ? 'every invariant held' : `an invariant did not hold (--seed ${seed})`),
+      (problems.length === 0 ? 'every invariant held' : `an invariant did not hold; again: ${again}`),
   )
   return problems.length === 0
 }
 
-/** @returns whether every invariant held. */
-async function matrix(ground: FaultGround, signal: AbortSignal): Promise<boolean> {
-  let wrong = 0
+async function matrix(signal: AbortSignal): Promise<boolean> {
+  const tally = new Tally(say)
   let longestMs = 0
   const cases = faults.flatMap((fault) =>
-    placesOf(fault.lasting).flatMap((at) =>
+    placesOf(fault).flatMap((at) =>
       (options.fault ?? fault.name) === fault.name && (options.at ?? at) === at ? [{ fault, at }] : [],
     ),
   )
-  for (const strike of cases) {
-    signal.throwIfAborted()
+  await runCases(grounds, {
+    cases,
+    jobs,
+    signal,
+    prepare: prepareFaultGround,
+    async run(ground, strike) {
+      const { what, problems, outageMs } = await struck(ground, strike)
+      longestMs = Math.max(longestMs, outageMs)
+      tally.add(what, problems, command(`--matrix --fault '${strike.fault.name}' --at ${strike.at}`))
+      return problems.length === 0
+    },
+  })
+  return tally.end(`, longest outage ${Math.round(longestMs)} ms`)
+}
+
+interface Outcome {
+  readonly what: string
+  readonly problems: readonly string[]
+  readonly outageMs: number
+}
+
+async function struck(ground: FaultGround, strike: Strike): Promise<Outcome> {
+  const what = `${strike.fault.name} at ${strike.at}`
+  const log = () => ground.worker.log.map((line) => `worker: ${line}`)
+  try {
     const { move, problems, acknowledged, failed, outageMs } = await runCase(ground, [strike])
-    longestMs = Math.max(longestMs, outageMs)
     const figures = `${acknowledged} writes, ${failed} failed, longest outage ${Math.round(outageMs)} ms`
-    say(
-      `${problems.length === 0 ? 'ok   ' : 'WRONG'}  ${strike.fault.name} at ${strike.at}: ${move.phase}, ${figures}`,
-    )
-    if (problems.length === 0) continue
-    wrong++
-    for (const problem of problems) say(`         ${problem}`)
-    for (const { at, phase, message } of move.events) say(`         ${at} ${phase}: ${message}`)
-    for (const line of ground.worker.log) say(`         worker: ${line}`)
+    const timeline = move.events.map(({ at, phase, message }) => `${at} ${phase}: ${message}`)
+    return {
+      what: `${what}: ${move.phase}, ${figures}`,
+      problems: problems.length === 0 ? [] : [...problems, ...timeline, ...log()],
+      outageMs,
+    }
+  } catch (error) {
+    return { what, problems: [explain(error), ...log()], outageMs: 0 }
   }
-  say(
-    `${cases.length - wrong} of ${cases.length} cases as they must be, longest outage ${Math.round(longestMs)} ms`,
-  )
-  return wrong === 0 && cases.length > 0
 }
 
-/** @returns whether every invariant held. */
-async function pairs(ground: MovingGround, signal: AbortSignal): Promise<boolean> {
-  const seed = options.seed ?? randomInt(MAX_SEED)
+async function pairs(signal: AbortSignal): Promise<boolean> {
   say(`seed ${seed}`)
-  const tally = new Tally(signal)
-  for (const [index, legs] of allLegs().entries()) {
-    const problems = await travel(ground, `traveller-${index}`, legs, seed, (what, wrong) =>
-      tally.add(what, wrong),
-    )
-    tally.add(
-      `round trip ${index + 1}: every acknowledged write is there, once, and no neighbour has changed`,
-      problems,
-    )
-  }
+  const tally = new Tally(say)
+  const again = (what: string) => command(`--pairs --seed ${seed} --only '${what}'`)
+  const trips = allLegs().flatMap((legs, index) => {
+    const chosen = narrowed(legs, (what) => what.includes(only))
+    return chosen.length === 0 ? [] : [{ number: index + 1, legs: chosen }]
+  })
+  await runCases(grounds, {
+    cases: trips,
+    jobs,
+    signal,
+    prepare: prepareMovingGround,
+    async run(ground, { number, legs }) {
+      const tell = (what: string, wrong: readonly string[]) => {
+        signal.throwIfAborted()
+        tally.add(what, wrong, again(what))
+      }
+      const problems = await travel(ground, `traveller-${number}`, legs, seed, tell).catch((error) => [
+        explain(error),
+      ])
+      const what = `round trip ${number}: every acknowledged write is there, once, and no neighbour has changed`
+      tally.add(what, problems, command(`--pairs --seed ${seed}`))
+      return problems.length === 0
+    },
+  })
   return tally.end()
 }
 
-/** @returns whether each ended as it must. */
-async function changes(ground: ChangingGround, signal: AbortSignal): Promise<boolean> {
-  const tally = new Tally(signal)
-  for (const which of everySchemaChange()) {
-    tally.add(`${which.name} at ${which.at}, by ${which.changeStream}`, await ground.run(which))
-  }
+async function schemaChanges(signal: AbortSignal): Promise<boolean> {
+  const tally = new Tally(say)
+  await runCases(grounds, {
+    cases: everySchemaChange().filter((which) => nameOfCase(which).includes(only)),
+    jobs,
+    signal,
+    prepare: prepareChangingGround,
+    async run(ground, which: SchemaChangeCase) {
+      const what = nameOfCase(which)
+      const problems = await ground.run(which).catch((error) => [explain(error)])
+      tally.add(what, problems, command(`--schema-changes --only '${what}'`))
+      return problems.length === 0
+    },
+  })
   return tally.end()
-}
-
-/** Says of each case whether it is as it must be. */
-class Tally {
-  readonly #signal: AbortSignal
-  #cases = 0
-  #wrong = 0
-
-  constructor(signal: AbortSignal) {
-    this.#signal = signal
-  }
-
-  add(what: string, problems: readonly string[]): void {
-    this.#signal.throwIfAborted()
-    this.#cases++
-    if (problems.length > 0) this.#wrong++
-    say(`${problems.length === 0 ? 'ok   ' : 'WRONG'}  ${what}`)
-    for (const problem of problems) say(`         ${problem}`)
-  }
-
-  end(): boolean {
-    say(`${this.#cases - this.#wrong} of ${this.#cases} as they must be`)
-    return this.#wrong === 0
-  }
 }
 
 /** Where nobody waits for an answer for long; elsewhere a connection that vanishes for good is the network's to end. */
-function placesOf(lasting: boolean): readonly Barrier[] {
-  return lasting ? criticalBarriers : barrierNames
+function placesOf({ everywhere }: Fault): readonly Barrier[] {
+  return everywhere ? barrierNames : criticalBarriers
+}
+
+function command(args: string): string {
+  return `npm run chaos -- ${args}`
 }
 
 function explain(error: unknown): string {

@@ -3,19 +3,28 @@ import { type DatabaseAddress, formatDatabaseUrl, quoteIdentifier, withClient } 
 import { type PreparedCluster, startPreparedCluster } from '../kit/control-plane.ts'
 import { type CuttableProxy, startCuttableProxy } from '../kit/cuttable-proxy.ts'
 import { asSuperuser } from '../kit/databases.ts'
+import { endOfMove } from '../kit/end-of-move.ts'
 import { moveTraces } from '../kit/move-traces.ts'
 import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
 import { startTestRedis, type TestRedis } from '../kit/redis.ts'
+import { contentAt, copyOfTenant } from '../kit/tenant-places.ts'
 import { type Ledger, startTenantWriter } from '../kit/tenant-writer.ts'
 import { WorkerProcess } from './worker-process.ts'
 
 /** How long the worker's fences last at most, ms. */
 export const FENCE_EXPIRY_MS = 2_000
-const LEASE_MS = 1_000
+/** Long enough that a worker which is only slow keeps it; of one that was killed it is expired. */
+const LEASE_MS = 3_000
+const NEIGHBOURS_CUSTOMERS = 20
 
 /** What the worker connects to, each a server process of its own. */
 export const serverNames = ['source', 'target', 'catalog', 'queue'] as const
 export type ServerName = (typeof serverNames)[number]
+
+interface Neighbour {
+  readonly tenant: Tenant
+  readonly content: Readonly<Record<string, readonly string[]>>
+}
 
 interface Home {
   readonly cluster: string
@@ -47,10 +56,14 @@ export interface FaultGround extends Pick<MovingGround, 'us' | 'eu' | 'catalog' 
   readonly bare: ReadonlyMap<PreparedCluster, readonly string[]>
   /** Has the time of every lease passed, as it does by itself a while later. */
   expireLeases(): Promise<void>
+  /** Has a move that nobody works on have been verified so many times. */
+  countVerifications(move: Pick<MoveDetail, 'id'>, times: number): Promise<void>
+  /** Tenants that are never moved, one in each pool, with rows of the same keys, and what they have. */
+  readonly neighbours: readonly Neighbour[]
   /** Where every tenant lives now. */
   homes(): Promise<Home[]>
   /** Waits until the move has ended, or until it is clear that it does not; the catalog may be away meanwhile. */
-  ended(move: Pick<MoveDetail, 'id'>, timeoutMs: number): Promise<MoveDetail>
+  ended(move: Pick<MoveDetail, 'id'>, standstillMs?: number): Promise<MoveDetail>
   remove(): Promise<void>
 }
 
@@ -106,6 +119,7 @@ export async function prepareFaultGround(): Promise<FaultGround> {
       [us, await inventory(us)],
       [eu, await inventory(eu)],
     ])
+    const neighbours = await settleNeighbours(moving)
     const ends = undo.move()
     return {
       us,
@@ -118,6 +132,14 @@ export async function prepareFaultGround(): Promise<FaultGround> {
             'update catalog.operations set lease_expires_at = clock_timestamp() where lease_expires_at is not null',
           )
         }),
+      countVerifications: ({ id }, times) =>
+        withClient(asSuperuser(control.cluster, 'freehold_catalog'), 'test', async (client) => {
+          await client.query(
+            "update catalog.operations set state = jsonb_set(state, '{verifications}', to_jsonb($2::int)) where id = $1",
+            [id, times],
+          )
+        }),
+      neighbours,
       homes: () =>
         withClient(asSuperuser(control.cluster, 'freehold_catalog'), 'test', async (client) => {
           const found = await client.query<Home>(
@@ -144,7 +166,7 @@ export async function prepareFaultGround(): Promise<FaultGround> {
           ledger,
           reach: (address) => ({ ...address, port: direct.get(address.port) ?? address.port }),
         }),
-      ended: (move, timeoutMs) => endOf(moving, move, timeoutMs),
+      ended: ({ id }, standstillMs) => endOfMove(() => moving.catalog.moves.detail(id), { standstillMs }),
       remove: () => ends.disposeAsync(),
     }
   } catch (error) {
@@ -153,25 +175,19 @@ export async function prepareFaultGround(): Promise<FaultGround> {
   }
 }
 
+async function settleNeighbours(moving: MovingGround): Promise<Neighbour[]> {
+  const original = await moving.tenant('neighbour', NEIGHBOURS_CUSTOMERS)
+  const tenants = [original, await copyOfTenant(moving, original, 'eu')]
+  return Promise.all(
+    tenants.map(async (tenant) => ({
+      tenant,
+      content: await contentAt(moving, tenant.id, tenant.placement),
+    })),
+  )
+}
+
 function restartable(redis: TestRedis): Server {
   return { kill: () => redis.kill(), restart: () => redis.start() }
-}
-
-async function endOf(ground: MovingGround, { id }: Pick<MoveDetail, 'id'>, timeoutMs: number) {
-  const deadline = performance.now() + timeoutMs
-  for (;;) {
-    const move = await ground.catalog.moves.detail(id).catch((error: unknown) => error)
-    if (isMove(move) && move.finishedAt !== null) return move
-    if (performance.now() > deadline) {
-      if (isMove(move)) return move
-      throw move
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
-
-function isMove(move: unknown): move is MoveDetail {
-  return typeof move === 'object' && move !== null && 'events' in move
 }
 
 /** Databases, schemas, roles and slots of a cluster, and {@link moveTraces}. */

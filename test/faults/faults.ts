@@ -9,6 +9,8 @@ export interface Fault {
   readonly awayMs: number
   /** Nothing comes of waiting. */
   readonly lasting: boolean
+  /** Whether the matrix strikes at every barrier, or only where a tenant may stand between two homes: it takes its time. */
+  readonly everywhere: boolean
   strike(ground: FaultGround): Promise<void>
   mend(ground: FaultGround): Promise<void>
 }
@@ -17,6 +19,8 @@ export interface Fault {
 const DOWN_MS = 250
 /** How long nothing is heard on a connection before its ends give it up, ms. */
 const SILENT_MS = 3_000
+/** How long nothing gets through to a server, ms: longer than the 5 s for which a connection is waited for. */
+const UNREACHABLE_MS = 6_000
 /** How long the worker's clock is wrong, ms. */
 const JUMPED_MS = 500
 const HOUR_MS = 3_600_000
@@ -26,6 +30,7 @@ const workerKilled: Fault = {
   hitsWriters: false,
   awayMs: 0,
   lasting: false,
+  everywhere: true,
   strike: ({ worker }) => worker.kill(),
   async mend({ worker, expireLeases }) {
     await expireLeases()
@@ -39,6 +44,7 @@ const cutOff = (server: ServerName): Fault => ({
   hitsWriters: false,
   awayMs: 0,
   lasting: false,
+  everywhere: true,
   strike: async ({ proxies }) => proxies[server].cut(),
   mend: async () => undefined,
 })
@@ -56,9 +62,26 @@ const vanished = (server: ServerName): Fault => ({
   hitsWriters: false,
   awayMs: SILENT_MS,
   lasting: false,
+  everywhere: true,
   strike: async ({ proxies }) => proxies[server].vanish(),
   // What a system does in the end that hears nothing from the other end of a connection.
   mend: async ({ proxies }) => proxies[server].cut(),
+})
+
+/** As {@link vanished}, and whoever connects anew gets no answer either. */
+const unreachable = (server: ServerName): Fault => ({
+  ...vanished(server),
+  name: `${server} unreachable`,
+  awayMs: UNREACHABLE_MS,
+  everywhere: false,
+  async strike({ proxies }) {
+    proxies[server].vanish()
+    proxies[server].swallow(/^/)
+  },
+  async mend({ proxies }) {
+    proxies[server].swallow()
+    proxies[server].cut()
+  },
 })
 
 /** The worker takes it for an hour later or earlier than it is, all at once and for a while. */
@@ -67,6 +90,7 @@ const clockJumped = (direction: 'forward' | 'back', ms: number): Fault => ({
   hitsWriters: false,
   awayMs: JUMPED_MS,
   lasting: false,
+  everywhere: true,
   strike: async ({ worker }) => worker.shiftClock(ms),
   mend: async ({ worker }) => worker.shiftClock(-ms),
 })
@@ -77,6 +101,7 @@ const vanishedForGood = (server: ServerName): Fault => ({
   name: `${server} vanished for good`,
   awayMs: 0,
   lasting: true,
+  everywhere: false,
   mend: async () => undefined,
 })
 
@@ -85,6 +110,7 @@ const serverKilled = (server: ServerName): Fault => ({
   hitsWriters: server !== 'queue',
   awayMs: DOWN_MS,
   lasting: false,
+  everywhere: true,
   strike: ({ servers }) => servers[server].kill(),
   mend: ({ servers }) => servers[server].restart(),
 })
@@ -101,6 +127,7 @@ export const faults: readonly Fault[] = [
   oneCutOff('target', 'the copy', /^freehold-copy /),
   ...serverNames.map(vanished),
   ...serverNames.map(vanishedForGood),
+  ...serverNames.map(unreachable),
   clockJumped('forward', HOUR_MS),
   clockJumped('back', -HOUR_MS),
 ]

@@ -25,17 +25,30 @@ t.test('whatever is killed or cut off, a move is made or it is not', async (t) =
   const ways = [
     'move',
     'cancelled_move',
-    'move_repaired',
     'move_with_window',
     'move_rolled_back',
     'move_not_to_be_rolled_back',
   ] as const satisfies readonly Way[]
   for (const way of ways) {
     const passed = barrierNames.filter((name) => barriers[name] === way)
-    const switching = passed.indexOf('cutover.entered')
-    for (const half of switching < 0 ? [passed] : [passed.slice(0, switching), passed.slice(switching)]) {
-      await struck(t, at(half, 'worker killed'))
+    // A copy is not begun for ever, nor is a verification.
+    const cuts = (['backfill.copied', 'cutover.entered'] as const)
+      .map((name) => passed.indexOf(name))
+      .filter((index) => index > 0)
+    for (const [index, begin] of [0, ...cuts].entries()) {
+      await struck(t, at(passed.slice(begin, cuts[index]), 'worker killed'))
     }
+  }
+
+  // Repaired, rows do not differ for the next worker; called off once, a switch is not called off again.
+  await struck(t, at(['verify.repair_begun', 'verify.repaired'], 'worker killed'))
+  for (const name of [
+    'verify.rewritten',
+    'cutover.unfenced',
+    'cutover.withdrawn',
+    'rolling_back.called_off',
+  ] as const) {
+    await struck(t, at([name], 'worker killed'))
   }
 
   await struck(
@@ -72,6 +85,7 @@ t.test('whatever is killed or cut off, a move is made or it is not', async (t) =
     ['cutover.frozen', 'catalog vanished for good'],
     ['cutover.home_switched', 'source vanished for good'],
   ])
+  await struck(t, [['cutover.sealed', 'target unreachable']])
   await struck(
     t,
     at(['verify.entered', 'cutover.fenced', 'cutover.sealed'], 'clock set forward', 'clock set back'),

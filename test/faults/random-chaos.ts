@@ -14,7 +14,7 @@ import { TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
 import type { Ledger } from '../kit/tenant-writer.ts'
 import { Random } from '../load/seed/random.ts'
 import { barrierNames, barriers, type Way } from './barriers.ts'
-import { type Content, contentAtHome, examineTenant, leftBehind } from './examine.ts'
+import { type Content, changedNeighbours, contentAtHome, examineTenant, leftBehind } from './examine.ts'
 import { dropSilo, type FaultGround, FENCE_EXPIRY_MS } from './fault-ground.ts'
 import { type Fault, faults } from './faults.ts'
 
@@ -42,7 +42,7 @@ const MOVES_OF_A_TENANT = 4
 const REGIONS = ['us', 'eu']
 /** How long a strike waits for somebody to come by its barrier. */
 const AT_BARRIER_MS = 8_000
-const ENDED_WITHIN_MS = 90_000
+const GOES_ON_WITHIN_MS = 180_000
 const ALLOWANCE_MS = 15_000
 const LONGEST_DELAY_MS = 2_500
 const CANCELLED_SHARE = 0.15
@@ -195,7 +195,7 @@ async function play(
     const move = await start(ground, wish, tell)
     if (move !== undefined) started.set(wish.subject, move)
   }
-  const allEnded = Promise.all([...started.values()].map((move) => ground.ended(move, ENDED_WITHIN_MS)))
+  const allEnded = Promise.all([...started.values()].map((move) => ground.ended(move)))
   const orders = round.moves.map((wish) => steer(ground, wish, started.get(wish.subject), allEnded))
   await strikeAll(ground, round, allEnded, signal)
   await ground.worker.start()
@@ -204,8 +204,9 @@ async function play(
   await Promise.all(orders)
 
   const problems: string[] = []
-  const goOn = await Promise.all(writers.map((writer) => writer.goesOn(ALLOWANCE_MS)))
+  const goOn = await Promise.all(writers.map((writer) => writer.goesOn(GOES_ON_WITHIN_MS)))
   const reports = await Promise.all(writers.map((writer) => writer.stop()))
+  problems.push(...(await leftBehind(ground)), ...(await changedNeighbours(ground)))
   const away = round.strikes.reduce((sum, { fault }) => sum + fault.awayMs, 0)
   for (const [index, subject] of subjects.entries()) {
     const { slug } = subject.tenant
@@ -231,7 +232,6 @@ async function play(
     }
     problems.push(...found.map((problem) => `${slug}: ${problem}`))
   }
-  problems.push(...(await leftBehind(ground)))
   if (ground.worker.deaths > deaths) problems.push('the worker has ended by itself')
   if (problems.length > 0) problems.push(...ground.worker.log.map((line) => `worker: ${line}`))
   return { ended, writes: reports.reduce((sum, { acknowledged }) => sum + acknowledged, 0), problems }

@@ -16,7 +16,6 @@ import { type Shop, startKeptLoad } from './leaks/kept-load.ts'
 import { withMethod } from './leaks/mutations.ts'
 
 t.setTimeout(240_000)
-const MOVE_TIMEOUT_MS = 120_000
 const ground = await prepareMovingGround()
 t.teardown(() => ground.remove())
 const pool = asSuperuser(ground.us.cluster, 'pool')
@@ -59,7 +58,7 @@ async function move(
   })
   engine.start()
   try {
-    return await ground.ended((await ground.startMove(tenant)).id, MOVE_TIMEOUT_MS)
+    return await ground.ended((await ground.startMove(tenant)).id)
   } finally {
     await engine.stop()
   }

@@ -102,17 +102,18 @@ export async function registerTestCluster(
     host: on.cluster.host,
     port: options.port ?? on.cluster.port,
     tls: 'disable',
-    ownerSecret: secretOf(cluster, 'owner', on.passwords.freehold_owner),
-    moverSecret: secretOf(cluster, 'mover', on.passwords.freehold_mover),
-    appSecret: secretOf(cluster, 'app', on.passwords.freehold_app),
+    ownerSecret: secretOf(on, cluster, 'owner'),
+    moverSecret: secretOf(on, cluster, 'mover'),
+    appSecret: secretOf(on, cluster, 'app'),
     capacityBytes: options.capacityBytes ?? null,
   })
   const pool = await catalog.topology.registerPool({ clusterId: cluster, name: options.pool ?? 'pool' })
   return { region, cluster, pool }
 }
 
-function secretOf(cluster: string, role: string, password: string): string {
-  const variable = `TEST_${cluster}_${role}_PASSWORD`.toUpperCase().replaceAll('-', '_')
-  process.env[variable] = password
+/** A process may have several clusters of the same name, each in a catalog of its own; none has another's port. */
+function secretOf(on: PreparedCluster, cluster: string, role: 'owner' | 'mover' | 'app'): string {
+  const variable = `TEST_${cluster}_${on.cluster.port}_${role}_PASSWORD`.toUpperCase().replaceAll('-', '_')
+  process.env[variable] = on.passwords[`freehold_${role}`]
   return `env:${variable}`
 }

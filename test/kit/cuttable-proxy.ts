@@ -11,6 +11,8 @@ export interface CuttableProxy<Address> {
   cut(name?: RegExp): void
   /** From now on whatever is sent on the connections that there are is lost, and neither end hears that the other closes. */
   vanish(): void
+  /** From now on what new clients of this name (`application_name`) send is lost; nothing, without a name. */
+  swallow(name?: RegExp): void
   /** Breaks a connection when its client sends a message that contains `text`, which the server never gets. */
   cutBefore(text: string): void
   /** Lets the message through, and breaks the connection instead of bringing the server's answer to it. */
@@ -28,6 +30,7 @@ export async function startCuttableProxy<Address extends { readonly host: string
   let before: string | undefined
   let after: string | undefined
   let sentByServer = 0
+  let swallowed: RegExp | undefined
   const connections = new Set<Connection>()
 
   const server = createServer((client) => {
@@ -43,6 +46,7 @@ export async function startCuttableProxy<Address extends { readonly host: string
       },
     }
     connections.add(connection)
+    let isNew = true
     let answerIsCut = false
     const end = () => {
       if (!connection.vanished) connection.cut()
@@ -54,7 +58,12 @@ export async function startCuttableProxy<Address extends { readonly host: string
     }
     client.on('data', (data) => {
       if (connection.vanished) return
-      connection.name ||= applicationName(data)
+      if (isNew) {
+        isNew = false
+        connection.name = applicationName(data)
+        connection.vanished = swallowed?.test(connection.name) ?? false
+        if (connection.vanished) return
+      }
       if (before !== undefined && data.includes(before)) {
         before = undefined
         end()
@@ -87,6 +96,9 @@ export async function startCuttableProxy<Address extends { readonly host: string
     cut,
     vanish() {
       for (const connection of connections) connection.vanished = true
+    },
+    swallow(name) {
+      swallowed = name
     },
     cutBefore(text) {
       before = text

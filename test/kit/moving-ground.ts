@@ -29,6 +29,8 @@ import {
   startPreparedCluster,
 } from './control-plane.ts'
 import { asSuperuser, createDataDatabase, migrationsFolder } from './databases.ts'
+import { endOfMove } from './end-of-move.ts'
+import { patiently } from './patiently.ts'
 
 export const TEST_ENTRY_SECRET = 'an entry secret of the tests, long enough to be one'
 
@@ -52,9 +54,9 @@ export interface MovingGround {
     rollbackWindowSeconds?: number,
   ): Promise<Move>
   /** Waits until the move has ended. */
-  ended(id: OperationId, timeoutMs?: number): Promise<MoveDetail>
+  ended(id: OperationId, standstillMs?: number): Promise<MoveDetail>
   /** Waits until this holds of the move, or it has ended. */
-  endedOr(id: OperationId, holds: (move: MoveDetail) => boolean, timeoutMs?: number): Promise<MoveDetail>
+  endedOr(id: OperationId, holds: (move: MoveDetail) => boolean, standstillMs?: number): Promise<MoveDetail>
   remove(): Promise<void>
 }
 
@@ -83,16 +85,10 @@ export async function prepareMovingGround(options: MovingGroundOptions = {}): Pr
   await registerTestCluster(catalog, us, 'us', { port: await portOf(us) })
   await registerTestCluster(catalog, eu, 'eu', { port: await portOf(eu) })
   const engines: Engine[] = []
-  const endedOr: MovingGround['endedOr'] = async (id, holds, timeoutMs = 60_000) => {
-    const deadline = performance.now() + timeoutMs
-    for (;;) {
-      const move = await catalog.moves.detail(id)
-      if (move.finishedAt !== null || holds(move)) return move
-      if (performance.now() > deadline) {
-        throw new Error(`the move is still in ${move.phase}: ${JSON.stringify(move.events, null, 1)}`)
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
+  const endedOr: MovingGround['endedOr'] = async (id, holds, standstillMs) => {
+    const move = await endOfMove(() => catalog.moves.detail(id), { holds, standstillMs })
+    if (move.finishedAt !== null || holds(move)) return move
+    throw new Error(`the move is still in ${move.phase}: ${JSON.stringify(move.events, null, 1)}`)
   }
 
   return {
@@ -128,17 +124,19 @@ export async function prepareMovingGround(options: MovingGroundOptions = {}): Pr
       return tenant
     },
     async startMove(tenant, to = 'eu', changeStream = 'auto', terms = {}, rollbackWindowSeconds = 0) {
-      const prepared = await planMove(catalog, {
-        tenantIdOrSlug: tenant.id,
-        target: typeof to === 'string' ? moveTargetSchema.parse({ isolation: 'silo', region: to }) : to,
-        changeStream,
-        rollbackWindowSeconds,
-        repair: terms.repair,
-        entrySecret: TEST_ENTRY_SECRET,
-      })
+      const prepared = await patiently(() =>
+        planMove(catalog, {
+          tenantIdOrSlug: tenant.id,
+          target: typeof to === 'string' ? moveTargetSchema.parse({ isolation: 'silo', region: to }) : to,
+          changeStream,
+          rollbackWindowSeconds,
+          repair: terms.repair,
+          entrySecret: TEST_ENTRY_SECRET,
+        }),
+      )
       return startMove(catalog, prepared, { createdBy: 'test', terms })
     },
-    ended: (id, timeoutMs) => endedOr(id, () => false, timeoutMs),
+    ended: (id, standstillMs) => endedOr(id, () => false, standstillMs),
     endedOr,
     async remove() {
       await Promise.all(engines.map((engine) => engine.stop()))

@@ -4,6 +4,7 @@ import { type DatabaseAddress, deriveEntryKey, hasSqlState, SQLSTATE, withClient
 import { asSuperuser } from './databases.ts'
 import { moveTraces } from './move-traces.ts'
 import { type MovingGround, TEST_ENTRY_SECRET } from './moving-ground.ts'
+import { patiently } from './patiently.ts'
 import { tenantContent } from './tenant-content.ts'
 
 type Place = Pick<Placement, 'cluster' | 'database' | 'schema'>
@@ -31,15 +32,16 @@ export async function contentAt(
 /** Whatever still speaks of a tenant at a place where it does not live: rows, a mark that lets anybody in, claims, schemas. */
 export async function remainsOf(ground: MovingGround, tenantId: string, place: Place): Promise<unknown[]> {
   const catalogRemains = [
-    ...(await ground.catalog.ledger.unreleased()),
+    ...(await patiently(() => ground.catalog.ledger.unreleased())),
     ...(await serverRemains(ground.us.cluster)),
     ...(await serverRemains(ground.eu.cluster)),
   ]
   try {
     const rows = Object.keys(await contentAt(ground, tenantId, place))
-    const marks = await withClient(databaseOf(ground, place), 'test', (client) =>
-      client.query(
-        `select 'mark' as what, state::text from freehold.resident
+    const marks = await patiently(() =>
+      withClient(databaseOf(ground, place), 'test', (client) =>
+        client.query(
+          `select 'mark' as what, state::text from freehold.resident
            where tenant_id = $1 and schema_name is not distinct from nullif($2, 'public') and state <> 'moved'
          union all select 'declared', schema_name from freehold.tenant_schema
            where not exists (select from freehold.resident where resident.schema_name = tenant_schema.schema_name)
@@ -51,7 +53,8 @@ export async function remainsOf(ground: MovingGround, tenantId: string, place: P
            where relnamespace = 'freehold_migrations'::regnamespace and relname ~ '^product_' and relkind = 'r'
              and (select count(*) from pg_class where relnamespace = 'freehold_migrations'::regnamespace
                   and relname ~ '^product_' and relkind = 'r') <> (select count(*) from freehold.tenant_schema)`,
-        [tenantId, place.schema],
+          [tenantId, place.schema],
+        ),
       ),
     )
     return [...rows, ...marks.rows, ...(await moveTraces(databaseOf(ground, place))), ...catalogRemains]
@@ -62,10 +65,12 @@ export async function remainsOf(ground: MovingGround, tenantId: string, place: P
 }
 
 async function serverRemains(cluster: MovingGround['us']['cluster']): Promise<unknown[]> {
-  return withClient(asSuperuser(cluster, 'pool'), 'test', async (client) => [
-    ...(await client.query('select slot_name from pg_replication_slots')).rows,
-    ...(await moveTraces(asSuperuser(cluster, 'pool'))),
-  ])
+  return patiently(() =>
+    withClient(asSuperuser(cluster, 'pool'), 'test', async (client) => [
+      ...(await client.query('select slot_name from pg_replication_slots')).rows,
+      ...(await moveTraces(asSuperuser(cluster, 'pool'))),
+    ]),
+  )
 }
 
 /** Another tenant in the pool of a region, with the same rows as a tenant of `us` but for the tenant's id. */

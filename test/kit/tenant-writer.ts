@@ -6,6 +6,7 @@ import { type DatabaseAddress, quoteIdentifier, withClient } from '@freehold/pos
 import { createRouter, type Router } from '@freehold/tenancy'
 import { Random } from '../load/seed/random.ts'
 import { TEST_ENTRY_SECRET } from './moving-ground.ts'
+import { patiently } from './patiently.ts'
 
 /** What each row may be: its name, or null for none. Several after a write of which it is not known whether it was done. */
 export type Ledger = Map<string, readonly (string | null)[]>
@@ -74,7 +75,8 @@ export function startTenantWriter(
       },
     },
     entrySecret: TEST_ENTRY_SECRET,
-    holdDeadlineMs: 20_000,
+    // What a harness looks at while a tenant is switched takes its time on a slow machine.
+    holdDeadlineMs: 60_000,
   })
   const db = router.forTenant(tenant.id)
   const ledger: Ledger = new Map(pace.ledger)
@@ -188,18 +190,20 @@ async function compare(
   tenant: Tenant,
   ledger: Ledger,
 ): Promise<string[]> {
-  return withClient(home, 'test', async (client) => {
-    const found = await client.query<{ id: string; name: string }>(
-      `select id, name from ${quoteIdentifier(schema)}.customers
+  return patiently(() =>
+    withClient(home, 'test', async (client) => {
+      const found = await client.query<{ id: string; name: string }>(
+        `select id, name from ${quoteIdentifier(schema)}.customers
        where tenant_id = $1 and email like '%@writer.test'`,
-      [tenant.id],
-    )
-    const rows = new Map(found.rows.map((row) => [row.id, row.name]))
-    const wrong = [...ledger].filter(([id, names]) => !names.includes(rows.get(id) ?? null))
-    const unknown = [...rows.keys()].filter((id) => !ledger.has(id))
-    return [
-      ...wrong.map(([id, names]) => `${id}: acknowledged ${names.join(' or ')}, found ${rows.get(id)}`),
-      ...unknown.map((id) => `${id}: found and never acknowledged`),
-    ]
-  })
+        [tenant.id],
+      )
+      const rows = new Map(found.rows.map((row) => [row.id, row.name]))
+      const wrong = [...ledger].filter(([id, names]) => !names.includes(rows.get(id) ?? null))
+      const unknown = [...rows.keys()].filter((id) => !ledger.has(id))
+      return [
+        ...wrong.map(([id, names]) => `${id}: acknowledged ${names.join(' or ')}, found ${rows.get(id)}`),
+        ...unknown.map((id) => `${id}: found and never acknowledged`),
+      ]
+    }),
+  )
 }

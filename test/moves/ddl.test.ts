@@ -2,7 +2,7 @@ import t from 'tap'
 import { asSuperuser } from '../kit/databases.ts'
 import { exactContent } from './exact-content.ts'
 import { leftovers } from './leftovers.ts'
-import { moveUnder, prepareChangingGround, someSchemaChanges } from './schema-changes.ts'
+import { moveUnder, nameOfCase, prepareChangingGround, someSchemaChanges } from './schema-changes.ts'
 
 /**
  * The source's schema changes under a move: it pauses or ends with an error that says so, and never without the rows. `npm run chaos --
@@ -13,7 +13,7 @@ t.teardown(() => changing.remove())
 t.setTimeout(300_000)
 
 for (const which of someSchemaChanges()) {
-  t.test(`${which.name} at ${which.at}, by ${which.changeStream}`, async (t) => {
+  t.test(nameOfCase(which), async (t) => {
     t.same(await changing.run(which), [])
   })
 }

@@ -2,13 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type ChangeStreamChoice,
   type Isolation,
+  isTerminalPhase,
   type MoveDetail,
   moveTargetSchema,
   type OperationId,
   type Placement,
   type Tenant,
 } from '@freehold/contract'
+import { watch } from '../kit/end-of-move.ts'
 import type { MovingGround } from '../kit/moving-ground.ts'
+import { patiently } from '../kit/patiently.ts'
 import { contentAt, copyOfTenant, databaseOf, remainsOf } from '../kit/tenant-places.ts'
 import { startTenantWriter, type WriterReport } from '../kit/tenant-writer.ts'
 
@@ -39,10 +42,10 @@ export const GIVEN_UP_AT = [
 ] as const
 
 const WINDOW_SECONDS = 3_600
-const IN_STEP_WITHIN_MS = 30_000
-const POLL_MS = 20
 /** How soon a worker notices in the middle of a step that the move was cancelled. */
 const LEASE_MS = 400
+/** So that nobody else takes the move over, nor is the switch broken off, while both sides are compared. */
+const UNHURRIED_MS = 60_000
 
 /** A tenant that is moved about while it is written to, and what must be true of it all the time. */
 export interface Journey extends AsyncDisposable {
@@ -71,11 +74,11 @@ export async function startJourney(ground: MovingGround, slug: string, seed: num
 
   return {
     async go(to, script, changeStream) {
-      const { placement: from } = await ground.catalog.tenants.get(tenant.id)
+      const { placement: from } = await patiently(() => ground.catalog.tenants.get(tenant.id))
       const { ended, problems } = await play(ground, tenant, from, to, script, changeStream)
       const stays = ended.phase === 'aborted' || ended.phase === 'rolled_back'
       const [, switches] = ENDS[script.kind]
-      const home = await ground.catalog.placements.home(tenant.id)
+      const home = await patiently(() => ground.catalog.placements.home(tenant.id))
       const expected = { ...where(stays ? from : ended.to), epoch: from.epoch + switches }
       if (JSON.stringify(where(home)) !== JSON.stringify(expected)) {
         problems.push(`the catalog has it in ${JSON.stringify(where(home))}`)
@@ -88,7 +91,7 @@ export async function startJourney(ground: MovingGround, slug: string, seed: num
     },
     async arrive() {
       const { failures, acknowledged, differences } = await stop()
-      const home = await ground.catalog.placements.home(tenant.id)
+      const home = await patiently(() => ground.catalog.placements.home(tenant.id))
       return [
         ...(acknowledged > 0 ? [] : ['nothing was written']),
         ...failures.map((failure) => `a write failed: ${failure}`),
@@ -119,18 +122,18 @@ async function play(
   let cancelled = false
   let compared = 0
   const engine = ground.engine({
-    leaseMs: script.kind === 'given up' ? LEASE_MS : 2_000,
-    settings: { soakIntervalMs: 100 },
+    leaseMs: script.kind === 'given up' ? LEASE_MS : UNHURRIED_MS,
+    settings: { soakIntervalMs: 100, fenceExpiryMs: UNHURRIED_MS },
     barrier: async (name) => {
       if (script.kind === 'given up' && name === script.at && !cancelled) {
         cancelled = true
-        await ground.catalog.operations.requestCancel(id)
+        await patiently(() => ground.catalog.operations.requestCancel(id))
         await sleep(LEASE_MS)
       }
       if (name !== 'cutover.retired') return
       // One side is left and the other not yet open: whatever was written is on both.
       compared++
-      const { to: reached } = await ground.catalog.moves.get(id)
+      const { to: reached } = await patiently(() => ground.catalog.moves.get(id))
       const [left, entered] = [
         await contentAt(ground, tenant.id, from),
         await contentAt(ground, tenant.id, reached),
@@ -144,10 +147,10 @@ async function play(
   try {
     if (script.kind === 'rolled back') {
       await inStep(ground, id)
-      await ground.catalog.operations.requestRollback(id)
+      await patiently(() => ground.catalog.operations.requestRollback(id))
     } else if (script.kind === 'finalised') {
       await inStep(ground, id)
-      await ground.catalog.operations.requestFinalize(id)
+      await patiently(() => ground.catalog.operations.requestFinalize(id))
     }
     const ended = await ground.ended(id)
     const [phase, switches] = ENDS[script.kind]
@@ -168,17 +171,14 @@ const ENDS = {
 
 /** Waits until the rollback window is open and changes have been carried back some times. */
 async function inStep({ catalog }: MovingGround, id: OperationId): Promise<void> {
-  const deadline = performance.now() + IN_STEP_WITHIN_MS
   let openedAt: number | undefined
-  for (;;) {
+  const look = async () => {
     const { phase, fencingToken } = await catalog.operations.get(id)
     if (phase === 'soak') openedAt ??= fencingToken
-    if (openedAt !== undefined && fencingToken >= openedAt + 2) return
-    if (performance.now() > deadline) {
-      throw new Error(`not in step: ${timeline(await catalog.moves.detail(id)).join('\n')}`)
-    }
-    await sleep(POLL_MS)
+    return { phase, turns: openedAt === undefined ? undefined : fencingToken - openedAt }
   }
+  const { turns = 0 } = await watch(look, (seen) => (seen.turns ?? 0) >= 2 || isTerminalPhase(seen.phase))
+  if (turns < 2) throw new Error(`not in step: ${timeline(await catalog.moves.detail(id)).join('\n')}`)
 }
 
 function timeline(move: MoveDetail): string[] {

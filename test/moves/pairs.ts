@@ -30,6 +30,8 @@ const ROUND_TRIP: readonly (readonly [Stop['region'], Isolation])[] = [
   ['eu', 'schema'],
   ['eu', 'pool'],
 ]
+/** Where a round trip begins. */
+const HOME: Stop = { region: 'us', isolation: 'pool' }
 const PAIRS_OF_ISOLATIONS = 9
 const STREAMS = ['logical', 'triggers'] as const
 
@@ -78,16 +80,31 @@ export async function travel(
   tell: (what: string, problems: readonly string[]) => void,
 ): Promise<string[]> {
   await using journey = await startJourney(ground, slug, seed)
-  let from: Stop = { region: 'us', isolation: 'pool' }
-  for (const { to, changeStream, scripts } of legs) {
-    for (const script of scripts) {
-      const problems = await journey.go(to, script, changeStream)
-      tell(`${named(from)} to ${named(to)} by ${changeStream}, ${describe(script)}`, problems)
+  for (const [index, leg] of legs.entries()) {
+    for (const script of leg.scripts) {
+      const problems = await journey.go(leg.to, script, leg.changeStream)
+      tell(nameOf(legs, index, script), problems)
     }
-    from = to
   }
   return journey.arrive()
 }
 
+/** Of these legs what is `wanted` by its name, and of the others what brings the tenant there; none if nothing is. */
+export function narrowed(legs: readonly Leg[], wanted: (name: string) => boolean): Leg[] {
+  const chosen = legs.map((leg, index) => leg.scripts.filter((script) => wanted(nameOf(legs, index, script))))
+  const last = chosen.findLastIndex((scripts) => scripts.length > 0)
+  return legs.slice(0, last + 1).map((leg, index) => {
+    const scripts = chosen[index] ?? []
+    const arrives = scripts.some(({ kind }) => kind === 'made' || kind === 'finalised')
+    return { ...leg, scripts: arrives ? scripts : [...scripts, { kind: 'made' }] }
+  })
+}
+
+function nameOf(legs: readonly Leg[], index: number, script: Script): string {
+  const from = legs[index - 1]?.to ?? HOME
+  const { to = HOME, changeStream } = legs[index] ?? {}
+  const what = script.kind === 'given up' ? `given up at ${script.at}` : script.kind
+  return `${named(from)} to ${named(to)} by ${changeStream}, ${what}`
+}
+
 const named = ({ region, isolation }: Stop) => `${isolation} in ${region}`
-const describe = (script: Script) => (script.kind === 'given up' ? `given up at ${script.at}` : script.kind)

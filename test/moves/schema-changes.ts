@@ -1,6 +1,7 @@
 import type { ChangeStreamChoice, MoveDetail, Tenant } from '@freehold/contract'
 import { type DatabaseAddress, withClient } from '@freehold/postgres'
 import { asSuperuser } from '../kit/databases.ts'
+import { watch } from '../kit/end-of-move.ts'
 import { exactContent } from './exact-content.ts'
 import { leftovers } from './leftovers.ts'
 import { prepareZooGround, type ZooGround } from './zoo-ground.ts'
@@ -111,6 +112,10 @@ export interface SchemaChangeCase {
   readonly name: keyof typeof schemaChanges
   readonly at: string
   readonly changeStream: 'logical' | 'triggers'
+}
+
+export function nameOfCase({ name, at, changeStream }: SchemaChangeCase): string {
+  return `${name} at ${at}, by ${changeStream}`
 }
 
 /** Every change, at every phase in which it matters, under either stream. */
@@ -228,6 +233,11 @@ export async function moveUnder(
   const halted = await ground.endedOr(id, ({ waiting }) => waiting?.for === 'resume')
   if (halted.finishedAt === null) await paused(halted)
   const ended = await ground.ended(id)
+  // A server that did not let the move in to clean up is left to the janitor.
+  await watch(
+    () => ground.catalog.ledger.unreleased(),
+    (left) => left.length === 0,
+  )
   await engine.stop()
   return ended
 }

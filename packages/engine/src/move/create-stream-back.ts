@@ -24,6 +24,7 @@ export async function createStreamBack(move: Move): Promise<void> {
   await move.barrier('ready.recorded')
   const snapshot = await stream.create({ timeoutMs: move.settings.slotTimeoutMs, signal: move.signal })
   await snapshot.release()
+  await move.barrier('ready.created')
   await confirmCreated(move, entries)
   await saveState(move, { streamAtTarget: name })
   await move.barrier('ready.stream_back_created')

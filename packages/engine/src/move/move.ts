@@ -109,6 +109,8 @@ interface MoveSession {
   calledOff?: CalledOff
   /** Since when a moment to switch is sought, by `performance.now()`. */
   calmSoughtSince?: number
+  /** Clusters that what the move has made there could not be removed from. */
+  unreached?: readonly string[]
   /** Fulfilled when what everything waits for has come. */
   hold?: Promise<void>
 }

@@ -43,6 +43,7 @@ export async function repair(
   )
   await move.barrier('verify.repair_begun')
   await rewrite(move, snapshot, differences)
+  await move.barrier('verify.rewritten')
   const rows = differences.reduce((sum, { keys = [] }) => sum + keys.length, 0)
   await saveState(move, { repair: 'done' })
   await move.catalog.operations.addEvent(move.lease, `Rows of the target are repaired: ${which}.`)

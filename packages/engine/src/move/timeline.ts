@@ -61,7 +61,7 @@ export function describeEvent(
     case 'given_up':
       return `Given up: ${error?.message ?? 'cancelled'}`
     case 'cleaned_up':
-      return 'Everything that the move has made is removed; the tenant stays where it was.'
+      return cleanedUp(move.session.unreached ?? [])
   }
 }
 
@@ -70,6 +70,14 @@ function notSwitched({ session: { calledOff } }: Move): string | undefined {
   if (calledOff === undefined) return 'The switch was not begun; writes go on at the source.'
   if (calledOff.isTold) return undefined
   return `The switch was called off; writes go on at the source. ${calledOff.reason} It is tried again after a wait that grows.`
+}
+
+function cleanedUp(unreached: readonly string[]): string {
+  const removed =
+    unreached.length === 0
+      ? 'Everything that the move has made is removed'
+      : `What the move has made is removed, but not yet on ${unreached.join(' and ')}, which cannot be reached`
+  return `${removed}; the tenant stays where it was.`
 }
 
 function passed(advice: readonly FindingCode[]): string {

@@ -36,8 +36,13 @@ export async function turnRound(move: Move): Promise<void> {
 const STREAM_KINDS: readonly LedgerEntry['kind'][] = ['replication_slot', 'publication', 'change_triggers']
 
 /** Removes the move's streams but the one that is named, and keeps the tenant's home. */
-export async function releaseStreams({ catalog, operation }: Move, keep: string | null): Promise<void> {
+export async function releaseStreams(
+  { catalog, operation, barrier }: Move,
+  keep: string | null,
+): Promise<void> {
   for (const entry of await catalog.ledger.unreleased({ operationId: operation.id })) {
-    if (STREAM_KINDS.includes(entry.kind) && entry.name !== keep) await releaseResource(catalog, entry)
+    if (STREAM_KINDS.includes(entry.kind) && entry.name !== keep) {
+      await releaseResource(catalog, entry, undefined, () => barrier('soak.removed'))
+    }
   }
 }

@@ -25,6 +25,7 @@ export const schema: TargetPlacement = {
     await withClient(move.target.owner, 'freehold-provision', (owner) =>
       createTenantSchema(owner, move.target.schema, move.settings.migrations.product),
     )
+    await move.barrier('provisioning.created')
     await confirmCreated(move, [schema.entry(move)])
     await expectTenant(move)
   },

@@ -21,6 +21,7 @@ export const silo: TargetPlacement = {
     const { cluster, owner } = move.target
     const maintenance = await ownerAddress(cluster, MAINTENANCE_DATABASE)
     await createSiloDatabase(move.connections, maintenance, owner, move.settings.migrations)
+    await move.barrier('provisioning.created')
     await confirmCreated(move, [silo.entry(move)])
     await expectTenant(move)
   },

@@ -39,4 +39,5 @@ export async function expectTenant(move: Move): Promise<void> {
       await expectResident(client, scope)
     })
   })
+  await move.barrier('provisioning.expected')
 }

@@ -15,13 +15,16 @@ import { dropTenantSchema } from './tenant-schema.ts'
  * Removes a resource that the ledger names, if it exists, and then its entry. Safe to run twice.
  *
  * @param connections of a worker that has some to the servers.
+ * @param removed called in between.
  */
 export async function releaseResource(
   catalog: Catalog,
   entry: LedgerEntry,
   connections: Connections = freshConnections('freehold-cleanup'),
+  removed?: () => Promise<void>,
 ): Promise<void> {
   await removeResource(catalog, entry, connections)
+  await removed?.()
   await catalog.ledger.release(entry)
 }
 

@@ -55,9 +55,10 @@ export interface ChangeStream {
    * Makes the stream. Every write of the tenant that the returned snapshot does not show is kept for the target from
    * here on, whether or not somebody reads the stream.
    *
+   * @param begun called when part of it is there.
    * @throws FreeholdError `source_busy`, or the reason of the signal.
    */
-  create(patience: Patience): Promise<HeldSnapshot>
+  create(patience: Patience, begun?: () => Promise<void>): Promise<HeldSnapshot>
 
   /**
    * The tables at the source whose changes the stream carries, as `quoteTable` writes them.

@@ -16,7 +16,7 @@ export function logStream(route: StreamRoute): ChangeStream {
       { kind: 'publication', name },
     ],
 
-    async create(patience) {
+    async create(patience, begun) {
       const published = tables.map((pair) => pair.source)
       const holder = connectReplication(from.mover, 'freehold-stream')
       const release = () => holder.then(closeClient, () => undefined)
@@ -27,6 +27,7 @@ export function logStream(route: StreamRoute): ChangeStream {
             createPublication(owner, name, published, from.tenantId),
           ),
         ])
+        await begun?.()
         const { snapshot } = await createSlot(await holder, { name, lifetime: 'permanent', ...patience })
         return { snapshot, release }
       } catch (error) {

@@ -20,7 +20,7 @@ export function triggerStream(route: StreamRoute): ChangeStream {
   return {
     resources: [{ kind: 'change_triggers', name }],
 
-    async create(patience) {
+    async create(patience, begun) {
       await withClient(from.owner, 'freehold-stream', async (owner) => {
         try {
           await createChangeTriggers(owner, name, tables, from.tenantId, patience)
@@ -30,6 +30,7 @@ export function triggerStream(route: StreamRoute): ChangeStream {
           throw error
         }
       })
+      await begun?.()
       const holder = await connectClient(from.mover, 'freehold-stream')
       const release = () => holder.end().catch(() => undefined)
       try {

@@ -39,6 +39,7 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
       refuseBlocked(await recheck(move, source))
       await tellRouters(move)
       await bringSequencesForward(move, source)
+      await move.barrier('ready.aligned')
       return findCalm(move, applier, source)
     })
     if (calm) return 'settled'

@@ -25,6 +25,7 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
       loadAll(move, place, tables, snapshot.snapshot, pace),
     ),
   )
+  await move.barrier('backfill.built')
   await snapshot.release()
   delete move.session.snapshot
   move.progress.updateSeconds({ backfill: (performance.now() - started) / 1000 })

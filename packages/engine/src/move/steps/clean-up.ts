@@ -10,11 +10,17 @@ import { closeSession, type Move, sourceScope } from '../move.ts'
  */
 export async function cleanUp(move: Move): Promise<'cleaned_up'> {
   await closeSession(move)
+  const unreached = new Set<string>()
   await leaveSource(move)
+  await move.barrier('aborting.left')
   for (const entry of await move.catalog.ledger.unreleased({ operationId: move.operation.id })) {
-    await whenReachable(() => releaseResource(move.catalog, entry))
+    const reached = await whenReachable(() =>
+      releaseResource(move.catalog, entry, undefined, () => move.barrier('aborting.removed')),
+    )
+    if (!reached) unreached.add(entry.clusterId)
     await move.barrier('aborting.released')
   }
+  move.session.unreached = [...unreached]
   return 'cleaned_up'
 }
 
@@ -30,10 +36,13 @@ async function leaveSource(move: Move): Promise<void> {
   )
 }
 
-async function whenReachable(work: () => Promise<void>): Promise<void> {
+/** @returns whether it was. */
+async function whenReachable(work: () => Promise<void>): Promise<boolean> {
   try {
     await work()
+    return true
   } catch (error) {
     if (!isConnectionError(error) && !isRefusedConnection(error)) throw error
+    return false
   }
 }

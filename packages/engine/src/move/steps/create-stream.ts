@@ -32,8 +32,10 @@ export async function createStream(move: Move): Promise<'stream_created'> {
   }
   for (const entry of entries) await move.catalog.ledger.record(move.lease, entry)
   await move.barrier('dual_write.recorded')
-  const snapshot = await stream.create({ timeoutMs: move.settings.slotTimeoutMs, signal: move.signal })
+  const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal }
+  const snapshot = await stream.create(patience, () => move.barrier('dual_write.begun'))
   try {
+    await move.barrier('dual_write.created')
     await confirmCreated(move, entries)
   } catch (error) {
     await snapshot.release()

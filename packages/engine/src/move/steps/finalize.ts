@@ -26,11 +26,14 @@ export async function finalize(move: Move): Promise<'purged'> {
   await closeSession(move)
   // From here on the target belongs to the tenant and not to the move.
   await move.catalog.ledger.release(placementOf(move.target.isolation).entry(move))
+  await move.barrier('finalize.given_over')
   await allEnded([
     releaseStreamAndLeave(move),
     move.connections.use(move.target.owner, (owner) => analyzePartitioned(owner, move.target.schema)),
   ])
+  await move.barrier('finalize.left')
   await move.connections.use(move.target.mover, (client) => forgetStreams(client, move))
+  await move.barrier('finalize.forgotten')
   return 'purged'
 }
 
@@ -75,6 +78,7 @@ async function endReturn(client: pg.Client, move: Move): Promise<void> {
     await holdTarget(client, sourceClaim(move))
     await stopExpecting(client, sourceScope(move))
   })
+  await move.barrier('finalize.not_expected')
 }
 
 /** What the tenant has at the source goes with its database, with its schema, or row by row. */
@@ -161,12 +165,12 @@ async function dropSourceSchema(move: Move): Promise<void> {
   }
   await move.catalog.ledger.record(move.lease, entry)
   await move.barrier('finalize.schema_recorded')
-  await releaseResource(move.catalog, entry)
+  await releaseResource(move.catalog, entry, move.connections, () => move.barrier('finalize.schema_dropped'))
 }
 
 async function releaseStream(move: Move): Promise<void> {
   for (const entry of await move.catalog.ledger.unreleased({ operationId: move.operation.id })) {
-    await releaseResource(move.catalog, entry, move.connections)
+    await releaseResource(move.catalog, entry, move.connections, () => move.barrier('finalize.removed'))
   }
 }
 

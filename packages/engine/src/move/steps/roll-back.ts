@@ -22,7 +22,9 @@ export async function rollBack(move: Move): Promise<'returned' | 'not_switched'>
   await releaseStreams(move, null)
   await move.barrier('rolling_back.released')
   await leaveSource(move)
+  await move.barrier('rolling_back.left')
   await move.connections.use(move.target.mover, (client) => forgetStreams(client, move))
+  await move.barrier('rolling_back.forgotten')
   await move.catalog.ledger.release(
     placementOf(move.source.isolation).entry({ ...move, target: move.source }),
   )
@@ -78,4 +80,5 @@ async function callOff(move: Move, error: unknown): Promise<void> {
   const beganAnew = { cutoverToken: null, cutoverAttempts: 0, rehearsalsCalledOff: 0, verifications: 0 }
   move.state = { ...move.state, ...beganAnew }
   await move.catalog.operations.callOffRollback(move.lease, move.state, describeFailure(error))
+  await move.barrier('rolling_back.called_off')
 }

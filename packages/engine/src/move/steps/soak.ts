@@ -53,6 +53,7 @@ async function catchUp(move: Move): Promise<void> {
   } finally {
     move.signal.removeEventListener('abort', stop)
   }
+  await move.barrier('soak.applied')
   const { changesApplied } = move.progress.current
   await move.progress.save({ lagBytes, changesApplied: changesApplied + applier.changesApplied })
 }

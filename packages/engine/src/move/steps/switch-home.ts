@@ -73,12 +73,14 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
   }
   try {
     await claimSwitch(attempt.source.client, attempt.source.scope, move.lease)
+    await move.barrier('cutover.claimed')
     if (await settleEarlierAttempt(move, attempt.source)) {
       await impatiently(attempt, () => completeSwitch(attempt))
       return 'switched'
     }
     if (move.signal.aborted || move.session.verifiedBy === undefined) return await withdraw(move)
     if (!(await rehearse(attempt))) return await withdraw(move)
+    await move.barrier('cutover.rehearsed')
     return await attemptSwitch(attempt)
   } finally {
     await closeSwitch(attempt)
@@ -302,6 +304,7 @@ function isPastNoReturn(resident: Resident | undefined): boolean {
 
 async function liftFence({ move, source }: Switch, token: string): Promise<'not_switched'> {
   await unfence(source.client, source.scope, token)
+  await move.barrier('cutover.unfenced')
   return withdraw(move)
 }
 
@@ -326,6 +329,7 @@ async function notSwitchedBecause({ move }: Switch, error: unknown): Promise<Not
 /** It is certain that nothing has been switched: the move may be cancelled again. */
 async function withdraw(move: Move): Promise<'not_switched'> {
   await move.catalog.operations.withdrawSwitch(move.lease, move.state)
+  await move.barrier('cutover.withdrawn')
   return 'not_switched'
 }
 

@@ -103,7 +103,8 @@ async function atOnePoint<T>(
   compare: (source: ComparedSide & { readonly snapshot: string }) => Promise<T>,
 ): Promise<T> {
   const reader = connectClient(move.source.mover, sourceReaders(move.names.stream).verify)
-  const after = allEnded([catchUp(move, applier, CATCH_UP_TIMEOUT_MS), reader])
+  const caughtUp = catchUp(move, applier, CATCH_UP_TIMEOUT_MS).then(() => move.barrier('verify.caught_up'))
+  const after = allEnded([caughtUp, reader])
   const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal, after, isNext }
   try {
     return await applier.atOnePoint(patience, async (snapshot) => {
