@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline'
 import { type Command, type Report, reportSchema } from './worker-messages.ts'
 
 const ENTRY = new URL('./moving-worker.ts', import.meta.url)
-const READY_TIMEOUT_MS = 30_000
+const READY_TIMEOUT_MS = 180_000
 const LOG_LINES = 30
 
 /** A worker in a process of its own, to be stopped at a barrier, killed there, and started again. */
