@@ -87,9 +87,10 @@ t.test('a newer lease ends what older ones of the same operation have open, and 
   const statement = first.use({ ...direct, database: 'template1' }, (client) =>
     client.query('begin; select pg_advisory_xact_lock(1); select pg_sleep(3600)'),
   )
+  const ended = t.rejects(statement, { code: '57P01' }, 'in whichever database of the server')
   await until(async () => (await sleeping()) === 1)
   const ofSecond = await second.use(direct, pid)
-  await t.rejects(statement, { code: '57P01' }, 'in whichever database of the server')
+  await ended
   await until(async () => !(await lives(ofFirst)))
   const ofThird = await third.use(direct, pid)
   await until(async () => !(await lives(ofSecond)))
