@@ -343,6 +343,13 @@ export const findingRegistry = {
     title: 'A transaction at the source has been writing for long; the change stream begins after it',
     remedy: 'Wait for it, or end it with pg_terminate_backend().',
   },
+  writer_not_entered: {
+    severity: 'advisory',
+    title:
+      'A transaction that has not entered as a tenant is writing to the tables of tenants; the switch waits for its end',
+    remedy:
+      'Let it end before the switch, and have what may pass by row security (data fixes, imports) stand still until the move is over.',
+  },
   prepared_transaction: {
     severity: 'blocking',
     error: 'source_busy',

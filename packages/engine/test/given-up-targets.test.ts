@@ -133,3 +133,32 @@ for (const stream of ['logical', 'triggers'] as const) {
     )
   }
 }
+
+t.test('rows that the target loses between verification and switch are missed before it', async (t) => {
+  const [pool] = TARGETS
+  if (pool === undefined) throw new Error('there is no pool to move to')
+  const diminished = await ground.tenant('diminished', 50)
+  const content = await contentAt(ground, diminished.id, diminished.placement)
+  const move = await ground.startMove(diminished, pool)
+  const engine = ground.engine({
+    barrier: async (name) => {
+      if (name !== 'cutover.entered') return
+      await withClient(asSuperuser(ground.eu.cluster, 'pool'), 'test', async (client) => {
+        const held = await client.query<{ partition: string }>(
+          'select distinct tableoid::regclass::text as partition from order_events where tenant_id = $1 limit 1',
+          [diminished.id],
+        )
+        await client.query(`drop table ${held.rows[0]?.partition}`)
+      })
+    },
+  })
+  engine.start()
+  const ended = await ground.ended(move.id)
+  await engine.stop()
+  t.match(ended, {
+    phase: 'aborted',
+    error: { code: 'verification_failed', details: { table: 'order_events' } },
+  })
+  t.same(await contentAt(ground, diminished.id, diminished.placement), content)
+  t.same(await remainsOf(ground, diminished.id, ended.to), [])
+})

@@ -301,6 +301,17 @@ t.test('what a change stream would wait for is told once it has lasted', async (
   t.notOk(isBlocked(await plan(tenant, 'eu-1')))
 })
 
+t.test('who writes to the tables and has not entered is told while it lasts', async (t) => {
+  const fixer = await connectClient(pool, 'data-fix')
+  t.teardown(() => fixer.end())
+  const told = async () =>
+    (await plan(tenant, 'eu-1')).findings.find(({ code }) => code === 'writer_not_entered')
+  await fixer.query('begin; update customers set name = name')
+  t.match(await told(), { severity: 'advisory', object: 'customers', found: /\(data-fix\) of role/ })
+  await fixer.query('rollback')
+  t.equal(await told(), undefined)
+})
+
 t.test('what somebody has put where the silo is to be stops the move, and stays', async (t) => {
   const move = await ground.startMove(tenant)
   const { database } = move.to

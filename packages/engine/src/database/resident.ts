@@ -8,6 +8,7 @@ import type { ClientBase } from 'pg'
 import { z } from 'zod'
 import type { TenantScope } from './entered.ts'
 import type { TargetClaim } from './target-claim.ts'
+import { unenteredWriters } from './unentered-writers.ts'
 
 const residentSchema = z.object({
   epoch: z.coerce.number().int(),
@@ -24,6 +25,12 @@ export type ResidentScope = Pick<TenantScope, 'tenantId' | 'epoch' | 'entryKey'>
 interface MarkedSide {
   readonly client: ClientBase
   readonly scope: ResidentScope
+}
+
+/** The session that holds the exclusive lock, and the tables that nobody may be writing to when it seals. */
+interface SealingSession {
+  readonly client: ClientBase
+  readonly relations: readonly number[]
 }
 
 /** Epochs and tokens that no mark has. */
@@ -126,17 +133,23 @@ export async function unfence(client: ClientBase, scope: ResidentScope, token: s
 /**
  * The point of no return: from here the source never takes a write of the tenant at this epoch again. Only while
  * the fence is this attempt's and has not expired, and only on the session that holds the exclusive lock: the seal is
- * checked before its commit, and without the lock a writer could enter in between, once the fence expires.
+ * checked before its commit, and without the lock a writer could enter in between, once the fence expires. Not while somebody
+ * writes to the tables who has not entered, whom the lock does not wait for.
  *
  * @returns whether the tenant is sealed.
  */
-export async function seal(lockHolder: ClientBase, scope: ResidentScope, token: string): Promise<boolean> {
-  const result = await lockHolder.query({
+export async function seal(
+  { client, relations }: SealingSession,
+  scope: ResidentScope,
+  token: string,
+): Promise<boolean> {
+  const result = await client.query({
     name: 'freehold-seal',
     text: `update freehold.resident set state = 'sealed', fence_expires_at = null
      where tenant_id = $1 and epoch = $2 and state = 'fenced' and fence_token = $3
-       and fence_expires_at > clock_timestamp()`,
-    values: [scope.tenantId, scope.epoch, token],
+       and fence_expires_at > clock_timestamp()
+       and not exists (${unenteredWriters('$4::oid[]')})`,
+    values: [scope.tenantId, scope.epoch, token, relations],
   })
   return result.rowCount === 1
 }
@@ -208,7 +221,7 @@ export async function activate(client: ClientBase, scope: ResidentScope): Promis
  */
 export async function rehearseMarks(
   source: MarkedSide,
-  lockHolder: ClientBase,
+  lockHolder: SealingSession,
   target: MarkedSide,
   lease: Lease,
   back?: TargetClaim,

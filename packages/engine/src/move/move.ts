@@ -101,8 +101,8 @@ interface MoveSession {
   applier?: Applier
   /** The applier that has remembered every changed key since the verification. */
   verifiedBy?: Applier
-  /** What the source's tables were when the verification began. */
-  verifiedSchema?: string
+  /** What the tables of both sides were when the verification began. */
+  verifiedSchemas?: { readonly source: string; readonly target: string }
   /** When routers were told last that the tenant is coming, by `performance.now()`. */
   routersToldAt?: number
   /** The last switch that was called off. */

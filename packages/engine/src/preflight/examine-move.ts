@@ -6,11 +6,12 @@ import type { TenantScope } from '../database/entered.ts'
 import { estimateTables, type TableEstimate } from '../database/estimate.ts'
 import { readTableFacts, type TableFacts } from '../database/table-facts.ts'
 import { tenantTables } from '../database/tables.ts'
+import { findUnenteredWriter, relationsOf, type UnenteredWriter } from '../database/unentered-writers.ts'
 import type { Connections } from '../kept-connections.ts'
 import { checkPool } from '../placements/pool-checks.ts'
 import { MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
 import type { StreamKind } from '../stream/choose-stream.ts'
-import { checkActivity } from './checks/activity.ts'
+import { checkActivity, checkUnentered } from './checks/activity.ts'
 import { checkChangeStream } from './checks/change-stream.ts'
 import { checkDatabases } from './checks/database.ts'
 import { checkRoles } from './checks/roles.ts'
@@ -38,6 +39,8 @@ interface SourceFacts {
   readonly server: ServerFacts
   readonly database: DatabaseFacts
   readonly activity: ActivityFacts
+  /** One that writes to the tables now, and has not entered. */
+  readonly unentered: UnenteredWriter | undefined
 }
 
 /** What a plan has found of the rows, for whoever checks it again. */
@@ -99,21 +102,21 @@ async function readTablesAndSizes(
   client: ClientBase,
   scope: TenantScope,
   known: KnownRows | undefined,
-): Promise<Pick<SourceFacts, 'tables' | 'sizes'>> {
+): Promise<Pick<SourceFacts, 'tables' | 'sizes' | 'unentered'>> {
   const tables = await readTableFacts(client, scope.schema)
+  const ofTenants = tenantTables(tables, scope.schema)
   // A table that is not guarded would count other tenants' rows.
   const isSafe = !checkTables(tables, scope.schema).some(isBlocking)
   const sizes =
-    isSafe && known?.sized !== false
-      ? await estimateTables(client, scope, tenantTables(tables, scope.schema), known?.rows)
-      : []
-  return { tables, sizes }
+    isSafe && known?.sized !== false ? await estimateTables(client, scope, ofTenants, known?.rows) : []
+  const unentered = await findUnenteredWriter(client, await relationsOf(client, ofTenants))
+  return { tables, sizes, unentered }
 }
 
 async function readSurroundings(
   client: ClientBase,
   { scope, cluster }: MoveSource,
-): Promise<Omit<SourceFacts, 'tables' | 'sizes'>> {
+): Promise<Omit<SourceFacts, 'tables' | 'sizes' | 'unentered'>> {
   return {
     traits: await readTableTraits(client, scope.schema),
     server: await readServer(client, scope.mover.database, cluster.capacityBytes !== null),
@@ -173,6 +176,7 @@ function checkSource({ scope, cluster, stream }: MoveSource, facts: SourceFacts)
       ? checkChangeStream({ name: cluster.id, server: facts.server }, REPLICATION_CONNECTIONS)
       : []),
     ...checkActivity(facts.activity),
+    ...checkUnentered(facts.unentered),
   ]
 }
 

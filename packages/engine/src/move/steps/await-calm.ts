@@ -4,6 +4,11 @@ import { FreeholdError } from '@freehold/contract'
 import { tenantLock } from '@freehold/postgres'
 import type pg from 'pg'
 import { alignSequences } from '../../database/sequences.ts'
+import {
+  describeUnenteredWriter,
+  findUnenteredWriter,
+  relationsOf,
+} from '../../database/unentered-writers.ts'
 import { type Finding, refuseBlocked } from '../../preflight/finding.ts'
 import { recheckMove } from '../../preflight/recheck-move.ts'
 import type { Applier } from '../../stream/change-stream.ts'
@@ -84,11 +89,17 @@ const mayNotSwitch = ({ maySwitch }: Directions) => !maySwitch
 /** @returns false when people do not let the switch begin any more. */
 async function findCalm(move: Move, applier: Applier, source: pg.Client): Promise<boolean> {
   move.session.calmSoughtSince ??= performance.now()
+  const tables = await moveTables(move)
+  const relations = await relationsOf(
+    source,
+    tables.map((pair) => pair.source),
+  )
   for (;;) {
     move.signal.throwIfAborted()
     if (mayNotSwitch(move.orders.directions)) return false
     await showStanding(move, applier)
-    const obstacle = await whatStandsAgainst(move, applier, source)
+    const obstacle =
+      (await unenteredWriter(move, source, relations)) ?? (await whatStandsAgainst(move, applier, source))
     if (obstacle === undefined) return true
     const { cutoverPatienceMs } = move.settings
     if (performance.now() - move.session.calmSoughtSince > cutoverPatienceMs) {
@@ -99,6 +110,22 @@ async function findCalm(move: Move, applier: Applier, source: pg.Client): Promis
     }
     await hearOrWait(move, POLL_MS)
   }
+}
+
+/** Whoever has begun it can end it; the timeline tells once that a move waits for it. */
+async function unenteredWriter(
+  { session, catalog, lease }: Move,
+  source: pg.Client,
+  relations: readonly number[],
+): Promise<string | undefined> {
+  const writer = await findUnenteredWriter(source, relations)
+  if (writer === undefined) return undefined
+  const reason = describeUnenteredWriter(writer)
+  if (session.calledOff?.reason !== reason) {
+    await catalog.operations.addEvent(lease, `The switch waits: ${reason}`)
+    session.calledOff = { reason, isTold: true }
+  }
+  return reason
 }
 
 /** Why a switch would keep writers waiting, or be called off. */

@@ -27,6 +27,12 @@ import {
 } from '../../database/resident.ts'
 import { schemaFingerprint } from '../../database/schema-fingerprint.ts'
 import { alignSequences } from '../../database/sequences.ts'
+import {
+  describeUnenteredWriter,
+  findUnenteredWriter,
+  relationsOf,
+  type UnenteredWriter,
+} from '../../database/unentered-writers.ts'
 import { moveTables, runningApplier } from '../applier-session.ts'
 import { behind, isCloseBehind, noteCalledOff } from '../call-off.ts'
 import { compareRows } from '../compare.ts'
@@ -50,6 +56,12 @@ interface Switch {
   /** Holds the exclusive lock from the drain to the seal; when it is cut, the attempt is over. */
   readonly lockHolder: pg.Client
   readonly target: { readonly scope: TenantScope; readonly client: pg.Client; readonly id: DataDatabaseId }
+}
+
+/** A switch that has been rehearsed. */
+interface ReadySwitch extends Switch {
+  /** The tenant's tables at the source, and their partitions. */
+  readonly relations: readonly number[]
 }
 
 type NotSwitched = 'not_switched' | { readonly event: 'given_up'; readonly error: FreeholdError }
@@ -79,9 +91,15 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
       return 'switched'
     }
     if (move.signal.aborted || move.session.verifiedBy === undefined) return await withdraw(move)
-    if (!(await rehearse(attempt))) return await withdraw(move)
+    const tables = await moveTables(move)
+    const relations = await relationsOf(
+      attempt.lockHolder,
+      tables.map(({ source }) => source),
+    )
+    const ready = { ...attempt, relations }
+    if (!(await rehearse(ready))) return await withdraw(move)
     await move.barrier('cutover.rehearsed')
-    return await attemptSwitch(attempt)
+    return await attemptSwitch(ready)
   } finally {
     await closeSwitch(attempt)
   }
@@ -91,15 +109,20 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
  * Does what writers would have to wait for once before they do: all rows but those that change now are compared, and
  * connections and caches are warm, and the machines are not busy with routers that connect to the target.
  *
- * @returns false when the target is too far behind, or too many rows have changed to be remembered.
+ * @returns false when the target is too far behind, too many rows have changed to be remembered, or somebody writes who does
+ * not enter.
  */
-async function rehearse(attempt: Switch): Promise<boolean> {
-  const { move, source, lockHolder, target } = attempt
+async function rehearse(attempt: ReadySwitch): Promise<boolean> {
+  const { move, source, lockHolder, target, relations } = attempt
   const { maxLagMs } = move.settings
   const applier = await runningApplier(move)
   await awaitRouters(move)
-  await rehearseMarks(source, lockHolder, target, move.lease, streamBack(move))
-  await schemaFingerprint(lockHolder, move.source.schema)
+  await rehearseMarks(source, { client: lockHolder, relations }, target, move.lease, streamBack(move))
+  if (isHeldUp(move, await findUnenteredWriter(lockHolder, relations))) return calledOffInRehearsal(move)
+  await Promise.all([
+    schemaFingerprint(lockHolder, move.source.schema),
+    schemaFingerprint(target.client, move.target.schema),
+  ])
   await alignSequences(source, target, await moveTables(move))
   const begun = performance.now()
   for (let rehearsal = 1, tookMs = Number.POSITIVE_INFINITY; ; rehearsal++) {
@@ -108,8 +131,7 @@ async function rehearse(attempt: Switch): Promise<boolean> {
     const started = performance.now()
     if (!(await isCloseBehind(applier, maxLagMs))) {
       noteCalledOff(move, behind(maxLagMs))
-      move.state = { ...move.state, rehearsalsCalledOff: move.state.rehearsalsCalledOff + 1 }
-      return false
+      return calledOffInRehearsal(move)
     }
     const changed = applier.takeChangedRows()
     if (changed === undefined) return false
@@ -118,7 +140,12 @@ async function rehearse(attempt: Switch): Promise<boolean> {
   }
 }
 
-async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
+function calledOffInRehearsal(move: Move): false {
+  move.state = { ...move.state, rehearsalsCalledOff: move.state.rehearsalsCalledOff + 1 }
+  return false
+}
+
+async function attemptSwitch(attempt: ReadySwitch): Promise<SwitchOutcome> {
   const { move } = attempt
   const token = randomUUID()
   const intent = { ...move.state, cutoverToken: token, cutoverAttempts: move.state.cutoverAttempts + 1 }
@@ -142,7 +169,11 @@ async function attemptSwitch(attempt: Switch): Promise<SwitchOutcome> {
 }
 
 /** Everything from the fence to the point of no return. */
-async function fenceToSeal(attempt: Switch, token: string, started: number): Promise<'sealed' | NotSwitched> {
+async function fenceToSeal(
+  attempt: ReadySwitch,
+  token: string,
+  started: number,
+): Promise<'sealed' | NotSwitched> {
   const { move, source } = attempt
   const { settings } = move
   if (!(await fence(source.client, source.scope, move.lease, token, settings.fenceExpiryMs)))
@@ -153,11 +184,12 @@ async function fenceToSeal(attempt: Switch, token: string, started: number): Pro
     if (!(await drainStream(attempt, started + settings.fenceExpiryMs)))
       return await liftFence(attempt, token)
     await move.barrier('cutover.drained')
-    if (!(await seal(attempt.lockHolder, source.scope, token))) {
+    const { lockHolder: client, relations } = attempt
+    if (await seal({ client, relations }, source.scope, token)) return 'sealed'
+    const outcome = await liftFence(attempt, token)
+    if (!isHeldUp(move, await findUnenteredWriter(source.client, relations)))
       noteCalledOff(move, 'The fence had expired.')
-      return await liftFence(attempt, token)
-    }
-    return 'sealed'
+    return outcome
   } catch (error) {
     // Writers go on at once, unless the seal has taken effect without an answer: then only the source knows, and
     // is asked when the step runs again.
@@ -233,14 +265,21 @@ async function completeSwitch({ move, source, target }: Switch): Promise<void> {
 /** What will carry the target's changes back, when the move may be rolled back. */
 const streamBack = (move: Move) => (hasWindow(move) ? sourceClaim(move) : undefined)
 
-/** @returns whether every transaction of the tenant at the source has ended, and none can begin. */
-async function drainWriters({ move, lockHolder }: Switch): Promise<boolean> {
+/**
+ * @returns whether every transaction of the tenant at the source has ended, and none can begin; and nobody writes to its tables who
+ * has not entered, and whom neither fence nor lock keep out.
+ */
+async function drainWriters({ move, lockHolder, relations }: ReadySwitch): Promise<boolean> {
   try {
-    await tenantLock.acquireExclusive(lockHolder, move.operation.tenantId, {
-      timeoutMs: move.settings.lockTimeoutMs,
-      idleMs: move.settings.fenceExpiryMs,
-    })
-    return true
+    // Sent together, and looked for when the lock is got: who writes from here on commits after the marker, or is seen at the seal.
+    const [, writer] = await Promise.all([
+      tenantLock.acquireExclusive(lockHolder, move.operation.tenantId, {
+        timeoutMs: move.settings.lockTimeoutMs,
+        idleMs: move.settings.fenceExpiryMs,
+      }),
+      findUnenteredWriter(lockHolder, relations),
+    ])
+    return !isHeldUp(move, writer)
   } catch (error) {
     if (!hasSqlState(error, SQLSTATE.lockNotAvailable)) throw error
     noteCalledOff(
@@ -251,10 +290,17 @@ async function drainWriters({ move, lockHolder }: Switch): Promise<boolean> {
   }
 }
 
+/** Writers that do not enter are waited for like long ones, before the next attempt; the timeline says for whom. */
+function isHeldUp(move: Move, writer: UnenteredWriter | undefined): boolean {
+  if (writer === undefined) return false
+  noteCalledOff(move, describeUnenteredWriter(writer))
+  return true
+}
+
 /**
  * Nothing is written at the source any more: brings the target to the same point, and compares.
  *
- * @returns false when the tables at the source are not what they were when they were verified, or more rows have changed
+ * @returns false when the tables of either side are not what they were when they were verified, or more rows have changed
  * since than can be remembered, or some differ that may be repaired: to be verified again.
  */
 async function drainStream(attempt: Switch, deadline: number): Promise<boolean> {
@@ -266,15 +312,19 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
     const changed = applier.changedRows()
     return changed && compareRows(source, target, changed)
   }
-  const [schema, different] = await Promise.all([
+  // The target is asked first: while the stream is drained its session has nothing else to do.
+  const [atSource, atTarget, different] = await Promise.all([
     schemaFingerprint(attempt.lockHolder, move.source.schema),
+    schemaFingerprint(target.client, move.target.schema),
     drainAndCompare(),
     alignSequences(source, target, tables),
   ])
   const [first] = different ?? []
   // Under the fence nothing is repaired: writers would wait for it.
   const isRepairable = first !== undefined && mayRepair(move)
-  if (different === undefined || schema !== move.session.verifiedSchema || isRepairable) {
+  const { verifiedSchemas: verified } = move.session
+  const isAsVerified = atSource === verified?.source && atTarget === verified.target
+  if (different === undefined || !isAsVerified || isRepairable) {
     delete move.session.verifiedBy
     noteCalledOff(move, 'The verification has to be repeated.')
     return false

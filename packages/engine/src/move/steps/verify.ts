@@ -11,7 +11,7 @@ import { placementOf } from '../../placements/placement-of.ts'
 import type { Applier } from '../../stream/change-stream.ts'
 import { catchUp, moveTables, runningApplier } from '../applier-session.ts'
 import { type ComparedSide, comparePieces, locateDifferences } from '../compare.ts'
-import { type Move, saveState, sourceScope, targetScope } from '../move.ts'
+import { type Move, type Side, saveState, sourceScope, targetScope } from '../move.ts'
 import { mayRepair, repair } from '../repair.ts'
 import { requireSameSchema } from '../same-schema.ts'
 import { tellRouters } from '../tell-routers.ts'
@@ -38,15 +38,19 @@ async function verifyOnce(move: Move): Promise<Verification> {
   await countVerification(move)
   const started = performance.now()
   // Before the tables are checked: what changes in between differs from it at the switch.
-  move.session.verifiedSchema = await move.connections.use(move.source.mover, (source) =>
-    schemaFingerprint(source, move.source.schema),
-  )
+  move.session.verifiedSchemas = {
+    source: await fingerprintOf(move, move.source),
+    target: await fingerprintOf(move, move.target),
+  }
   const applier = await checkedApplier(move)
   const result = await compareEverything(move, applier)
   move.progress.updateSeconds({ verify: (performance.now() - started) / 1000 })
   if (result === 'verified') move.session.verifiedBy = applier
   return result
 }
+
+const fingerprintOf = ({ connections }: Move, { mover, schema }: Side) =>
+  connections.use(mover, (client) => schemaFingerprint(client, schema))
 
 /** The move's applier, and tables that have just been checked: whoever starts an applier checks them. */
 async function checkedApplier(move: Move): Promise<Applier> {

@@ -1,3 +1,4 @@
+import { describeUnenteredWriter, type UnenteredWriter } from '../../database/unentered-writers.ts'
 import type { ActivityFacts } from '../facts/activity.ts'
 import type { Finding } from '../finding.ts'
 
@@ -26,4 +27,10 @@ export function checkActivity({ transactions, prepared }: ActivityFacts): Findin
         }),
       ),
   ]
+}
+
+/** Whether the switch would have to wait now for somebody who is not kept out by its fence. */
+export function checkUnentered(writer: UnenteredWriter | undefined): Finding[] {
+  if (writer === undefined) return []
+  return [{ code: 'writer_not_entered', object: writer.table, found: describeUnenteredWriter(writer) }]
 }
