@@ -45,13 +45,17 @@ t.test('tables that a move would break, or that would break a move, are refused'
   t.same((await ground.catalog.moves.list({ limit: 10, tenant: tenant.id })).items, [], 'nothing was begun')
 })
 
-t.test('a sequence that no column owns goes on in the silo where it stood', async (t) => {
+t.test('sequences that no column owns, or even draws from, go on in the silo where they stood', async (t) => {
   const tickets = `create sequence ticket_number;
+    create sequence invoice_number; grant usage on sequence invoice_number to freehold_app;
     create table tickets (tenant_id uuid not null, id bigint not null default nextval('ticket_number'),
       primary key (tenant_id, id));
     select freehold.protect_table('tickets')`
   const tenant = await ground.tenant('ticketed', 10)
   await asOwner(tickets)
+  await asOwner(
+    "select setval('invoice_number', 4711, false); create sequence only_here; grant usage on sequence only_here to freehold_app",
+  )
   await withClient(pool, 'test', (client) =>
     client.query('insert into tickets (tenant_id) select $1 from generate_series(1, 5)', [tenant.id]),
   )
@@ -70,11 +74,14 @@ t.test('a sequence that no column owns goes on in the silo where it stood', asyn
   const ended = await ground.ended((await ground.startMove(tenant)).id)
   t.equal(ended.phase, 'completed')
   await withClient(asSuperuser(ground.eu.cluster, ended.to.database), 'test', async (client) => {
-    const next = await client.query("select nextval('ticket_number') as number")
-    t.equal(next.rows[0]?.number, '6')
+    const next = await client.query(
+      "select nextval('ticket_number') as ticket, nextval('invoice_number') as invoice",
+    )
+    t.same(next.rows, [{ ticket: '6', invoice: '4711' }])
   })
+  t.ok(ended.events.some(({ message }) => /where these sequences stand, .*: only_here\./.test(message)))
   await asOwner(
-    "delete from freehold.managed_table where relation = 'tickets'::regclass; drop table tickets; drop sequence ticket_number",
+    "delete from freehold.managed_table where relation = 'tickets'::regclass; drop table tickets; drop sequence ticket_number, invoice_number, only_here",
   )
 })
 

@@ -19,6 +19,7 @@ import {
 } from '@freehold/contract'
 import { type DatabaseAddress, deriveEntryKey, type Lsn } from '@freehold/postgres'
 import type { TenantScope } from '../database/entered.ts'
+import type { SequencePair } from '../database/sequences.ts'
 import type { TablePair } from '../database/tables.ts'
 import type { KeptConnections } from '../kept-connections.ts'
 import type { LeaseKeeper } from '../lease-keeper.ts'
@@ -94,6 +95,7 @@ interface MoveSession {
   /** Codes of what the checks before the move have found and what does not block it. */
   advice?: readonly FindingCode[]
   tables?: readonly TablePair[]
+  sequences?: readonly SequencePair[]
   /** In the log of the source: what precedes it is not carried over. */
   streamBegins?: Lsn
   /** What the copy looks at; it lives as long as the connection that made the stream. */
@@ -240,5 +242,6 @@ export async function closeSession(move: Move): Promise<void> {
   delete session.verifiedBy
   delete session.snapshot
   delete session.tables
+  delete session.sequences
   delete session.streamBegins
 }

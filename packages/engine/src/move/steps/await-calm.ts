@@ -16,7 +16,8 @@ import { moveTables, runningApplier } from '../applier-session.ts'
 import { behind, isCloseBehind } from '../call-off.ts'
 import { createStreamBack } from '../create-stream-back.ts'
 import { holdWhile } from '../hold.ts'
-import { hasWindow, type Move, sourceScope, targetScope } from '../move.ts'
+import { hasWindow, type Move, targetScope } from '../move.ts'
+import { moveSequences } from '../move-sequences.ts'
 import { tellRouters } from '../tell-routers.ts'
 
 /** How often what people say is heard while nothing else is being waited for. */
@@ -173,11 +174,7 @@ async function hearOrWait({ orders, signal }: Move, ms: number): Promise<void> {
 async function bringSequencesForward(move: Move, source: pg.Client): Promise<void> {
   const scope = await targetScope(move)
   await move.connections.use(scope.mover, async (target) =>
-    alignSequences(
-      { client: source, scope: sourceScope(move) },
-      { client: target, scope },
-      await moveTables(move),
-    ),
+    alignSequences(source, target, await moveSequences(move)),
   )
 }
 

@@ -5,6 +5,7 @@ import type { ChangeStream } from '../../stream/change-stream.ts'
 import { moveTables } from '../applier-session.ts'
 import { confirmCreated } from '../created.ts'
 import { closeSession, type Move } from '../move.ts'
+import { checkSequences } from '../move-sequences.ts'
 import { moveStream } from '../move-stream.ts'
 
 const MAX_COPIES = 5
@@ -23,6 +24,7 @@ export async function createStream(move: Move): Promise<'stream_created'> {
   await closeSession(move)
   const { names } = move
   const tables = await moveTables(move)
+  await checkSequences(move)
   const stream = await moveStream(move, tables, names.atSource)
   const entries = ledgerEntries(move, stream)
   if (move.state.streamAtSource !== null) {

@@ -37,6 +37,7 @@ import { moveTables, runningApplier } from '../applier-session.ts'
 import { behind, isCloseBehind, noteCalledOff } from '../call-off.ts'
 import { compareRows } from '../compare.ts'
 import { hasWindow, type Move, sourceScope, targetDatabaseId, targetScope } from '../move.ts'
+import { moveSequences } from '../move-sequences.ts'
 import { mayRepair } from '../repair.ts'
 import { sourceClaim } from '../take-target.ts'
 import { targetGone } from '../target-gone.ts'
@@ -123,7 +124,7 @@ async function rehearse(attempt: ReadySwitch): Promise<boolean> {
     schemaFingerprint(lockHolder, move.source.schema),
     schemaFingerprint(target.client, move.target.schema),
   ])
-  await alignSequences(source, target, await moveTables(move))
+  await alignSequences(source.client, target.client, await moveSequences(move))
   const begun = performance.now()
   for (let rehearsal = 1, tookMs = Number.POSITIVE_INFINITY; ; rehearsal++) {
     const isQuick = tookMs <= QUICK_MS || performance.now() - begun > PATIENCE_MS
@@ -306,7 +307,7 @@ function isHeldUp(move: Move, writer: UnenteredWriter | undefined): boolean {
 async function drainStream(attempt: Switch, deadline: number): Promise<boolean> {
   const { move, source, target } = attempt
   const applier = await runningApplier(move)
-  const tables = await moveTables(move)
+  const sequences = await moveSequences(move)
   const drainAndCompare = async () => {
     await applier.drain(Math.max(1, Math.floor(deadline - performance.now())))
     const changed = applier.changedRows()
@@ -317,7 +318,7 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
     schemaFingerprint(attempt.lockHolder, move.source.schema),
     schemaFingerprint(target.client, move.target.schema),
     drainAndCompare(),
-    alignSequences(source, target, tables),
+    alignSequences(source.client, target.client, sequences),
   ])
   const [first] = different ?? []
   // Under the fence nothing is repaired: writers would wait for it.
