@@ -297,7 +297,7 @@ export const errorRegistry = {
   foreign_key_broken: {
     status: 422,
     title: 'Rows of the tenant refer to rows that the target does not have',
-    next: 'Bring the reference tables of the target up to date, then move the tenant again.',
+    next: 'Bring the reference tables up to date in the pool that lacks the rows, then do it again.',
   },
   source_unreachable: {
     status: 503,

@@ -55,6 +55,23 @@ export const findingRegistry = {
     title: "Keys of the tenant could collide with others' in the target pool",
     remedy: 'Let the constraint include the tenant column, or choose a target of another isolation.',
   },
+  table_differs: {
+    severity: 'blocking',
+    error: 'schema_mismatch',
+    title: 'A table is not the same at the source and in the target pool',
+    remedy: 'Bring both databases to the same version of the product schema, or choose another pool.',
+  },
+  reference_row_missing: {
+    severity: 'blocking',
+    error: 'foreign_key_broken',
+    title: 'Rows of the tenant refer to rows that reference tables of the target pool do not have',
+    remedy: 'Add the rows to the reference table of the target pool, or choose another pool.',
+  },
+  reference_table_differs: {
+    severity: 'advisory',
+    title: 'A reference table has other rows in the target pool than at the source',
+    remedy: "After the move the tenant finds the pool's. Bring the pool's up to date, if it should not.",
+  },
 
   rollback_window_unavailable: {
     severity: 'blocking',

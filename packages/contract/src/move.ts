@@ -83,6 +83,10 @@ export const moveProgressSchema = z
           .nullable()
           .default(null)
           .describe('Rows that have changed since then, and are compared at the switch; null: not counted'),
+        references: z
+          .object({ tables: z.int(), rows: z.int() })
+          .default({ tables: 0, rows: 0 })
+          .describe('Reference tables that the target has of its own, and were found or made equal'),
       })
       .nullable(),
     repairedRows: z

@@ -154,6 +154,12 @@ function describeMove(move: MoveDetail): string {
       verification &&
         `${formatInstant(verification.at)}: ${formatCount(verification.rows)} rows; ${verification.mismatches} of ${verification.tables} tables differed${verification.changedSince === null ? '' : `; ${formatCount(verification.changedSince)} rows have changed since`}`,
     ],
+    [
+      'Reference tables',
+      verification && verification.references.tables > 0
+        ? `${verification.references.tables} in step, of ${formatCount(verification.references.rows)} rows`
+        : null,
+    ],
     ['Repair', repairSummary(move)],
     ['Started', formatInstant(move.createdAt)],
     ['Ended', move.finishedAt && formatInstant(move.finishedAt)],

@@ -33,7 +33,7 @@ interface ResultProps {
 }
 
 function Result({ verification, repairedRows }: ResultProps) {
-  const { tables, rows, mismatches, at, changedSince } = verification
+  const { tables, rows, mismatches, at, changedSince, references } = verification
   return (
     <div className={classes.result}>
       <p className={classes.verdict} data-equal={mismatches === 0}>
@@ -47,6 +47,7 @@ function Result({ verification, repairedRows }: ResultProps) {
       <Facts>
         <Fact name="Tables">{formatCount(tables)}</Fact>
         <Fact name="Rows">{formatCount(rows)}</Fact>
+        {references.tables > 0 && <Fact name="Reference tables">{formatCount(references.tables)}</Fact>}
         <Fact name="Mismatches">{formatCount(mismatches)}</Fact>
         <Fact name="Verified">
           <RelativeTime at={at} />

@@ -39,6 +39,26 @@ export interface Parts {
 }
 
 /**
+ * Checksums of reference tables, in one round trip. Added up, because without a key the same row may be there twice, and
+ * two of the same would take each other out of an exclusive or.
+ */
+export async function sharedTableChecksums(
+  client: ClientBase,
+  shapes: readonly TableShape[],
+): Promise<Checksum[]> {
+  if (shapes.length === 0) return []
+  const text = shapes
+    .map(
+      (shape, index) =>
+        `select ${index} as n, count(*)::text as rows, coalesce(sum(${rowHash(shape)}::numeric), 0)::text as sum from ${quoteTable(shape.table)} t`,
+    )
+    .join(' union all ')
+  const name = createHash('sha256').update(text).digest('hex').slice(0, 32)
+  const result = await client.query<{ rows: string; sum: string }>({ name, text: `${text} order by 1` })
+  return result.rows.map(({ rows, sum }) => ({ rows: Number(rows), sum }))
+}
+
+/**
  * Checksums of the entered tenant's rows in a range of a table, by parts: a row belongs to a part by its key, so that it
  * belongs to the same on both sides.
  *
@@ -168,6 +188,19 @@ const SENT: Readonly<Record<string, string>> = {
 export interface Comparison extends Piece {
   readonly source: Checksum
   readonly target: Checksum
+}
+
+/** Puts beside each other what was computed of the same pieces at both ends. */
+export function zipChecksums(
+  pieces: readonly Piece[],
+  [source, target]: readonly [readonly Checksum[], readonly Checksum[]],
+): Comparison[] {
+  return pieces.flatMap((piece, index) => {
+    const [atSource, atTarget] = [source[index], target[index]]
+    return atSource === undefined || atTarget === undefined
+      ? []
+      : [{ ...piece, source: atSource, target: atTarget }]
+  })
 }
 
 export function isEqual({ source, target }: Comparison): boolean {

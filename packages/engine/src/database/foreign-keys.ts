@@ -25,7 +25,7 @@ const FOREIGN_KEYS = `
 
 /**
  * Checks that every foreign key of the tenant's rows holds. They were written without it: what they refer to came with them,
- * unless it is in a reference table, whose rows are every database's own.
+ * unless it is in a reference table: a pool's are others' as well, and a move does not change them.
  *
  * @throws FreeholdError `foreign_key_broken`, naming the first foreign key that does not hold.
  */

@@ -5,36 +5,36 @@ import { z } from 'zod'
 /** A part of a table that slows loading down, and the statements that take it off and put it back. */
 const partSchema = z.object({
   kind: z.enum(['key', 'index', 'foreign_key', 'setting']),
-  /** The tenant tables, quoted, that must be loaded: the one it is on, and the one that a foreign key points to. */
+  /** The tables, quoted, that must be loaded: the one it is on, and the one that a foreign key points to. */
   tables: z.array(z.object({ schema: z.string(), name: z.string() }).transform(quoteTable)),
   remove: z.string(),
   restore: z.string(),
 })
 export type BarePart = z.output<typeof partSchema>
 
-/** The tenant tables of a schema of a tenant's own, or else those that are in nobody's. */
-const TENANT_TABLES = `
+/** The tables of a schema of a tenant's own, or else those that are in nobody's: of tenants, and for reference. */
+const MANAGED_TABLES = `
   select managed_table.relation from freehold.managed_table
   join pg_class on pg_class.oid = managed_table.relation
   join pg_namespace on pg_namespace.oid = pg_class.relnamespace
-  where managed_table.kind = 'tenant' and case when $1 = 'public'
+  where case when $1 = 'public'
     then not exists (select from freehold.tenant_schema own where own.schema_name = nspname)
     else nspname = $1 end`
 
-/** Tenant tables with their partitions. */
+/** Tables with their partitions. */
 const RELATIONS = `
-  select tree.relid as oid from (${TENANT_TABLES}) tenant_table
+  select tree.relid as oid from (${MANAGED_TABLES}) tenant_table
   cross join lateral (
     select relid from pg_partition_tree(tenant_table.relation)
     union select tenant_table.relation
   ) tree`
 
-/** The tenant table that a relation is, or is a partition of; null for others. */
+/** The table that a relation is, or is a partition of; null for others. */
 const tableOf = (relation: string) => `
   (select jsonb_build_object('schema', nspname, 'name', relname)
    from pg_class join pg_namespace on pg_namespace.oid = relnamespace
    where pg_class.oid = coalesce(pg_partition_root(${relation}), ${relation})
-     and pg_class.oid in (${TENANT_TABLES}))`
+     and pg_class.oid in (${MANAGED_TABLES}))`
 
 /** Keys and foreign keys, in the order in which they can be put back; those of partitions follow their parent's. */
 const CONSTRAINTS = `
@@ -87,7 +87,7 @@ const FORCED_ROW_SECURITY = `
   from pg_class where oid in (${RELATIONS}) and relforcerowsecurity`
 
 /**
- * Makes the tenant tables of a schema that nobody uses yet bare, so that rows load at the speed of the disk: without
+ * Makes the tables of a schema that nobody uses yet bare, so that rows load at the speed of the disk: without
  * keys, indexes, foreign keys and triggers, and without forced row security (the application's role stays
  * subject to it). Runs in one transaction.
  *
@@ -127,13 +127,13 @@ export async function analyzeCoarsely(owner: ClientBase, table: string): Promise
 }
 
 /**
- * Gathers full statistics of the partitioned tables among a schema's tenant tables: autovacuum leaves those out. Not of
+ * Gathers full statistics of the partitioned tables among a schema's tables: autovacuum leaves those out. Not of
  * their partitions, where the server can tell them apart.
  */
 export async function analyzePartitioned(owner: ClientBase, schema: string): Promise<void> {
   const tables = await owner.query<{ analyze: string }>(
     `select case when current_setting('server_version_num')::int >= 180000 then 'analyze only ' else 'analyze ' end
-       || relation::text as analyze from (${TENANT_TABLES}) tenant_table
+       || relation::text as analyze from (${MANAGED_TABLES}) tenant_table
      join pg_class on pg_class.oid = relation where relkind = 'p'`,
     [schema],
   )

@@ -21,7 +21,7 @@ export interface Column {
   readonly alwaysIdentity: boolean
 }
 
-/** A tenant table as the mover needs to know it. */
+/** A tenant table, or a reference table, as the mover needs to know it. */
 export interface TableShape {
   /** What the table is called at both ends of a move: its bare name in the tenant's schema there, see {@link tableKey}. */
   readonly key: string
@@ -53,10 +53,24 @@ export async function readTables(client: ClientBase, schema = 'public'): Promise
   return tenantTables(tables, schema)
 }
 
+/** Reads the reference tables that are where the tenant's tables are. */
+export async function readReferenceTables(client: ClientBase, schema: string): Promise<TableShape[]> {
+  return referenceTables(await readTableFacts(client, schema), schema)
+}
+
 /** The tenant tables among what has been read, as the mover needs to know them. */
 export function tenantTables(tables: readonly TableFacts[], schema: string): TableShape[] {
+  return shapesOf('tenant', tables, schema)
+}
+
+/** The reference tables among what has been read. Their tenant column is the empty string. */
+export function referenceTables(tables: readonly TableFacts[], schema: string): TableShape[] {
+  return shapesOf('reference', tables, schema)
+}
+
+function shapesOf(kind: TableFacts['kind'], tables: readonly TableFacts[], schema: string): TableShape[] {
   return tables
-    .filter((row) => row.kind === 'tenant')
+    .filter((row) => row.kind === kind)
     .map((row) => ({
       key: tableKey(row, schema),
       table: { schema: row.schema, name: row.name },
@@ -74,6 +88,16 @@ export function tenantTables(tables: readonly TableFacts[], schema: string): Tab
  * @throws FreeholdError `schema_mismatch`, naming the tables that differ.
  */
 export function pairTables(source: readonly TableShape[], target: readonly TableShape[]): TablePair[] {
+  const { pairs, different } = matchTables(source, target)
+  if (different.length === 0) return pairs
+  throw new FreeholdError('schema_mismatch', `Source and target differ in: ${different.join(', ')}.`)
+}
+
+/** The tables that are the same at both ends, and the keys of those that are not. */
+export function matchTables(
+  source: readonly TableShape[],
+  target: readonly TableShape[],
+): { readonly pairs: TablePair[]; readonly different: string[] } {
   const counterparts = new Map(target.map((shape) => [shape.key, shape]))
   const pairs = source.flatMap((shape) => {
     const counterpart = counterparts.get(shape.key)
@@ -83,8 +107,7 @@ export function pairTables(source: readonly TableShape[], target: readonly Table
   })
   const paired = new Set(pairs.map((pair) => pair.source.key))
   const names = new Set([...source, ...target].map((shape) => shape.key).filter((key) => !paired.has(key)))
-  if (names.size === 0) return pairs
-  throw new FreeholdError('schema_mismatch', `Source and target differ in: ${[...names].join(', ')}.`)
+  return { pairs, different: [...names] }
 }
 
 function signature(shape: TableShape): string {

@@ -9,6 +9,7 @@ import {
   rowHashes,
   rowsOfParts,
   tableChecksum,
+  zipChecksums,
 } from '../database/checksum.ts'
 import { asTenant, enterAsMover, type TenantScope } from '../database/entered.ts'
 import { useExactText } from '../database/exact-text.ts'
@@ -33,7 +34,7 @@ export async function comparePieces(
   const checksums = await onBothSides(source, target, ({ client }, end) =>
     inOrder(pieces, ({ tables, range }) => tableChecksum(client, tables[end], range)),
   )
-  return zip(pieces, checksums)
+  return zipChecksums(pieces, checksums)
 }
 
 /** How far tables that differ are taken apart, so that what is held here is bounded. */
@@ -211,16 +212,4 @@ async function inOrder<T>(items: readonly T[], work: (item: T) => Promise<Checks
   const results: Checksum[] = []
   for (const item of items) results.push(await work(item))
   return results
-}
-
-function zip(
-  pieces: readonly Piece[],
-  [source, target]: readonly [readonly Checksum[], readonly Checksum[]],
-): Comparison[] {
-  return pieces.flatMap((piece, index) => {
-    const [atSource, atTarget] = [source[index], target[index]]
-    return atSource === undefined || atTarget === undefined
-      ? []
-      : [{ ...piece, source: atSource, target: atTarget }]
-  })
 }

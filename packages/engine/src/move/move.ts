@@ -18,6 +18,7 @@ import {
   type MoveProgress,
 } from '@freehold/contract'
 import { type DatabaseAddress, deriveEntryKey, type Lsn } from '@freehold/postgres'
+import type { Checksum } from '../database/checksum.ts'
 import type { TenantScope } from '../database/entered.ts'
 import type { SequencePair } from '../database/sequences.ts'
 import type { TablePair } from '../database/tables.ts'
@@ -96,6 +97,10 @@ interface MoveSession {
   advice?: readonly FindingCode[]
   tables?: readonly TablePair[]
   sequences?: readonly SequencePair[]
+  /** Reference tables of which the target has its own. */
+  references?: readonly TablePair[]
+  /** What these were at the source when the target's were found, or made, to be the same. */
+  referencesSeen?: readonly Checksum[]
   /** In the log of the source: what precedes it is not carried over. */
   streamBegins?: Lsn
   /** What the copy looks at; it lives as long as the connection that made the stream. */
@@ -243,5 +248,7 @@ export async function closeSession(move: Move): Promise<void> {
   delete session.snapshot
   delete session.tables
   delete session.sequences
+  delete session.references
+  delete session.referencesSeen
   delete session.streamBegins
 }

@@ -3,6 +3,7 @@ import { quoteTable } from '@freehold/postgres'
 import { pairTables, readTables, type TablePair } from '../database/tables.ts'
 import type { Move } from './move.ts'
 import { moveStream } from './move-stream.ts'
+import { moveReferences } from './references.ts'
 
 /**
  * Checks that the tables at the source are still those of the move, that the target has the same, and that the change
@@ -23,6 +24,8 @@ export async function requireSameSchema(move: Move, tables: readonly TablePair[]
       pairTables(sides('source'), await readTables(target, move.target.schema))
     }),
   ])
+  delete move.session.references
+  await moveReferences(move)
   const missing = sides('source').filter(({ table }) => !carried.has(quoteTable(table)))
   if (missing.length === 0) return
   const names = missing.map(({ key }) => key).join(', ')

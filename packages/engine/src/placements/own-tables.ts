@@ -4,11 +4,13 @@ import { withClient } from '@freehold/postgres'
 import { bareTableSink } from '../copy/row-sink.ts'
 import { useExactText } from '../database/exact-text.ts'
 import { requireNobodyElse } from '../database/foreign-rows.ts'
+import { brokenForeignKey, emptyReferences } from '../database/reference-tables.ts'
 import { bareTables } from '../database/structure.ts'
 import type { TablePair } from '../database/tables.ts'
 import { targetWriters } from '../database/target-claim.ts'
 import { type Move, openSide } from '../move/move.ts'
 import { nameOfLease } from '../move/names.ts'
+import { alignReferenceSequences, moveReferences } from '../move/references.ts'
 import { takeTarget } from '../move/take-target.ts'
 import { releaseResource } from '../resources/release.ts'
 import type { LoadingPlace, TargetPlacement } from './target-placement.ts'
@@ -41,7 +43,18 @@ export async function loadBare(move: Move, fill: (place: LoadingPlace) => Promis
   await withClient(address, targetWriters(move.names.stream).copy, async (owner) => {
     await takeTarget(move, owner)
     await useExactText(owner)
-    await fill({ into: bareTableSink(address), parts: bareTables(owner, schema) })
+    const references = await moveReferences(move)
+    const makeRoom = async () => {
+      const parts = await bareTables(owner, schema)
+      await emptyReferences(owner, references)
+      return parts
+    }
+    try {
+      await fill({ into: bareTableSink(address), parts: makeRoom() })
+    } catch (error) {
+      throw brokenForeignKey(error) ?? error
+    }
+    await alignReferenceSequences(move, owner, references)
   })
 }
 

@@ -2,31 +2,67 @@ import { randomBytes } from 'node:crypto'
 import { quoteTable } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { z } from 'zod'
+import type { TenantScope } from '../database/entered.ts'
 import { expectResident } from '../database/resident.ts'
+import { readTableFacts, type TableFacts } from '../database/table-facts.ts'
 import { tableKey } from '../database/table-key.ts'
-import { pairTables, readTables, type TableShape } from '../database/tables.ts'
-import type { Finding } from '../preflight/finding.ts'
+import { matchTables, type TableShape, tenantTables } from '../database/tables.ts'
+import { checkTables } from '../preflight/checks/tables.ts'
+import { type Finding, isBlocking } from '../preflight/finding.ts'
+import { checkPoolReferences } from './pool-references.ts'
 
 export interface PoolCheck {
   /** Connected as freehold_mover to the pool, in no transaction. */
   readonly target: ClientBase
-  readonly tenantId: string
   /** The epoch at which the tenant would live there. */
   readonly epoch: number
-  /** The tenant's tables where it lives now. */
-  readonly tables: readonly TableShape[]
+  /** The tables where the tenant lives now, and what is read at that end. */
+  readonly source: {
+    readonly client: ClientBase
+    readonly scope: TenantScope
+    readonly facts: readonly TableFacts[]
+  }
 }
 
 /**
  * Finds out, before anything is created, whether the shared tables of a pool can take the tenant: they are those that it has,
  * none of its rows is there, and no key can be in the way of others' that does not tell tenants apart. A collision that only
  * the rows themselves can show (an address that must be unique among all tenants) ends the copy with the same code.
- *
- * @throws FreeholdError `schema_mismatch`, or what `readTables` throws.
  */
-export async function checkPool({ target, tenantId, epoch, tables }: PoolCheck): Promise<Finding[]> {
-  const shared = pairTables(tables, await readTables(target)).map((pair) => pair.target)
-  return [...(await checkAbsence(target, tenantId, epoch, shared)), ...(await checkKeys(target, shared))]
+export async function checkPool({ target, epoch, source }: PoolCheck): Promise<Finding[]> {
+  const facts = await readTableFacts(target, 'public')
+  const unfit = checkTables(facts, 'public').map((finding) => ({
+    ...finding,
+    found: `In the target pool, ${finding.found}`,
+  }))
+  const { pairs, different } = matchTables(
+    tenantTables(source.facts, source.scope.schema),
+    tenantTables(facts, 'public'),
+  )
+  const amiss = [...unfit, ...different.map(differs)]
+  // Rows are not looked at in tables that may not keep tenants apart, or are not those of the source.
+  if (amiss.some(isBlocking)) return amiss
+  const shared = pairs.map((pair) => pair.target)
+  return [
+    ...amiss,
+    ...(await checkAbsence(target, source.scope.tenantId, epoch, shared)),
+    ...(await checkKeys(target, shared)),
+    ...(await checkPoolReferences({
+      source: source.client,
+      target,
+      scope: source.scope,
+      facts: { source: source.facts, target: facts },
+    })),
+  ]
+}
+
+function differs(table: string): Finding {
+  return {
+    code: 'table_differs',
+    object: table,
+    found: `${table} is not the same table at the source and in the target pool.`,
+    details: { table },
+  }
 }
 
 /** Looks as the tenant itself, under a mark that exists for as long as the transaction, which is rolled back. */

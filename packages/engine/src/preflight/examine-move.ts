@@ -188,11 +188,9 @@ async function examinePool(
   facts: readonly TableFacts[],
 ): Promise<Finding[]> {
   if (isolation !== 'pool') return []
-  const { tenantId, schema } = scope
-  const tables = tenantTables(facts, schema)
   const address = await moverAddress(cluster, database)
   const examined = await reach(connections, 'target_unreachable', cluster.id, address, (target) =>
-    checkPool({ target, tenantId, epoch, tables }),
+    connections.use(scope.mover, (client) => checkPool({ target, epoch, source: { client, scope, facts } })),
   )
   return examined.facts ?? [examined.refusal]
 }

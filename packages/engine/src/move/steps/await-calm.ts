@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Directions } from '@freehold/catalog'
-import { FreeholdError } from '@freehold/contract'
+import { FreeholdError, isFreeholdError } from '@freehold/contract'
 import { tenantLock } from '@freehold/postgres'
 import type pg from 'pg'
 import { alignSequences } from '../../database/sequences.ts'
@@ -16,8 +16,9 @@ import { moveTables, runningApplier } from '../applier-session.ts'
 import { behind, isCloseBehind } from '../call-off.ts'
 import { createStreamBack } from '../create-stream-back.ts'
 import { holdWhile } from '../hold.ts'
-import { hasWindow, type Move, targetScope } from '../move.ts'
+import { hasWindow, type Move, sourceScope, targetScope } from '../move.ts'
 import { moveSequences } from '../move-sequences.ts'
+import { bringReferencesInStep } from '../references.ts'
 import { tellRouters } from '../tell-routers.ts'
 
 /** How often what people say is heard while nothing else is being waited for. */
@@ -41,6 +42,7 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
       delete move.session.calmSoughtSince
       return 'changes_forgotten'
     }
+    if (!(await referencesFollow(move))) return 'changes_forgotten'
     const calm = await move.connections.use(move.source.mover, async (source) => {
       refuseBlocked(await recheck(move, source))
       await tellRouters(move)
@@ -49,6 +51,23 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
       return findCalm(move, applier, source)
     })
     if (calm) return 'settled'
+  }
+}
+
+/**
+ * What has become of the reference tables since the verification, which may be days ago.
+ *
+ * @returns false when rows are in the way: of tenant and reference tables together, only a verification sees one state.
+ */
+async function referencesFollow(move: Move): Promise<boolean> {
+  try {
+    await move.connections.use(move.source.mover, (client) =>
+      bringReferencesInStep(move, { client, scope: sourceScope(move) }),
+    )
+    return true
+  } catch (error) {
+    if (isFreeholdError(error, 'foreign_key_broken', 'verification_failed')) return false
+    throw error
   }
 }
 

@@ -9,6 +9,7 @@ import { CopyMeter } from '../copy-meter.ts'
 import { largestFirst } from '../largest-first.ts'
 import { type Move, sourceScope } from '../move.ts'
 import { atPace, type Pace } from '../pace.ts'
+import { moveReferences } from '../references.ts'
 import { targetClaim } from '../take-target.ts'
 
 /**
@@ -19,7 +20,8 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
   const { snapshot } = move.session
   if (snapshot === undefined) return 'snapshot_lost'
   const started = performance.now()
-  const tables = await moveTables(move)
+  const references = await moveReferences(move)
+  const tables = [...references, ...largestFirst(move, await moveTables(move), ({ source }) => source.key)]
   await atPace(move, ['source', 'target'], (pace) =>
     placementOf(move.target.isolation).load(move, (place) =>
       loadAll(move, place, tables, snapshot.snapshot, pace),
@@ -32,7 +34,7 @@ export async function backfill(move: Move): Promise<'copied' | 'snapshot_lost'> 
   return 'copied'
 }
 
-/** Copies the tables, the largest first, and builds what belongs to them. */
+/** Copies the tables, the first of them first, and builds what belongs to them. */
 async function loadAll(
   move: Move,
   place: LoadingPlace,
@@ -45,7 +47,7 @@ async function loadAll(
   const load = loadTables({
     ...place,
     ends: { source: sourceScope(move), snapshot, claim: targetClaim(move) },
-    tables: largestFirst(move, tables, ({ source }) => source.key),
+    tables,
     streams: move.settings.copyStreams,
     pace,
     signal: move.signal,

@@ -38,6 +38,7 @@ import { behind, isCloseBehind, noteCalledOff } from '../call-off.ts'
 import { compareRows } from '../compare.ts'
 import { hasWindow, type Move, sourceScope, targetDatabaseId, targetScope } from '../move.ts'
 import { moveSequences } from '../move-sequences.ts'
+import { areReferencesInStep } from '../references.ts'
 import { mayRepair } from '../repair.ts'
 import { sourceClaim } from '../take-target.ts'
 import { targetGone } from '../target-gone.ts'
@@ -49,6 +50,8 @@ const MIN_REHEARSALS = 3
 const QUICK_MS = 10
 /** How long to rehearse for a quick one, while routers connect to the target. */
 const PATIENCE_MS = 200
+
+const REFERENCES_CHANGED = 'Reference tables of the source have changed.'
 
 /** The connections of a switch, opened before writers have to wait for anything. */
 interface Switch {
@@ -110,8 +113,8 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
  * Does what writers would have to wait for once before they do: all rows but those that change now are compared, and
  * connections and caches are warm, and the machines are not busy with routers that connect to the target.
  *
- * @returns false when the target is too far behind, too many rows have changed to be remembered, or somebody writes who does
- * not enter.
+ * @returns false when the target is too far behind, too many rows have changed to be remembered, reference tables have changed,
+ * or somebody writes who does not enter.
  */
 async function rehearse(attempt: ReadySwitch): Promise<boolean> {
   const { move, source, lockHolder, target, relations } = attempt
@@ -124,6 +127,10 @@ async function rehearse(attempt: ReadySwitch): Promise<boolean> {
     schemaFingerprint(lockHolder, move.source.schema),
     schemaFingerprint(target.client, move.target.schema),
   ])
+  if (!(await areReferencesInStep(move, lockHolder, 'patient'))) {
+    noteCalledOff(move, REFERENCES_CHANGED)
+    return calledOffInRehearsal(move)
+  }
   await alignSequences(source.client, target.client, await moveSequences(move))
   const begun = performance.now()
   for (let rehearsal = 1, tookMs = Number.POSITIVE_INFINITY; ; rehearsal++) {
@@ -301,7 +308,7 @@ function isHeldUp(move: Move, writer: UnenteredWriter | undefined): boolean {
 /**
  * Nothing is written at the source any more: brings the target to the same point, and compares.
  *
- * @returns false when the tables of either side are not what they were when they were verified, or more rows have changed
+ * @returns false when the tables of either side are not what they were when they were verified, reference tables have changed, or more rows have changed
  * since than can be remembered, or some differ that may be repaired: to be verified again.
  */
 async function drainStream(attempt: Switch, deadline: number): Promise<boolean> {
@@ -314,9 +321,10 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
     return changed && compareRows(source, target, changed)
   }
   // The target is asked first: while the stream is drained its session has nothing else to do.
-  const [atSource, atTarget, different] = await Promise.all([
+  const [atSource, atTarget, inStep, different] = await Promise.all([
     schemaFingerprint(attempt.lockHolder, move.source.schema),
     schemaFingerprint(target.client, move.target.schema),
+    areReferencesInStep(move, attempt.lockHolder, 'impatient'),
     drainAndCompare(),
     alignSequences(source.client, target.client, sequences),
   ])
@@ -331,7 +339,8 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
     return false
   }
   if (first !== undefined) throw verificationFailed(first)
-  return true
+  if (!inStep) noteCalledOff(move, REFERENCES_CHANGED)
+  return inStep
 }
 
 /**

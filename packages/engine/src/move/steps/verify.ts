@@ -1,5 +1,6 @@
 import { FreeholdError } from '@freehold/contract'
 import { closeClient, connectClient } from '@freehold/postgres'
+import type pg from 'pg'
 import { allEnded } from '../../all-ended.ts'
 import { type Comparison, isEqual, verificationFailed } from '../../database/checksum.ts'
 import { asTenant } from '../../database/entered.ts'
@@ -12,6 +13,7 @@ import type { Applier } from '../../stream/change-stream.ts'
 import { catchUp, moveTables, runningApplier } from '../applier-session.ts'
 import { type ComparedSide, comparePieces, locateDifferences } from '../compare.ts'
 import { type Move, type Side, saveState, sourceScope, targetScope } from '../move.ts'
+import { bringReferencesInStep } from '../references.ts'
 import { mayRepair, repair } from '../repair.ts'
 import { requireSameSchema } from '../same-schema.ts'
 import { tellRouters } from '../tell-routers.ts'
@@ -100,11 +102,14 @@ function batches(move: Move, tables: readonly TablePair[]): Promise<Piece[][]> {
   )
 }
 
+/** The source as it was at a point at which the target is held. */
+type PointInTime = ComparedSide & { readonly client: pg.Client; readonly snapshot: string }
+
 async function atOnePoint<T>(
   move: Move,
   applier: Applier,
   isNext: boolean,
-  compare: (source: ComparedSide & { readonly snapshot: string }) => Promise<T>,
+  compare: (source: PointInTime) => Promise<T>,
 ): Promise<T> {
   const reader = connectClient(move.source.mover, sourceReaders(move.names.stream).verify)
   const caughtUp = catchUp(move, applier, CATCH_UP_TIMEOUT_MS).then(() => move.barrier('verify.caught_up'))
@@ -124,10 +129,11 @@ async function atOnePoint<T>(
 /** Compares both sides, which are at one point: batch after batch, as long as that takes no longer than it may. */
 async function compareHere(
   move: Move,
-  source: ComparedSide & { readonly snapshot: string },
+  source: PointInTime,
   { left, done }: Comparing,
   tables: readonly TablePair[],
 ): Promise<Verification | 'goes_on'> {
+  const references = await bringReferencesInStep(move, source)
   const scope = await targetScope(move)
   const located = await move.connections.use(scope.mover, async (client) => {
     const target = { client, scope }
@@ -138,7 +144,7 @@ async function compareHere(
       compared.push(...(await comparePieces(source, target, left.shift() ?? [])))
     } while (left.length > 0 && performance.now() < until)
     done.push(...compared)
-    showResult(move, done)
+    showResult(move, done, references)
     return locateDifferences(source, target, compared.filter(isDifferent))
   })
   const [first] = located
@@ -165,7 +171,11 @@ async function tellPassedOver({ catalog, lease }: Move, applier: Applier): Promi
   )
 }
 
-function showResult(move: Move, comparisons: readonly Comparison[]): void {
+function showResult(
+  move: Move,
+  comparisons: readonly Comparison[],
+  references: { readonly tables: number; readonly rows: number },
+): void {
   move.progress.update({
     verification: {
       tables: new Set(comparisons.map(({ tables }) => tables)).size,
@@ -173,6 +183,7 @@ function showResult(move: Move, comparisons: readonly Comparison[]): void {
       mismatches: comparisons.filter(isDifferent).length,
       at: new Date().toISOString(),
       changedSince: 0,
+      references,
     },
   })
 }

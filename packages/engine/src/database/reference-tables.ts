@@ -1,0 +1,196 @@
+// Reference tables: the same rows for every tenant. A database or schema of a tenant's own has a copy of them.
+
+import { pipeline } from 'node:stream/promises'
+import { FreeholdError } from '@freehold/contract'
+import {
+  hasSqlState,
+  inTransaction,
+  quoteIdentifier,
+  quoteTable,
+  SQLSTATE,
+  violatedConstraint,
+} from '@freehold/postgres'
+import type pg from 'pg'
+import type { ClientBase } from 'pg'
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
+import { type Comparison, isEqual, sharedTableChecksums, zipChecksums } from './checksum.ts'
+import type { TablePair, TableShape } from './tables.ts'
+
+const LOCK_TIMEOUT_MS = 5_000
+
+/** Compares all rows of reference tables at both ends. */
+export async function compareReferences(
+  source: ClientBase,
+  target: ClientBase,
+  pairs: readonly TablePair[],
+): Promise<Comparison[]> {
+  const checksums = await Promise.all([
+    sharedTableChecksums(source, sides(pairs, 'source')),
+    sharedTableChecksums(target, sides(pairs, 'target')),
+  ])
+  return zipChecksums(
+    pairs.map((tables) => ({ tables, range: {} })),
+    checksums,
+  )
+}
+
+const sides = (pairs: readonly TablePair[], side: keyof TablePair): TableShape[] =>
+  pairs.map((pair) => pair[side])
+
+/** Removes what the migrations have put into tables that nobody refers to yet. */
+export async function emptyReferences(owner: ClientBase, pairs: readonly TablePair[]): Promise<void> {
+  if (pairs.length === 0) return
+  await owner.query(`truncate ${pairs.map(({ target }) => quoteTable(target.table)).join(', ')}`)
+}
+
+/**
+ * Makes the rows of reference tables at the target what they are at the source, in one transaction; a row that is there with
+ * the same key is changed in place, because rows of the tenant may refer to it. No trigger of theirs fires.
+ *
+ * @param source in a transaction with one snapshot.
+ * @param owner connected as the owner of the target's tables, in no transaction.
+ * @param hold what else has to be the case until the transaction ends.
+ * @throws FreeholdError `foreign_key_broken` when rows refer to one that the source does not have;
+ * `verification_failed` when the rows cannot be made the same. Nothing is changed then.
+ */
+export async function copyReferences(
+  source: pg.Client,
+  owner: pg.Client,
+  pairs: readonly TablePair[],
+  hold: () => Promise<void> = async () => undefined,
+): Promise<void> {
+  if (pairs.length === 0) return
+  try {
+    await inTransaction(owner, async () => {
+      await hold()
+      await owner.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`)
+      const names = sides(pairs, 'target').map(({ table }) => quoteTable(table))
+      await owner.query(`lock table ${names.join(', ')} in share row exclusive mode`)
+      await withoutTriggers(owner, names, () => mergeAll(source, owner, pairs))
+      const different = (await compareReferences(source, owner, pairs)).find((each) => !isEqual(each))
+      if (different !== undefined) throw notTheSame(different.tables.target.key)
+    })
+  } catch (error) {
+    throw brokenForeignKey(error) ?? unmergeable(error) ?? error
+  }
+}
+
+/** What it means that a row refers to one that is not there. */
+export function brokenForeignKey(error: unknown): FreeholdError | undefined {
+  if (!hasSqlState(error, SQLSTATE.foreignKeyViolation)) return undefined
+  const [table, constraint] = [error.table ?? '', violatedConstraint(error) ?? '']
+  return new FreeholdError(
+    'foreign_key_broken',
+    `Rows of ${table} refer by ${constraint} to rows that the target does not have.`,
+    { cause: error, details: { table, constraint } },
+  )
+}
+
+function unmergeable(error: unknown): FreeholdError | undefined {
+  if (!hasSqlState(error, SQLSTATE.uniqueViolation, SQLSTATE.exclusionViolation)) return undefined
+  return notTheSame(error.table ?? '', error)
+}
+
+function notTheSame(table: string, cause?: unknown): FreeholdError {
+  const message = `Reference table ${table} of the target cannot be made what it is at the source.`
+  return new FreeholdError('verification_failed', message, { cause, details: { table } })
+}
+
+const TRIGGERS = `
+  select format('alter table %s disable trigger %I', tgrelid::regclass, tgname) as remove,
+    format('alter table %s enable %strigger %I', tgrelid::regclass,
+      case tgenabled when 'A' then 'always ' when 'R' then 'replica ' else '' end, tgname) as restore
+  from pg_trigger
+  where tgrelid = any ($1::text[]::regclass[]::oid[]) and not tgisinternal and tgparentid = 0 and tgenabled <> 'D'`
+
+/** They have had their effect where the rows come from. */
+async function withoutTriggers(owner: ClientBase, tables: readonly string[], work: () => Promise<void>) {
+  const triggers = await owner.query<{ remove: string; restore: string }>(TRIGGERS, [tables])
+  for (const { remove } of triggers.rows) await owner.query(remove)
+  await work()
+  for (const { restore } of triggers.rows) await owner.query(restore)
+}
+
+async function mergeAll(source: pg.Client, owner: pg.Client, pairs: readonly TablePair[]): Promise<void> {
+  const ordered = await parentsFirst(owner, pairs)
+  const merges = ordered.map((pair, index) => ({
+    pair,
+    merge: mergeStatements(pair.target, `staged_reference_${index}`),
+  }))
+  for (const { pair, merge } of merges) {
+    await owner.query(merge.stage)
+    await copyRows(source, owner, pair, merge.staged)
+  }
+  for (const { merge } of merges.toReversed()) await owner.query(merge.remove)
+  for (const { merge } of merges) await owner.query(merge.put)
+}
+
+async function copyRows(
+  source: pg.Client,
+  owner: pg.Client,
+  { source: from }: TablePair,
+  staged: string,
+): Promise<void> {
+  const names = columnNames(from).join(', ')
+  try {
+    await pipeline(
+      source.query(copyTo(`copy (select ${names} from ${quoteTable(from.table)}) to stdout`)),
+      owner.query(copyFrom(`copy ${staged} (${names}) from stdin`)),
+    )
+  } catch (error) {
+    // A COPY that is no longer read never ends, and a rollback would wait behind it for ever.
+    await Promise.allSettled([source.end(), owner.end()])
+    throw error
+  }
+}
+
+const columnNames = ({ columns }: TableShape) => columns.map(({ name }) => quoteIdentifier(name))
+
+/** A table without a primary key has nothing by which a row could be changed in place. */
+function mergeStatements(shape: TableShape, staged: string) {
+  const { columns, primaryKey } = shape
+  const table = quoteTable(shape.table)
+  const names = columnNames(shape).join(', ')
+  const key = primaryKey.map(({ name }) => quoteIdentifier(name))
+  const same = key.map((name) => `t.${name} = s.${name}`).join(' and ')
+  const isKey = new Set(primaryKey.map(({ name }) => name))
+  const changes = columns
+    .filter(({ name, alwaysIdentity }) => !isKey.has(name) && !alwaysIdentity)
+    .map(({ name }) => quoteIdentifier(name))
+    .map((name) => `${name} = excluded.${name}`)
+  const conflict =
+    key.length === 0
+      ? ''
+      : ` on conflict (${key.join(', ')}) do ${changes.length === 0 ? 'nothing' : `update set ${changes.join(', ')}`}`
+  return {
+    staged,
+    stage: `create temporary table ${staged} on commit drop as select ${names} from ${table} with no data`,
+    remove:
+      key.length === 0
+        ? `delete from ${table}`
+        : `delete from ${table} t where not exists (select from ${staged} s where ${same})`,
+    put: `insert into ${table} (${names}) overriding system value select ${names} from ${staged}${conflict}`,
+  }
+}
+
+/** Reference tables may refer to each other: rows come after those that they need, and go before them. */
+async function parentsFirst(owner: ClientBase, pairs: readonly TablePair[]): Promise<TablePair[]> {
+  const names = pairs.map(({ target }) => quoteTable(target.table))
+  const keys = await owner.query<{ child: number; parent: number }>(
+    `select child.n::int - 1 as child, parent.n::int - 1 as parent
+     from unnest($1::text[]) with ordinality child (name, n)
+     join pg_constraint on conrelid = child.name::regclass and contype = 'f'
+     join unnest($1::text[]) with ordinality parent (name, n) on confrelid = parent.name::regclass`,
+    [names],
+  )
+  const ordered = new Set<number>()
+  const visiting = new Set<number>()
+  const visit = (index: number) => {
+    if (visiting.has(index)) return
+    visiting.add(index)
+    for (const { child, parent } of keys.rows) if (child === index) visit(parent)
+    ordered.add(index)
+  }
+  for (const index of pairs.keys()) visit(index)
+  return [...ordered].flatMap((index) => pairs[index] ?? [])
+}

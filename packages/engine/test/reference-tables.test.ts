@@ -1,0 +1,175 @@
+import { clusterIdSchema, type Move, moveTargetSchema, type Placement, type Tenant } from '@freehold/contract'
+import { type DatabaseAddress, withClient } from '@freehold/postgres'
+import t from 'tap'
+import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
+import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../../../test/kit/moving-ground.ts'
+import { planMove } from '../src/index.ts'
+
+const ground: MovingGround = await prepareMovingGround()
+t.teardown(() => ground.remove())
+const pool = asSuperuser(ground.us.cluster, 'pool')
+
+const run = (on: DatabaseAddress, sql: string, values: unknown[] = []) =>
+  withClient(on, 'test', async (client) => (await client.query(sql, values)).rows)
+
+const currencies = (on: DatabaseAddress, schema = 'public') =>
+  run(on, `select code, name, minor_digits from ${schema}.currencies order by code`)
+
+const order = (on: DatabaseAddress, tenant: Tenant, currency: string) =>
+  run(
+    on,
+    `insert into orders (tenant_id, customer_id, currency, total, reference)
+     select tenant_id, id, $2, 1, $2 from customers where tenant_id = $1 limit 1`,
+    [tenant.id, currency],
+  )
+
+/** A machine with other work may take long; only what is found counts. */
+const PATIENCE_MS = 900_000
+
+/** Runs a move to its end; at barriers, each once, something happens. */
+async function runMove(move: Move, events: Readonly<Record<string, () => Promise<unknown>>> = {}) {
+  const reached = new Set<string>()
+  const engine = ground.engine({
+    leaseMs: 30_000,
+    barrier: async (name) => {
+      if (events[name] === undefined || reached.has(name)) return
+      reached.add(name)
+      await events[name]()
+    },
+    settings: { fenceExpiryMs: 60_000, maxLagMs: 60_000 },
+  })
+  engine.start()
+  const ended = await ground.ended(move.id, PATIENCE_MS)
+  await engine.stop()
+  return { ...ended, reached: [...reached], timeline: ended.events.map(({ message }) => message) }
+}
+
+const homeOf = ({ database, schema, cluster }: Placement | Move['to']) => ({
+  on: asSuperuser(cluster === 'us' ? ground.us.cluster : ground.eu.cluster, database),
+  schema,
+})
+
+const changeReferences = (added: string, removed: string) => async () => {
+  await run(pool, 'insert into currencies values ($1, $1, 2)', [added])
+  await run(pool, "update currencies set name = name || '.' where code in ('EUR', 'USD')")
+  await run(pool, 'delete from currencies where code = $1', [removed])
+}
+
+await run(pool, "insert into currencies values ('SEK', 'Swedish krona', 2)")
+await changeReferences('XAA', 'JPY')()
+
+t.test('a schema of its own gets the reference tables of the source', async (t) => {
+  const tenant = await ground.tenant('given-schema', 10)
+  await order(pool, tenant, 'SEK')
+  const ended = await runMove(
+    await ground.startMove(tenant, moveTargetSchema.parse({ isolation: 'schema', region: 'eu' })),
+  )
+  t.equal(ended.phase, 'completed', { timeline: ended.timeline })
+  const home = homeOf(ended.to)
+  t.same(await currencies(home.on, home.schema), await currencies(pool))
+  t.match(ended.progress.verification, { references: { tables: 1, rows: 6 } })
+})
+
+for (const [stream, x] of [
+  ['logical', 'L'],
+  ['triggers', 'T'],
+] as const) {
+  t.test(`a silo gets them, and what changes in them during the move (${stream})`, async (t) => {
+    const tenant = await ground.tenant(`given-silo-${stream}`, 10)
+    await order(pool, tenant, 'SEK')
+    const ended = await runMove(await ground.startMove(tenant, 'eu', stream), {
+      'backfill.copied': async () => {
+        await changeReferences(`X${x}B`, 'XAA')()
+        await order(pool, tenant, `X${x}B`)
+      },
+      'ready.entered': changeReferences(`X${x}C`, 'none'),
+      'cutover.entered': changeReferences(`X${x}D`, 'none'),
+      'cutover.fenced': changeReferences(`X${x}E`, `X${x}C`),
+    })
+    t.equal(ended.phase, 'completed', { timeline: ended.timeline })
+    t.equal(ended.reached.length, 4)
+    t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
+    t.same(
+      await run(homeOf(ended.to).on, `select currency from orders where currency in ('SEK', $1) order by 1`, [
+        `X${x}B`,
+      ]),
+      [{ currency: 'SEK' }, { currency: `X${x}B` }],
+    )
+    const brought = ended.timeline.filter((message) => message.startsWith('Reference tables of the target'))
+    t.equal(brought.length, 4, 'in verify, in ready, before the fence and because of it')
+  })
+}
+
+t.test('a foreign key that the source itself breaks ends the move at once', async (t) => {
+  const tenant = await ground.tenant('broken-silo', 10)
+  await run(pool, 'alter table orders drop constraint order_currency_exists')
+  await order(pool, tenant, 'ZZZ')
+  const ended = await runMove(await ground.startMove(tenant))
+  t.match(ended, {
+    phase: 'aborted',
+    error: { code: 'foreign_key_broken', details: { table: 'orders', constraint: 'order_currency_exists' } },
+  })
+  t.equal(
+    ended.timeline.filter((message) => message.startsWith('Changes are followed')).length,
+    1,
+    'one copy',
+  )
+  await run(pool, "delete from orders where currency = 'ZZZ'")
+  await run(
+    pool,
+    'alter table orders add constraint order_currency_exists foreign key (currency) references currencies (code)',
+  )
+})
+
+t.test("a pool's reference tables are compared, and are not changed", async (t) => {
+  const to = moveTargetSchema.parse({ isolation: 'pool', region: 'eu' })
+  const inEast = asSuperuser(ground.eu.cluster, 'pool')
+  const tenant = await ground.tenant('to-pool', 10)
+  await order(pool, tenant, 'SEK')
+  const refusal: unknown = await ground.startMove(tenant, to).catch((error: unknown) => error)
+  t.match(refusal, {
+    code: 'foreign_key_broken',
+    details: { table: 'orders', constraint: 'order_currency_exists', findings: 'reference_row_missing' },
+    issues: [{ path: 'currencies', message: /of which the target pool lacks 1/ }],
+  })
+  await run(inEast, "insert into currencies values ('SEK', 'Krona', 2)")
+  const before = await currencies(inEast)
+  const move = await ground.startMove(tenant, to)
+  const ended = await runMove(move, {
+    'backfill.copied': () => order(pool, tenant, 'XTE'),
+  })
+  t.match(ended.timeline, [/Planned/, /with advice: .*reference_table_differs/])
+  t.match(ended, { phase: 'aborted', error: { code: 'foreign_key_broken' } }, 'and once more in verify')
+  t.same(await currencies(inEast), before)
+})
+
+t.test('a pool that does not fit is passed over', async (t) => {
+  const to = moveTargetSchema.parse({ isolation: 'pool', region: 'eu' })
+  const tenant = await ground.tenant('chooser', 1)
+  await createDataDatabase(ground.eu.cluster, ground.eu.passwords, 'spare')
+  const eu = clusterIdSchema.parse('eu-1')
+  await ground.catalog.topology.registerPool({ clusterId: eu, name: 'spare' })
+  const planned = () =>
+    planMove(ground.catalog, {
+      tenantIdOrSlug: tenant.id,
+      target: to,
+      rollbackWindowSeconds: 0,
+      entrySecret: TEST_ENTRY_SECRET,
+    })
+  const { plan } = await planned()
+  const preferred = asSuperuser(ground.eu.cluster, plan.to.database)
+  const other = plan.to.database === 'pool' ? 'spare' : 'pool'
+  for (const [spoil, restore, finding] of [
+    ['alter table orders add extra text', 'alter table orders drop extra', 'table_differs'],
+    ['create table stray (id int)', 'drop table stray', 'table_undeclared'],
+  ] as const) {
+    await run(preferred, spoil)
+    t.equal((await planned()).plan.to.database, other, finding)
+    await run(asSuperuser(ground.eu.cluster, other), spoil)
+    const blocked = await planned()
+    t.equal(blocked.plan.to.database, plan.to.database)
+    t.match(blocked.plan.findings[0], { severity: 'blocking', code: finding, remedy: /./ })
+    await run(preferred, restore)
+    await run(asSuperuser(ground.eu.cluster, other), restore)
+  }
+})
