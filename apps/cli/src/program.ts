@@ -3,6 +3,7 @@ import { addAdoptCommand } from './commands/adopt.ts'
 import { addClusterCommands } from './commands/clusters.ts'
 import { addDoctorCommand } from './commands/doctor.ts'
 import { addMoveCommands } from './commands/moves.ts'
+import { addReferenceCommands } from './commands/references.ts'
 import { addTenantCommands } from './commands/tenants.ts'
 import { addTopologyCommand } from './commands/topology.ts'
 import { createRunner } from './context.ts'
@@ -32,6 +33,7 @@ export async function runProgram(
   addTenantCommands(program, run)
   addMoveCommands(program, run)
   addClusterCommands(program, run)
+  addReferenceCommands(program, run)
   addTopologyCommand(program, run)
   addDoctorCommand(program, terminal, environment, end)
   addAdoptCommand(program, terminal, environment, (ended) => {

@@ -385,6 +385,12 @@ t.test('a cluster is drained and takes tenants again', async (t) => {
   t.match(await tryOut(['clusters', 'drain', 'eu-1', '--max-concurrent', '0']), { code: 2, stdout: '' })
 })
 
+t.test('reference tables of homes of their own are compared and brought in step', async (t) => {
+  const compared = await tryOut(['references', 'sync', '--dry-run'])
+  t.match(compared, { code: 0, stdout: /homes? compared/ })
+  t.match(JSON.parse((await tryOut(['--json', 'references', 'sync'])).stdout), [{ tables: 1 }])
+})
+
 t.test('Ctrl-C ends the watching and not the move', async (t) => {
   const tenant = await ground.tenant('piedpiper', 10)
   const move = await ground.startMove(tenant)

@@ -99,6 +99,7 @@ t.test('a token says who asks and what they may do', async (t) => {
     ...orders.map((order) => `/v1/moves/00000000-0000-4000-8000-000000000000/${order}`),
     '/v1/clusters/us-1/drain',
     '/v1/clusters/mars-1/undrain',
+    '/v1/tenants/nobody/references',
   ]
   for (const url of writes) {
     const refused = await app.inject({ method: 'POST', url, headers: as('viewer'), payload: {} })
@@ -249,6 +250,7 @@ t.test('the API describes itself', async (t) => {
     '/v1/tenants/{tenant}/hosts/{host}',
     '/v1/tenants/{tenant}/memberships',
     '/v1/tenants/{tenant}/memberships/{membership}',
+    '/v1/tenants/{tenant}/references',
     '/v1/topology',
   ])
   const text = JSON.stringify(document)

@@ -119,8 +119,9 @@ export function createTenants(database: CatalogDatabase) {
         `${SELECT_TENANTS}
          where ($1::text is null or position(lower($1) in lower(tenants.slug || ' ' || tenants.name)) > 0)
            and ($2::text is null or tenants.slug > $2)
+           and ($4::boolean is null or (placements.isolation <> 'pool') = $4)
          order by tenants.slug limit $3`,
-        [query.search ?? null, slugCursor(query.cursor), query.limit + 1],
+        [query.search ?? null, slugCursor(query.cursor), query.limit + 1, query.own ?? null],
       )
       const items = found.slice(0, query.limit)
       return { items, nextCursor: found.length > items.length ? (items.at(-1)?.slug ?? null) : null }

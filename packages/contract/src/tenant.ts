@@ -51,6 +51,10 @@ export type CreateTenant = z.infer<typeof createTenantSchema>
 
 export const tenantQuerySchema = z.strictObject({
   search: textSchema.trim().max(100).optional().describe('Part of the slug or of the name'),
+  own: z
+    .stringbool()
+    .optional()
+    .describe('Only tenants that live in a database or schema of their own, or only others'),
   limit: z.coerce.number().int().min(1).max(200).default(50),
   cursor: z.string().max(200).optional().describe('`nextCursor` of the page before'),
 })

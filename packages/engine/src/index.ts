@@ -14,3 +14,4 @@ export {
   MAINTENANCE_DATABASE,
   migrateDataDatabase,
 } from './resources/silo-database.ts'
+export { syncReferences } from './sync-references.ts'

@@ -3,7 +3,7 @@ import { type DatabaseAddress, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../../../test/kit/moving-ground.ts'
-import { planMove } from '../src/index.ts'
+import { planMove, syncReferences } from '../src/index.ts'
 
 const ground: MovingGround = await prepareMovingGround()
 t.teardown(() => ground.remove())
@@ -99,6 +99,45 @@ for (const [stream, x] of [
     t.equal(brought.length, 4, 'in verify, in ready, before the fence and because of it')
   })
 }
+
+t.test('a silo that is behind is found, and brought in step with a pool of its region', async (t) => {
+  const inEast = asSuperuser(ground.eu.cluster, 'pool')
+  const tenant = await ground.catalog.tenants.get('given-silo-logical')
+  const { on } = homeOf(tenant.placement)
+  const sync = (dryRun: boolean) => syncReferences(ground.catalog, tenant.id, { dryRun })
+  const found = { tables: 1, different: ['currencies'], from: { cluster: 'eu-1', database: 'pool' } }
+  const before = await currencies(on)
+  t.match(await sync(true), { ...found, synced: false })
+  await t.rejects(sync(false), {
+    code: 'foreign_key_broken',
+    details: { constraint: 'order_currency_exists' },
+  })
+  t.same(await currencies(on), before, 'nothing is changed for a row that is still needed')
+  const needed = "('SEK', 'Krona', 2), ('XLB', 'Ell', 2)"
+  await run(inEast, `insert into currencies values ${needed}`)
+  await run(
+    on,
+    `create function shout() returns trigger language plpgsql as $$ begin new.name := upper(new.name); return new; end $$;
+    create trigger shouts before insert or update on currencies for each row execute function shout()`,
+  )
+  t.match(await sync(false), { ...found, synced: true })
+  t.same(await currencies(on), await currencies(inEast))
+  t.match(await sync(false), { different: [], synced: false })
+  t.same(
+    await run(on, "select tgenabled from pg_trigger where tgname = 'shouts'"),
+    [{ tgenabled: 'O' }],
+    'triggers fire again',
+  )
+  t.match(await syncReferences(ground.catalog, (await ground.tenant('pooled', 1)).id, { dryRun: false }), {
+    from: null,
+    tables: 0,
+  })
+  t.match(
+    (await ground.catalog.tenants.list({ limit: 50, own: true })).items.map(({ slug }) => slug),
+    ['given-schema', 'given-silo-logical', 'given-silo-triggers'],
+  )
+  await run(inEast, "delete from currencies where code in ('SEK', 'XLB')")
+})
 
 t.test('a foreign key that the source itself breaks ends the move at once', async (t) => {
   const tenant = await ground.tenant('broken-silo', 10)

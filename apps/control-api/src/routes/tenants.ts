@@ -1,12 +1,15 @@
 import type { AdmitTenant, Catalog } from '@freehold/catalog'
 import {
   createTenantSchema,
+  referenceSyncSchema,
+  syncReferencesSchema,
   tenantDetailSchema,
   tenantPageSchema,
   tenantQuerySchema,
   tenantReferenceSchema,
   tenantSchema,
 } from '@freehold/contract'
+import { syncReferences } from '@freehold/engine'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { requireOperator } from '../authentication.ts'
@@ -67,5 +70,21 @@ export const tenantRoutes: FastifyPluginAsyncZod<TenantRoutesOptions> = async (a
       },
     },
     (request) => catalog.tenants.detail(request.params.tenant),
+  )
+
+  app.post(
+    '/tenants/:tenant/references',
+    {
+      onRequest: requireOperator,
+      schema: {
+        tags,
+        summary:
+          "Bring the reference tables of a tenant's own database or schema in step with a pool of its region",
+        params: z.object({ tenant: tenantReferenceSchema }),
+        body: syncReferencesSchema,
+        response: { 200: referenceSyncSchema, default: problemResponse },
+      },
+    },
+    (request) => syncReferences(catalog, request.params.tenant, request.body),
   )
 }

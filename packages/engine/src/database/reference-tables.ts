@@ -14,6 +14,7 @@ import type pg from 'pg'
 import type { ClientBase } from 'pg'
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import { type Comparison, isEqual, sharedTableChecksums, zipChecksums } from './checksum.ts'
+import { alignSequences, openSequences, pairSequences, readSequences } from './sequences.ts'
 import type { TablePair, TableShape } from './tables.ts'
 
 const LOCK_TIMEOUT_MS = 5_000
@@ -193,4 +194,27 @@ async function parentsFirst(owner: ClientBase, pairs: readonly TablePair[]): Pro
   }
   for (const index of pairs.keys()) visit(index)
   return [...ordered].flatMap((index) => pairs[index] ?? [])
+}
+
+/** A database, as its owner, and where the tables are there. */
+interface OwnedSide {
+  readonly owner: ClientBase
+  readonly schema: string
+}
+
+/**
+ * Sets the sequences of tables at the target to hand out nothing that the source has handed out. As the owner, who alone may see how
+ * far those of reference tables are.
+ */
+export async function alignSequencesOf(
+  tables: readonly TablePair[],
+  source: OwnedSide,
+  target: OwnedSide,
+): Promise<void> {
+  const read = async ({ owner, schema }: OwnedSide, end: keyof TablePair) => {
+    const listed = tables.map((pair) => pair[end].table)
+    return { schema, sequences: await openSequences(owner, await readSequences(owner, schema, listed)) }
+  }
+  const { pairs } = pairSequences(await read(source, 'source'), await read(target, 'target'))
+  await alignSequences(source.owner, target.owner, pairs)
 }

@@ -4,8 +4,7 @@ import type pg from 'pg'
 import type { ClientBase } from 'pg'
 import { type Checksum, isEqual, sharedTableChecksums } from '../database/checksum.ts'
 import { useExactText } from '../database/exact-text.ts'
-import { compareReferences, copyReferences } from '../database/reference-tables.ts'
-import { alignSequences, openSequences, pairSequences, readSequences } from '../database/sequences.ts'
+import { alignSequencesOf, compareReferences, copyReferences } from '../database/reference-tables.ts'
 import { pairTables, readReferenceTables, type TablePair } from '../database/tables.ts'
 import { holdTarget, targetWriters } from '../database/target-claim.ts'
 import { type ComparedSide, inOneSnapshot } from './compare.ts'
@@ -97,17 +96,9 @@ export async function alignReferenceSequences(
   references: readonly TablePair[],
 ): Promise<void> {
   if (references.length === 0) return
-  const read = async (client: pg.Client, end: keyof TablePair, { schema }: Side) => {
-    const tables = references.map((pair) => pair[end].table)
-    return { schema, sequences: await openSequences(client, await readSequences(client, schema, tables)) }
-  }
-  await connections.use(source.owner, async (client) => {
-    const { pairs } = pairSequences(
-      await read(client, 'source', source),
-      await read(owner, 'target', target),
-    )
-    await alignSequences(client, owner, pairs)
-  })
+  await connections.use(source.owner, (client) =>
+    alignSequencesOf(references, { owner: client, schema: source.schema }, { owner, schema: target.schema }),
+  )
 }
 
 const rowsOf = (checksums: readonly Checksum[]) => checksums.reduce((sum, { rows }) => sum + rows, 0)
