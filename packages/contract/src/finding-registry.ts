@@ -77,7 +77,8 @@ export const findingRegistry = {
     severity: 'blocking',
     error: 'rollback_window_unavailable',
     title: 'The target cannot keep the old home in step while the rollback window is open',
-    remedy: 'Set wal_level to logical and leave slots and senders free there, or move without a window.',
+    remedy:
+      'Set wal_level to logical and leave slots and senders free there, also where the way forth is followed by triggers: back it goes by the log. Or move without a window.',
   },
 
   // Reaching both sides
@@ -331,8 +332,9 @@ export const findingRegistry = {
   },
   slot_may_be_lost: {
     severity: 'advisory',
-    title: 'The source server gives up a replication slot that is behind or idle',
-    remedy: 'Lift max_slot_wal_keep_size or idle_replication_slot_timeout for the time of the move.',
+    title: 'A server gives up a replication slot that is behind or idle',
+    remedy:
+      'Lift max_slot_wal_keep_size or idle_replication_slot_timeout for the time of the move; on the target, until its rollback window has closed.',
   },
   slot_lost: {
     severity: 'blocking',

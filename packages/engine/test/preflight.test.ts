@@ -271,6 +271,33 @@ t.test('a server that is not made for moves is told from one that is', async (t)
   await inPool('drop extension idle_extension')
 })
 
+t.test(
+  'a way back by the log needs its right and its log at the target, however the way forth goes',
+  async (t) => {
+    const { cluster } = ground.eu
+    const inEu = (sql: string) =>
+      withClient(asSuperuser(cluster, 'postgres'), 'test', (client) => client.query(sql))
+    const found = async (changeStream: ChangeStreamChoice, windowSeconds: number) =>
+      (await plan(tenant, 'eu-1', changeStream, windowSeconds)).findings
+        .filter(({ code }) => code === 'role_right_missing' || code === 'slot_may_be_lost')
+        .map(({ code, object }) => `${code}: ${object}`)
+    await inEu('alter role freehold_mover noreplication')
+    t.teardown(() => inEu('alter role freehold_mover replication'))
+    t.same(await found('triggers', 0), [])
+    t.same(await found('triggers', 60), ['role_right_missing: freehold_mover on eu-1'])
+    await inEu('alter role freehold_mover replication')
+
+    t.teardown(async () => {
+      await inEu('alter system reset max_slot_wal_keep_size')
+      await inEu('select pg_reload_conf()')
+    })
+    await inEu("alter system set max_slot_wal_keep_size = '64MB'")
+    await inEu('select pg_reload_conf()')
+    t.same(await found('auto', 0), [], 'the target keeps no log when there is no way back')
+    t.same(await found('auto', 60), ['slot_may_be_lost: eu-1'])
+  },
+)
+
 t.test('sides that cannot be reached, or have no room, are findings like others', async (t) => {
   const { topology } = ground.catalog
   const { cluster } = tenant.placement

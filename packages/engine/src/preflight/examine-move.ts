@@ -146,7 +146,7 @@ export async function examineMove(
   }
   const estimates = estimateMove(tables, read.facts.server, target.facts, destination.isolation)
   const targetFindings = [
-    ...checkTarget(destination, target.facts),
+    ...checkTarget(destination, target.facts, sourceFindings),
     ...(sourceFindings.some(isBlocking)
       ? []
       : [
@@ -224,10 +224,14 @@ async function examineOlder(
   return [...checkRoutines(older, uses, missing.facts, scope.schema), ...checkIntervals(older, infinite)]
 }
 
-function checkTarget(destination: MoveDestination, facts: ServerFacts): Finding[] {
+/** @param told what is the source's cluster's as well need not be said again. */
+function checkTarget(destination: MoveDestination, facts: ServerFacts, told: readonly Finding[]): Finding[] {
   const { cluster, reversible } = destination
   const wayBack = reversible ? checkWayBack({ name: cluster.id, server: facts }) : []
-  return [...checkEmpty(destination, facts), ...wayBack]
+  return [
+    ...checkEmpty(destination, facts),
+    ...wayBack.filter(({ found }) => !told.some((finding) => finding.found === found)),
+  ]
 }
 
 function checkEmpty({ cluster, database, isolation }: MoveDestination, facts: ServerFacts): Finding[] {
@@ -239,7 +243,7 @@ function checkEmpty({ cluster, database, isolation }: MoveDestination, facts: Se
 function checkBoth(
   { scope, cluster: from, stream }: MoveSource,
   { server, database, traits }: SourceFacts,
-  { cluster: to }: MoveDestination,
+  { cluster: to, reversible }: MoveDestination,
   target: ServerFacts,
   estimates: MoveEstimates,
 ): Finding[] {
@@ -251,7 +255,7 @@ function checkBoth(
   return [
     ...checkDatabases({ ...named(from, { server, database }) }, named(to, { server: target })),
     ...checkVersions(named(from, server), named(to, target), traits, scope.schema),
-    ...checkRoles(named(from, server), named(to, target), stream),
+    ...checkRoles(named(from, server), named(to, target), { stream, reversible }),
     ...checkRoom(named(from, { server }), named(to, { server: target }), estimates),
   ]
 }

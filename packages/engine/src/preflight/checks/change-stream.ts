@@ -27,12 +27,26 @@ export function checkChangeStream({ name, server }: Source, needed: number): Fin
     const found = `${left} of ${most} ${what} are left on ${name}; a move uses ${needed}.`
     findings.push({ code, object: name, found })
   }
-  for (const [setting, value] of [
+  return [...findings, ...checkSlotsKept({ name, server })]
+}
+
+/** Whether the server gives up a slot that is not read for a while. */
+export function checkSlotsKept({
+  name,
+  server,
+}: {
+  readonly name: string
+  readonly server: Pick<ServerFacts, 'slotKeepSize' | 'slotIdleTimeout'>
+}): Finding[] {
+  const settings = [
     ['max_slot_wal_keep_size', server.slotKeepSize],
     ['idle_replication_slot_timeout', server.slotIdleTimeout],
-  ] as const) {
-    if (value === null) continue
-    findings.push({ code: 'slot_may_be_lost', object: name, found: `${setting} is ${value} on ${name}.` })
-  }
-  return findings
+  ] as const
+  return settings
+    .filter(([, value]) => value !== null)
+    .map(([setting, value]) => ({
+      code: 'slot_may_be_lost',
+      object: name,
+      found: `${setting} is ${value} on ${name}.`,
+    }))
 }

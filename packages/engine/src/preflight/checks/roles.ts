@@ -27,10 +27,14 @@ const RIGHTS: Readonly<Record<Right, string>> = {
 }
 
 /** Whether the roles of Freehold are there, can do what a move needs, and no more than they should. */
-export function checkRoles(source: Cluster, target: Cluster, stream: StreamKind): Finding[] {
-  // Whatever it is that tells the changes, after the switch it is to tell them at the target.
+export function checkRoles(
+  source: Cluster,
+  target: Cluster,
+  { stream, reversible }: { readonly stream: StreamKind; readonly reversible: boolean },
+): Finding[] {
   const unneeded = stream === 'triggers' ? 'replication' : undefined
-  const atTarget = checkCluster(target, NEEDED.target, unneeded)
+  // The way back goes by the log, whatever the way forth goes by.
+  const atTarget = checkCluster(target, NEEDED.target, reversible ? undefined : unneeded)
   if (source.name === target.name) return atTarget
   return [...checkCluster(source, NEEDED.source, unneeded), ...atTarget]
 }
