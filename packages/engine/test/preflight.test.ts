@@ -134,6 +134,10 @@ async function plan(
 
 const codes = ({ findings }: MovePlan) => [...new Set(findings.map(({ code }) => code))].sort()
 
+/** What blocks, but for the transaction that grows old: how far it has come by then is the machine's business. */
+const blockers = ({ findings }: MovePlan) =>
+  findings.filter(({ severity, code }) => severity === 'blocking' && code !== 'prepared_transaction')
+
 // Transactions that have to grow old first.
 const stranger = await connectClient(asSuperuser(ground.us.cluster, 'postgres'), 'nightly-report')
 t.teardown(() => stranger.end())
@@ -141,11 +145,9 @@ await stranger.query("begin; select pg_current_xact_id(); prepare transaction 'f
 await stranger.query('begin; select pg_current_xact_id()')
 
 t.test('the example product can be moved, and its plan says what that takes', async (t) => {
-  const { findings, estimates, tables } = await plan(tenant, 'eu-1')
-  t.same(
-    findings.filter(({ severity }) => severity === 'blocking'),
-    [],
-  )
+  const planned = await plan(tenant, 'eu-1')
+  const { estimates, tables } = planned
+  t.same(blockers(planned), [])
   t.ok(tables.length >= 5)
   t.equal(
     estimates?.rows,
@@ -219,7 +221,7 @@ t.test('awkward tables are found, whichever way they are', async (t) => {
     drop table ${AWKWARD_TABLES.join(', ')} cascade;
     drop extension used_extension; drop extension idle_extension;
     update pg_database set datcollversion = null where datname = 'pool'`)
-  t.notOk(isBlocked(await plan(tenant, 'eu-1')))
+  t.same(blockers(await plan(tenant, 'eu-1')), [])
 })
 
 t.test('a server that is not made for moves is told from one that is', async (t) => {
