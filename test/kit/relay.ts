@@ -8,6 +8,7 @@ import type { MovingGround } from './moving-ground.ts'
 /** So long that a worker does not notice by itself that its lease is gone. */
 const UNNOTICED_LEASE_MS = 600_000
 const NUDGE_MS = 20
+const FAILED_WITHIN_MS = 300_000
 /** What a worker that goes on when all is over may still do. */
 const AFTERMATH_MS = 50
 
@@ -52,6 +53,23 @@ export async function expireLease(ground: MovingGround, id: OperationId): Promis
       [id],
     ),
   )
+}
+
+/** Waits until so many attempts have failed, and has none of them wait for its time. */
+export async function keepFailing(ground: MovingGround, id: OperationId, attempts: number): Promise<void> {
+  const { operations } = ground.catalog
+  const deadline = performance.now() + FAILED_WITHIN_MS
+  for (;;) {
+    const operation = await operations.get(id)
+    if (operation.lastFailure !== null && operation.attempts >= attempts) return
+    if (performance.now() > deadline) {
+      throw new Error(JSON.stringify((await ground.catalog.moves.detail(id)).events, null, 1))
+    }
+    await withClient(ground.us.as('freehold_control', 'freehold_catalog'), 'test', (client) =>
+      client.query('update catalog.operations set run_after = clock_timestamp() where id = $1', [id]),
+    )
+    await sleep(NUDGE_MS)
+  }
 }
 
 /** Has an engine take the operation up until it comes to where it stands still. */

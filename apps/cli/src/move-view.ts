@@ -80,7 +80,10 @@ export function windowSummary({ rollback, progress }: Move): string | undefined 
   const closes = rollback.closesAt === null ? '' : `, closes ${formatInstant(rollback.closesAt)}`
   const lag =
     rollback.state !== 'open' || progress.lagBytes === null ? '' : `, lag ${formatBytes(progress.lagBytes)}`
-  return `${rollback.state}${closes}${lag}`
+  const { trouble } = rollback
+  const behind =
+    trouble === null ? '' : `, not kept in step since ${formatInstant(trouble.since)} (${trouble.code})`
+  return `${rollback.state}${closes}${lag}${behind}`
 }
 
 /** Whether rows that differ are rewritten, and how many were; undefined: it was not asked for. */

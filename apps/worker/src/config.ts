@@ -5,8 +5,8 @@ import { z } from 'zod'
 
 const migrations = (name: string) => fileURLToPath(new URL(`../../../migrations/${name}`, import.meta.url))
 const databaseUrl = z.url({ protocol: /^postgres(ql)?$/, message: 'must be a postgres:// URL' })
-const milliseconds = (byDefault: number) =>
-  z.coerce.number().int().positive().max(3_600_000).default(byDefault)
+const milliseconds = (byDefault: number, most = 3_600_000) =>
+  z.coerce.number().int().positive().max(most).default(byDefault)
 
 const environmentSchema = z.object({
   /** The control database, as freehold_control. */
@@ -59,6 +59,8 @@ const environmentSchema = z.object({
   FREEHOLD_CUTOVER_MAX_BACK_OFF_MS: milliseconds(defaultMoveSettings.cutoverBackOff.maxMs),
   /** How long a switch waits for the tenant's open transactions, ms. */
   FREEHOLD_LOCK_TIMEOUT_MS: milliseconds(defaultMoveSettings.lockTimeoutMs),
+  /** How long a move that is copied waits for a server that is away or busy before it is given up, ms. */
+  FREEHOLD_SERVER_PATIENCE_MS: milliseconds(defaultMoveSettings.patienceMs, 86_400_000),
   /** How often the changes of a tenant in its rollback window are carried back, ms. */
   FREEHOLD_SOAK_INTERVAL_MS: milliseconds(defaultMoveSettings.soakIntervalMs),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),

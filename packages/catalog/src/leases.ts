@@ -64,13 +64,18 @@ export function createLeases(database: CatalogDatabase) {
      * Gives an operation back, to be taken up again after `runAfterMs`. Does nothing when the lease is lost.
      *
      * @param failure why the attempt failed; attempts that did not fail do not count. The count starts anew with every
-     * phase.
+     * phase, and when a server that was away is followed by something else or the other way round.
      */
     async release(lease: Lease, runAfterMs: number, failure?: Failure): Promise<void> {
       await database.run(
         `update catalog.operations
-         set lease_owner = null, lease_expires_at = null, last_failure = $4, updated_at = clock_timestamp(),
-           attempts = attempts + case when $4::jsonb is null then 0 else 1 end,
+         set lease_owner = null, lease_expires_at = null, updated_at = clock_timestamp(),
+           last_failure = jsonb_build_object('since', coalesce(last_failure -> 'since', to_jsonb(clock_timestamp())))
+             || $4::jsonb,
+           attempts = case
+             when $4::jsonb is null then attempts
+             when last_failure -> 'passing' <> $4::jsonb -> 'passing' then 1
+             else attempts + 1 end,
            run_after = clock_timestamp() + $3 * interval '1 millisecond'
          where id = $1 and fencing_token = $2 and finished_at is null`,
         [lease.id, lease.token, runAfterMs, failure === undefined ? null : JSON.stringify(failure)],
@@ -101,7 +106,7 @@ export function createLeases(database: CatalogDatabase) {
     async rest(lease: Lease, forMs: number): Promise<void> {
       await database.run(
         `update catalog.operations
-         set lease_owner = null, lease_expires_at = null, attempts = 0,
+         set lease_owner = null, lease_expires_at = null, attempts = 0, last_failure = null,
            run_after = case when rollback_requested then clock_timestamp()
              else least(clock_timestamp() + $3 * interval '1 millisecond', window_closes_at) end
          where id = $1 and fencing_token = $2 and finished_at is null`,

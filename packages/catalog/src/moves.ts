@@ -91,7 +91,14 @@ function rollbackWindow(operation: Operation): RollbackWindow | null {
     closesAt: rollbackRequested ? null : windowClosesAt,
     state: windowState(operation),
     problem: rollbackError,
+    trouble: windowTrouble(operation),
   }
+}
+
+function windowTrouble({ phase, lastFailure, failingSince }: Operation): RollbackWindow['trouble'] {
+  const isKept = phase === 'soak' || phase === 'rolling_back'
+  if (!isKept || lastFailure === null || failingSince === null) return null
+  return { since: failingSince, code: lastFailure.code, reason: lastFailure.message }
 }
 
 function windowState(operation: Operation): RollbackWindow['state'] {

@@ -31,6 +31,8 @@ export interface Failure {
   readonly message: string
   /** How many there were, when it is not the phase's attempts that are counted. */
   readonly attempts?: number | undefined
+  /** Whether it is about a server, and may pass by itself or by an operator's hand. */
+  readonly passing?: boolean | undefined
 }
 
 export const operatedColumns = {
@@ -50,7 +52,18 @@ export const operatedColumns = {
   maxRowsPerSecond: z.int().nullable(),
   repair: z.boolean(),
   evacuationId: evacuationIdSchema.nullable(),
-  lastFailure: z.object({ code: z.string(), message: z.string(), attempts: z.int().optional() }).nullable(),
+  lastFailure: z
+    .object({
+      code: z.string(),
+      message: z.string(),
+      attempts: z.int().optional(),
+      passing: z.boolean().default(false),
+    })
+    .nullable(),
+  /** Since when every attempt has failed. */
+  failingSince: instantRow.nullable(),
+  /** For how long that is, by the catalog's clock when the operation was read. */
+  failingMs: z.coerce.number(),
   /** When it is taken up again, or its switch tried again; null when it is due or somebody works on it. */
   nextAttemptAt: instantRow.nullable(),
   lineCluster: clusterIdSchema.nullable(),
@@ -67,7 +80,8 @@ export const OPERATED_COLUMNS = `
   to_char(operations.switch_until, 'HH24:MI') as "switchUntil", operations.switch_zone as "switchZone",
   opening.at as "switchOpensAt", catalog.may_switch(operations) as "maySwitch",
   operations.max_rows_per_second as "maxRowsPerSecond", operations.repair, operations.evacuation_id as "evacuationId",
-  operations.last_failure as "lastFailure",
+  operations.last_failure as "lastFailure", failing.since as "failingSince",
+  coalesce(extract(epoch from clock_timestamp() - failing.since) * 1000, 0) as "failingMs",
   case when operations.run_after > clock_timestamp()
       and (operations.lease_owner is null or operations.last_failure ? 'attempts')
     then operations.run_after end as "nextAttemptAt",
@@ -75,6 +89,8 @@ export const OPERATED_COLUMNS = `
   line.max_moves as "lineLimit"`
 
 export const OPERATED_JOINS = `
+  cross join lateral (select case when operations.last_failure is not null
+    then coalesce((operations.last_failure ->> 'since')::timestamptz, operations.updated_at) end as since) failing
   left join lateral (
     select at from catalog.switch_opens_at(clock_timestamp(), operations.switch_not_before, operations.switch_from,
       operations.switch_until, operations.switch_zone) at
@@ -143,15 +159,15 @@ export function operatedMove(operation: Operation) {
 
 /** Of several reasons the one that has to go first. */
 function waitOf(operation: Operation): MoveWait | null {
-  const { phase, pausedAt, pausedBy, lastFailure, nextAttemptAt } = operation
+  const { phase, pausedAt, pausedBy, lastFailure, failingSince: since, nextAttemptAt } = operation
   if (operation.finishedAt !== null || operation.cancelRequested || phase === 'aborting') return null
   if (pausedAt !== null && pausedBy !== null) {
     const because = lastFailure && { code: lastFailure.code, reason: lastFailure.message }
     return { for: 'resume', since: pausedAt, by: pausedBy, because }
   }
-  if (lastFailure !== null && nextAttemptAt !== null) {
+  if (lastFailure !== null && since !== null && nextAttemptAt !== null) {
     const { code, message: reason, attempts = operation.attempts } = lastFailure
-    return { for: 'retry', attempts, nextAttemptAt, code, reason }
+    return { for: 'retry', attempts, since, nextAttemptAt, code, reason }
   }
   const { lineCluster: cluster, linePlace, lineFree, lineLimit: limit } = operation
   if (cluster !== null && linePlace !== null && lineFree !== null && limit !== null) {

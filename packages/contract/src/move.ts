@@ -124,6 +124,12 @@ export const rollbackWindowSchema = z
           'rolled back. unsafe: rolling back would lose writes and is refused. closed: the source is not kept any more',
       ),
     problem: problemSchema.nullable().describe('Why the move cannot be rolled back safely'),
+    trouble: z
+      .object({ since: z.iso.datetime(), code: z.string(), reason: z.string() })
+      .nullable()
+      .describe(
+        'Why the old home has not been kept in step since then; the changes are kept for it, and it is tried again',
+      ),
   })
   .meta({ id: 'RollbackWindow' })
 export type RollbackWindow = z.infer<typeof rollbackWindowSchema>

@@ -59,6 +59,7 @@ export const moveWaitSchema = z
     z.object({
       for: z.literal('retry').describe('An attempt has failed and is repeated'),
       attempts: z.int().describe('Failed attempts in this phase'),
+      since: z.iso.datetime().describe('Of the first of them'),
       nextAttemptAt: z.iso.datetime(),
       code: z.string().describe('Of the last failure'),
       reason: z.string(),
@@ -112,7 +113,7 @@ export function describeWait(wait: MoveWait): string {
         ? `Paused by ${wait.by}, until it is resumed.`
         : `Paused by itself (${wait.because.code}), until it is resumed or cancelled: ${wait.because.reason}`
     case 'retry':
-      return `Attempt ${wait.attempts} failed (${wait.code}); the next one is at ${utc(wait.nextAttemptAt)}.`
+      return `Attempt ${wait.attempts} failed (${wait.code}), as all since ${utc(wait.since)}; the next one is at ${utc(wait.nextAttemptAt)}.`
     case 'line':
       return `Waits in line at ${wait.cluster}, place ${wait.place}: ${wait.underWay} of at most ${wait.limit} moves are under way.`
     case 'approval':

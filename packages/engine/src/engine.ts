@@ -8,7 +8,7 @@ import { LeaseKeeper } from './lease-keeper.ts'
 import type { Logger } from './logger.ts'
 import { runMove } from './move/run-move.ts'
 import type { MoveSettings } from './move/settings.ts'
-import { isAbortable, MAX_ATTEMPTS, transition } from './move/transitions.ts'
+import { isAbortable, isCopied, MAX_ATTEMPTS, transition } from './move/transitions.ts'
 import { type Place, Places } from './places.ts'
 
 export interface EngineOptions {
@@ -152,17 +152,22 @@ export class Engine {
   }
 
   async #giveBack(lease: Lease, error: unknown): Promise<void> {
-    const { catalog, logger } = this.#options
+    const { catalog, settings, logger } = this.#options
     const failure = describeFailure(error)
     logger.warn({ operation: lease.id, failure }, 'operation interrupted')
     if (isFreeholdError(error, 'lease_lost')) return
     if (error instanceof EngineStopping) return catalog.operations.release(lease, 0)
 
-    const { phase, attempts, state } = await catalog.operations.get(lease.id)
-    if (attempts + 1 >= MAX_ATTEMPTS && isAbortable(phase)) {
+    const { phase, attempts, lastFailure, failingMs, state } = await catalog.operations.get(lease.id)
+    const reason = classifyFailure(error)
+    const alike = lastFailure === null || lastFailure.passing === reason.passing ? attempts + 1 : 1
+    const isPatient = isCopied(phase) && reason.passing
+    const isExhausted = failingMs >= settings.patienceMs || (alike >= MAX_ATTEMPTS && !isPatient)
+    if (isExhausted && isAbortable(phase)) {
+      const tried = isPatient ? `${Math.round(failingMs / 1000)} s` : `${alike} attempts`
       const exhausted = new FreeholdError(
         'operation_retries_exhausted',
-        `Given up after ${MAX_ATTEMPTS} attempts. ${failure}`,
+        `Given up after ${tried}. ${failure}`,
       )
       await catalog.operations.advance({
         ...lease,
@@ -179,7 +184,7 @@ export class Engine {
       await catalog.operations.addEvent(lease, `Interrupted, to be continued. ${failure}`)
     }
     const wait = Math.min(BACK_OFF_MS * 2 ** attempts, MAX_BACK_OFF_MS)
-    await catalog.operations.release(lease, Math.round(wait * (0.5 + Math.random())), classifyFailure(error))
+    await catalog.operations.release(lease, Math.round(wait * (0.5 + Math.random())), reason)
   }
 }
 

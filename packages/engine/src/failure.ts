@@ -1,6 +1,6 @@
 import { type ErrorCode, FreeholdError } from '@freehold/contract'
-import { isConnectionError } from '@freehold/postgres'
 import pg from 'pg'
+import { mayPass } from './move/outcome.ts'
 
 /** Classes of SQLSTATE that are about the server and who connects to it, never about a row. */
 const ABOUT_THE_SERVER = /^(28|3D|53|57P)/
@@ -22,11 +22,11 @@ export function describeFailure(error: unknown): string {
 }
 
 /** A failure with the code of the registry that fits it best. */
-export function classifyFailure(error: unknown): { readonly code: ErrorCode; readonly message: string } {
-  return { code: codeOf(error), message: describeFailure(error) }
+export function classifyFailure(error: unknown) {
+  return { code: codeOf(error), message: describeFailure(error), passing: mayPass(error) }
 }
 
 function codeOf(error: unknown): ErrorCode {
   if (error instanceof FreeholdError) return error.code
-  return isConnectionError(error) ? 'database_unavailable' : 'internal'
+  return mayPass(error) ? 'database_unavailable' : 'internal'
 }

@@ -1,8 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { moveTargetSchema } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../../../test/kit/databases.ts'
+import { haltAt } from '../../../test/kit/halt-at.ts'
 import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
+import { keepFailing } from '../../../test/kit/relay.ts'
 import { contentAt, copyOfTenant, remainsOf } from '../../../test/kit/tenant-places.ts'
 
 const ground: MovingGround = await prepareMovingGround()
@@ -36,6 +39,30 @@ for (const target of TARGETS) {
     t.match(ended.to.schema, target.isolation === 'schema' ? /_t2$/ : /^public$/)
   })
 }
+
+t.test('a copied move waits for a server that is away, and for a time that can be set', async (t) => {
+  for (const { slug, patienceMs, phase } of [
+    { slug: 'patient', patienceMs: 600_000, phase: 'completed' },
+    { slug: 'impatient', patienceMs: 1, phase: 'aborted' },
+  ]) {
+    const { id } = await ground.startMove(await ground.tenant(slug, 20))
+    const halt = haltAt('verify.entered')
+    const engine = ground.engine({ settings: { patienceMs }, barrier: halt.barrier })
+    engine.start()
+    await halt.reached
+    await ground.eu.cluster.kill()
+    halt.goOn()
+    // More than a move that is not copied is tried, and more than it is verified.
+    if (phase === 'completed') await keepFailing(ground, id, 12)
+    else while ((await ground.catalog.moves.get(id)).phase === 'verify') await sleep(50)
+    await ground.eu.cluster.restart()
+    const ended = await ground.ended(id, 300_000)
+    await engine.stop()
+    t.equal(ended.phase, phase, { timeline: ended.events.map(({ message }) => message) })
+    const error = { code: 'operation_retries_exhausted', detail: /^Given up after \d+ s\. / }
+    t.match(ended.error, phase === 'aborted' ? error : null)
+  }
+})
 
 t.test('what a pool has of the tenant already stops a move into it, and stays', async (t) => {
   const [pool] = TARGETS

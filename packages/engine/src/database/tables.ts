@@ -2,7 +2,7 @@ import { FreeholdError } from '@freehold/contract'
 import type { TableName } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { checkTables } from '../preflight/checks/tables.ts'
-import { refuseBlocked } from '../preflight/finding.ts'
+import { type Finding, refuseBlocked } from '../preflight/finding.ts'
 import { readTableFacts, type TableFacts } from './table-facts.ts'
 import { tableKey } from './table-key.ts'
 
@@ -46,10 +46,15 @@ export interface TablePair {
  * @param schema where the tenant's tables are; `public` for the shared ones and for a silo's.
  * @throws FreeholdError `table_without_tenant_column`, `table_without_primary_key`, `table_with_replica_trigger` or
  * `table_not_protected`, naming every such table, when a table could not be moved without losing or exposing rows.
+ * @param matters which of that is in the way of what the tables are read for; all of it, unless said.
  */
-export async function readTables(client: ClientBase, schema = 'public'): Promise<TableShape[]> {
+export async function readTables(
+  client: ClientBase,
+  schema = 'public',
+  matters: (finding: Finding) => boolean = () => true,
+): Promise<TableShape[]> {
   const tables = await readTableFacts(client, schema)
-  refuseBlocked(checkTables(tables, schema))
+  refuseBlocked(checkTables(tables, schema).filter(matters))
   return tenantTables(tables, schema)
 }
 

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { pairTables, readTables, type TablePair } from '../database/tables.ts'
 import type { Applier } from '../stream/change-stream.ts'
-import type { Move, Side } from './move.ts'
+import type { Move } from './move.ts'
 import { moveStream } from './move-stream.ts'
 import { mayRepair } from './repair.ts'
 import { requireSameSchema } from './same-schema.ts'
 import { takeTarget, targetClaim } from './take-target.ts'
+import { readTargetTables } from './target-tables.ts'
 
 /**
  * The tenant's tables at both ends, read once by each worker.
@@ -14,9 +15,12 @@ import { takeTarget, targetClaim } from './take-target.ts'
  */
 export async function moveTables(move: Move): Promise<readonly TablePair[]> {
   if (move.session.tables === undefined) {
-    const read = (side: Side) => move.connections.use(side.mover, (client) => readTables(client, side.schema))
-    const [source, target] = await Promise.all([read(move.source), read(move.target)])
-    move.session.tables = pairTables(source, target)
+    const { source, target, connections } = move
+    const [from, to] = await Promise.all([
+      connections.use(source.mover, (client) => readTables(client, source.schema)),
+      connections.use(target.mover, (client) => readTargetTables(move, client)),
+    ])
+    move.session.tables = pairTables(from, to)
   }
   return move.session.tables
 }

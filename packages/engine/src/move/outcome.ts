@@ -1,4 +1,6 @@
 import { FreeholdError, type MovePhase } from '@freehold/contract'
+import { isConnectionError } from '@freehold/postgres'
+import pg from 'pg'
 
 /** Errors of Freehold's own are answers; of them only these may be different the next time. */
 const PASSING = [
@@ -8,6 +10,19 @@ const PASSING = [
   'target_unreachable',
   'source_busy',
 ]
+
+/**
+ * What a server says that lets nobody in, or not us (28, 42501), has no connection, memory or disk left (53), is being ended or
+ * interfered with (57), cannot read its files (58), takes no writes (25006), or has others in the way (40, 55P03).
+ */
+const ABOUT_THE_SERVER = /^(28|40|53|57|58|25006$|42501$|55P03$)/
+
+/** Whether an error is about a server, and not about what is moved: it may pass by itself, or by an operator's hand. */
+export function mayPass(error: unknown): boolean {
+  if (error instanceof FreeholdError) return PASSING.includes(error.code)
+  if (isConnectionError(error)) return true
+  return error instanceof pg.DatabaseError && ABOUT_THE_SERVER.test(error.code ?? '')
+}
 
 /** Whether an error is an answer that no further attempt can change. */
 export function isFinal(error: unknown): error is FreeholdError {

@@ -4,6 +4,7 @@ import { pairTables, readTables, type TablePair } from '../database/tables.ts'
 import type { Move } from './move.ts'
 import { moveStream } from './move-stream.ts'
 import { moveReferences } from './references.ts'
+import { readTargetTables } from './target-tables.ts'
 
 /**
  * Checks that the tables at the source are still those of the move, that the target has the same, and that the change
@@ -21,7 +22,7 @@ export async function requireSameSchema(move: Move, tables: readonly TablePair[]
       return stream.carriedTables(source)
     }),
     move.connections.use(move.target.mover, async (target) => {
-      pairTables(sides('source'), await readTables(target, move.target.schema))
+      pairTables(sides('source'), await readTargetTables(move, target))
     }),
   ])
   delete move.session.references

@@ -28,6 +28,8 @@ export interface MoveSettings {
   readonly verifyBatchRows: number
   /** Beyond this a verification goes on at another point: how long it holds a snapshot, but for the batch it is at. */
   readonly verifyPointMs: number
+  /** How long a move that is copied waits for a server that is away, busy or lets nobody in, before it is given up. */
+  readonly patienceMs: number
   /** How often the changes of a tenant in its rollback window are carried back. */
   readonly soakIntervalMs: number
   /** Rows that the purge of the source deletes in one transaction. */
@@ -50,6 +52,7 @@ export const defaultMoveSettings = {
   cutoverBackOff: { firstMs: 100, maxMs: 30_000 },
   verifyBatchRows: 1_000_000,
   verifyPointMs: 30_000,
+  patienceMs: 3_600_000,
   soakIntervalMs: 5_000,
   purgeBatchRows: 10_000,
   loadLimits: { activeSessions: 0, standbyLagSeconds: 10 },

@@ -78,6 +78,11 @@ export function transition(phase: MovePhase, event: MoveEventKind): MovePhase {
   return next
 }
 
+/** Whether what a move has copied would be given up with it; before, a new move loses little. */
+export function isCopied(phase: MovePhase): boolean {
+  return phase === 'verify' || phase === 'ready'
+}
+
 /** Whether a failure in this phase may end the move without looking at the source first. */
 export function isAbortable(phase: MovePhase): phase is Abortable {
   return phase !== 'cutover' && transitions[phase].given_up !== undefined

@@ -1,3 +1,4 @@
+import { FreeholdError } from '@freehold/contract'
 import {
   closeClient,
   type DatabaseAddress,
@@ -128,7 +129,7 @@ export class ReplicationStream {
           }
       }
     }
-    throw new Error('the source ended the stream')
+    throw new FreeholdError('source_unreachable', 'The server ended the change stream.')
   }
 
   #sendStatus(toAnswer = false): void {

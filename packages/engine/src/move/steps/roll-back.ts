@@ -53,7 +53,7 @@ async function switchBack(move: Move): Promise<boolean> {
     if (move.signal.aborted) throw error
     // The switch may have been made, and its answer lost; only its source knows.
     if (await finishSwitch(move)) return true
-    const reason = lostBecause(move, error)
+    const reason = await lostBecause(move, error)
     if (isFreeholdError(error, 'cutover_timeout', 'operation_retries_exhausted')) await callOff(move, error)
     else if (reason !== undefined) await declareUnsafe(move, reason)
     else if (move.operation.attempts + 1 >= MAX_ATTEMPTS) await callOff(move, error)

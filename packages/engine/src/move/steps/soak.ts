@@ -1,12 +1,22 @@
-import { FreeholdError } from '@freehold/contract'
-import { hasSqlState, isConnectionError, SQLSTATE } from '@freehold/postgres'
+import { FreeholdError, isFreeholdError } from '@freehold/contract'
+import { hasSqlState, SQLSTATE } from '@freehold/postgres'
 import { runningApplier } from '../applier-session.ts'
 import { closeSession, type Move } from '../move.ts'
-import { isFinal } from '../outcome.ts'
+import { isFinal, mayPass } from '../outcome.ts'
+import { targetGone } from '../target-gone.ts'
 import { MAX_ATTEMPTS } from '../transitions.ts'
 import { releaseStreams, turnRound } from '../turn-round.ts'
 
 const CATCH_UP_TIMEOUT_MS = 60_000
+
+/** A table was made or changed so that the tenant could not be moved. Those of the move may be what they were all the same. */
+const TABLES_TO_MEND = [
+  'table_without_tenant_column',
+  'table_without_primary_key',
+  'table_with_replica_trigger',
+  'table_not_protected',
+  'move_blocked',
+] as const
 
 /** There is nothing to do for a while; the operation is given back until then. */
 export interface Rest {
@@ -35,7 +45,7 @@ async function keepInStep(move: Move): Promise<void> {
     await turnRound(move)
     await catchUp(move)
   } catch (error) {
-    const reason = lostBecause(move, error)
+    const reason = await lostBecause(move, error)
     if (reason === undefined) throw error
     await declareUnsafe(move, reason)
   }
@@ -63,17 +73,18 @@ function passOverTimeout(error: unknown): void {
 }
 
 /**
- * Why the old home cannot be kept in step any more, if that is so; a server that is away may come back.
+ * Why the old home cannot be kept in step any more, if that is so. A server that is away, full or lets nobody in is waited for as
+ * long as the window lasts: the changes are kept. What it says of rows and tables is believed when it has said so often enough.
  */
-export function lostBecause(move: Move, error: unknown): FreeholdError | undefined {
-  if (move.signal.aborted || isConnectionError(error)) return undefined
+export async function lostBecause(move: Move, error: unknown): Promise<FreeholdError | undefined> {
+  if (move.signal.aborted || mayPass(error) || isFreeholdError(error, ...TABLES_TO_MEND)) return undefined
   if (isFinal(error)) return error
   if (hasSqlState(error, SQLSTATE.invalidCatalogName)) {
-    return new FreeholdError('change_stream_failed', 'The database of the old home is gone.', {
-      cause: error,
-    })
+    const gone = await targetGone(move, error)
+    return gone && new FreeholdError('change_stream_failed', gone.message, { cause: error })
   }
-  if (error instanceof FreeholdError || move.operation.attempts + 1 < MAX_ATTEMPTS) return undefined
+  const { attempts, lastFailure } = move.operation
+  if (lastFailure === null || lastFailure.passing || attempts + 1 < MAX_ATTEMPTS) return undefined
   return new FreeholdError('change_stream_failed', 'The changes could not be carried to the old home.', {
     cause: error,
   })
