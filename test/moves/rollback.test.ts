@@ -82,6 +82,29 @@ t.test('a server that refuses for a while is the trouble of the window, and not 
   t.equal(ended.phase, 'rolled_back', said(ended))
 })
 
+t.test(
+  'a transaction that takes longer than a turn of the window is carried back all the same',
+  async (t) => {
+    const tenant = await ground.tenant('bulky', 10)
+    const engine = ground.engine({ settings: { soakIntervalMs: 10, catchUpTurnMs: 20 } })
+    engine.start()
+    const move = await ground.startMove(tenant, 'eu', 'auto', {}, WINDOW_SECONDS)
+    await inPhase(move.id, 'soak')
+    await sql(
+      silo(move),
+      `insert into customers (tenant_id, email, name)
+     select '${tenant.id}', 'bulk' || n || '@x.test', 'bulk' from generate_series(1, 20000) n`,
+    )
+    const carried = async () =>
+      (await sql(pool, `select from customers where tenant_id = '${tenant.id}'`)).rowCount === 20_010
+    for (let turns = 0; turns < 20 && !(await carried()); turns++) await soaked(move.id)
+    t.ok(await carried())
+    await ground.catalog.operations.requestFinalize(move.id)
+    t.equal((await ground.ended(move.id, PATIENCE_MS)).phase, 'completed')
+    await engine.stop()
+  },
+)
+
 t.test('a table that nobody declared is in the way of no window and of no purge', async (t) => {
   const tenant = await ground.tenant('beside', 50)
   const engine = ground.engine(soaking)

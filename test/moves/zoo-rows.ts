@@ -202,6 +202,12 @@ export async function stirZoo(
 
 const CHANGES = `
   set session lc_monetary = 'C';
+  -- Rows come from another tenant and go to it, and what is stored out of line is not written with them.
+  insert into heavy select gen_random_uuid(), id + 5000, compressed, external, main, plain, 'guest'
+    from heavy where tenant_id = :tenant and id between :first and :first + 2;
+  update heavy set tenant_id = :tenant where note = 'guest' and id between :first + 5000 and :first + 5002;
+  update heavy set tenant_id = gen_random_uuid(), note = 'gone' where tenant_id = :tenant and id = :first + 5;
+  delete from heavy where note = 'gone';
   -- Every value is sent again, or only some columns change, or the key does.
   update animals set a_text = a_text || '.' where tenant_id = :tenant and id between :first and :first + 2;
   update animals set id = id + 500 where tenant_id = :tenant and id = :first + 7;

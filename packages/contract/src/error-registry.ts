@@ -364,6 +364,11 @@ export const errorRegistry = {
     title: 'The move was cancelled',
     next: 'The tenant stays where it was. Start a new move when wanted.',
   },
+  row_not_readable: {
+    status: 409,
+    title: 'A row came to the tenant during the move and left again before all of it could be read',
+    next: 'Start the move again when no rows change their tenant column, or have it follow by triggers: `--change-stream triggers`.',
+  },
   operation_retries_exhausted: {
     status: 500,
     title: 'The operation failed repeatedly and was given up',

@@ -15,6 +15,7 @@ import { rowHashes } from '../src/database/checksum.ts'
 import { asTenant, type TenantScope } from '../src/database/entered.ts'
 import { pairTables, readTables, type TableShape } from '../src/database/tables.ts'
 import { claimTarget } from '../src/database/target-claim.ts'
+import { catchUp } from '../src/move/catch-up.ts'
 import { compareRows, type DifferentRows } from '../src/move/compare.ts'
 import type { Applier, ChangedRows, StreamRoute } from '../src/stream/change-stream.ts'
 import { logStream } from '../src/stream/log-stream.ts'
@@ -287,6 +288,89 @@ t.test('what changes between two points of one comparison is remembered', async 
   await applier.close()
 })
 
+t.test('a transaction is waited for beyond its time, as long as it comes forward', async (t) => {
+  const applier = await start(20)
+  await writer.query(
+    `insert into customers (tenant_id, email, name)
+     select $1, 'long' || n || '@x.test', repeat('l', 2000) from generate_series(1, 20000) n`,
+    [tenantId],
+  )
+  await t.rejects(applier.drain(20), { name: 'TimeoutError' })
+  await catchUp(applier, { turnMs: 20, mayStop: () => false })
+  t.equal(applier.changesApplied, 20_000)
+  await writer.query("delete from customers where email like 'long%'")
+  await catchUp(applier, { turnMs: 20, mayStop: () => false })
+  await applier.close()
+  t.same(await names(), ['a', 'b', 'c', 'd'])
+})
+
+t.test('a row that enters the tenant arrives with the values that the log does not tell', async (t) => {
+  const other = randomUUID()
+  const LONG = "(select string_agg(sha512(n::text::bytea)::text, '') from generate_series(1, 200) n)"
+  const make = (name: string) =>
+    writer.query(
+      `insert into customers (tenant_id, email, name, address)
+       values ($1, $2 || '@x.test', $2, jsonb_build_object('long', ${LONG}))`,
+      [other, name],
+    )
+  const enter = (name: string) =>
+    writer.query('update customers set tenant_id = $1 where name = $2', [tenantId, name])
+  const leave = (name: string) =>
+    writer.query('update customers set tenant_id = $1 where name = $2', [other, name])
+  const rows = (database: string) =>
+    withClient(asSuperuser(on.cluster, database), 'test', async (client) =>
+      (
+        await client.query<{ row: string }>(
+          "select to_jsonb(customers)::text as row from customers where tenant_id = $1 and name like 'guest%' order by name",
+          [tenantId],
+        )
+      ).rows.map(({ row }) => row),
+    )
+  const equal = async (what: string, count: number) => {
+    const arrived = await rows('target')
+    t.same(arrived, await rows('source'), what)
+    t.equal(arrived.length, count)
+  }
+  /** What is done meanwhile has been done when the change is applied that comes before it. */
+  const keptWaiting = async (work: () => Promise<unknown>) => {
+    const blocker = await connectClient(asSuperuser(on.cluster, 'target'), 'test')
+    await blocker.query('begin; lock table customers in exclusive mode')
+    await insert(`waits-${randomUUID()}`)
+    await until('the applier waits', "application_name like 'freehold-apply %' and wait_event_type = 'Lock'")
+    await work()
+    await blocker.query('commit')
+    await blocker.end()
+  }
+
+  const applier = await start(21)
+  for (const name of ['guest-1', 'guest-2', 'guest-3', 'guest-4']) await make(name)
+  await enter('guest-1')
+  await applier.drain(60_000)
+  await equal('as it came', 1)
+  await keptWaiting(async () => {
+    await enter('guest-2')
+    await writer.query("update customers set address = '{}' where name = 'guest-2'")
+    await enter('guest-3')
+    await writer.query("update customers set labels = '{late}' where name = 'guest-3'")
+  })
+  await applier.drain(60_000)
+  await equal('as it was changed since', 3)
+
+  await keptWaiting(async () => {
+    await enter('guest-4')
+    await leave('guest-4')
+  })
+  await t.rejects(applier.drain(60_000), { code: 'row_not_readable' }, 'never without the value')
+  await applier.close()
+  await enter('guest-4')
+  const next = await start(22)
+  await next.drain(60_000)
+  await equal('in the end', 4)
+  await writer.query("delete from customers where name like 'guest%' or name like 'waits%'")
+  await next.drain(60_000)
+  await next.close()
+})
+
 t.test('a server that vanishes without closing its connections is not waited for', async (t) => {
   const proxies = await Promise.all([startCuttableProxy(source), startCuttableProxy(target)])
   const [near, far] = proxies
@@ -302,7 +386,7 @@ t.test('a server that vanishes without closing its connections is not waited for
     return stream.startApplier(fencingToken, { arePassedOver: () => false })
   }
   // One whose target is lost, and one whose stream is: nobody hears anything, and a drain has all the time there is.
-  const deaf = await rerouted(9, source, far.address)
+  const deaf = await rerouted(23, source, far.address)
   await deaf.drain(5_000)
   far.vanish()
   await insert('unheard')
@@ -316,7 +400,7 @@ t.test('a server that vanishes without closing its connections is not waited for
   await t.rejects(deaf.drain(120_000), { code: 'ETIMEDOUT' })
   await deaf.close()
 
-  const silent = await rerouted(10, near.address, target)
+  const silent = await rerouted(24, near.address, target)
   await silent.drain(5_000)
   near.vanish()
   await writer.query('select pg_terminate_backend(active_pid) from pg_replication_slots where active')
@@ -332,7 +416,7 @@ t.test('a stream with nothing to tell is not taken for one that has vanished', a
         "select datname, sessions from pg_stat_database where datname in ('source', 'target')",
       )
     ).rows
-  const applier = await start(11)
+  const applier = await start(25)
   await applier.drain(5_000)
   // What has just ended is counted a moment later.
   await sleep(1_500)
@@ -344,7 +428,7 @@ t.test('a stream with nothing to tell is not taken for one that has vanished', a
 })
 
 t.test('a change without its row is a divergence, never passed over', async (t) => {
-  const applier = await start(12)
+  const applier = await start(26)
   await withClient(asSuperuser(on.cluster, 'target'), 'test', (client) =>
     client.query("delete from customers where name = 'a'"),
   )

@@ -43,13 +43,15 @@ export async function runningApplier(move: Move): Promise<Applier> {
 }
 
 /**
- * Brings the target to where the source is now.
+ * Waits for work that does not heed the move's signal itself.
  *
- * @throws the reason of the move's signal; DOMException (TimeoutError) when it takes longer than `timeoutMs`.
+ * @throws the reason of the signal, if that comes first.
  */
-export async function catchUp({ signal }: Move, applier: Applier, timeoutMs: number): Promise<void> {
+export async function orAborted<T>({ signal }: Move, work: () => Promise<T>): Promise<T> {
   signal.throwIfAborted()
   const done = new AbortController()
-  const aborted = once(signal, 'abort', { signal: done.signal }).then(() => signal.throwIfAborted())
-  await Promise.race([applier.drain(timeoutMs), aborted]).finally(() => done.abort())
+  const aborted = once(signal, 'abort', { signal: done.signal }).then((): never => {
+    throw signal.reason
+  })
+  return Promise.race([work(), aborted]).finally(() => done.abort())
 }

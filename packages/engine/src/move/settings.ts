@@ -32,6 +32,8 @@ export interface MoveSettings {
   readonly patienceMs: number
   /** How often the changes of a tenant in its rollback window are carried back. */
   readonly soakIntervalMs: number
+  /** How long a worker carries changes back before others get its place, unless a single transaction takes longer. */
+  readonly catchUpTurnMs: number
   /** Rows that the purge of the source deletes in one transaction. */
   readonly purgeBatchRows: number
   /** Rows that a move copies or purges per second at most, unless it was started with a limit of its own. */
@@ -54,6 +56,7 @@ export const defaultMoveSettings = {
   verifyPointMs: 30_000,
   patienceMs: 3_600_000,
   soakIntervalMs: 5_000,
+  catchUpTurnMs: 60_000,
   purgeBatchRows: 10_000,
   loadLimits: { activeSessions: 0, standbyLagSeconds: 10 },
 } as const satisfies Partial<MoveSettings>

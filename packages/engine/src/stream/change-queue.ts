@@ -10,6 +10,7 @@ const MOST_WAITING = { changes: 3 * BATCH.changes, bytes: 3 * BATCH.bytes }
 export interface TransactionPart {
   /** Where it commits in the source's log; known before its first change, because nothing is sent before it has committed. */
   readonly commitLsn: Lsn
+  readonly xid: number
   readonly isFirst: boolean
   readonly changes: readonly RowChange[]
   readonly bytes: number
@@ -22,6 +23,7 @@ export interface TransactionPart {
 /** The transaction that is arriving. */
 interface OpenTransaction {
   readonly commitLsn: Lsn
+  readonly xid: number
   readonly markers: string[]
   isFirst: boolean
   changes: RowChange[]
@@ -45,8 +47,8 @@ export class ChangeQueue {
     return this.#open === undefined && this.#parts.length === 0
   }
 
-  begin(commitLsn: Lsn): void {
-    this.#open = { commitLsn, markers: [], isFirst: true, changes: [], bytes: 0 }
+  begin(commitLsn: Lsn, xid: number): void {
+    this.#open = { commitLsn, xid, markers: [], isFirst: true, changes: [], bytes: 0 }
     this.#begun = commitLsn
     if (this.#awaited !== undefined && commitLsn >= this.#awaited.lsn) this.#awaited.begun()
   }
@@ -124,9 +126,10 @@ export class ChangeQueue {
   }
 
   #push(open: OpenTransaction, endLsn: Lsn | undefined): Promise<void> | undefined {
-    const { commitLsn, isFirst, changes, bytes } = open
+    const { commitLsn, xid, isFirst, changes, bytes } = open
     this.#parts.push({
       commitLsn,
+      xid,
       isFirst,
       changes,
       bytes,

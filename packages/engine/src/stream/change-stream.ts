@@ -92,6 +92,8 @@ export interface Applier {
    * compared: nothing else finds what it left.
    */
   takePassedOver(): ReadonlyMap<string, number>
+  /** Grows with everything that comes forward, in the midst of a large transaction as well. */
+  readonly steps: number
 
   /** How much of what the source has kept for the stream the target does not have yet, in bytes. */
   lagBytes(): Promise<number>

@@ -21,6 +21,7 @@ import { ChangeQueue, type TransactionPart } from './change-queue.ts'
 import type { Applier, ChangedRows, PointPatience } from './change-stream.ts'
 import { ChangeWriter } from './change-writer.ts'
 import { ChangedKeys } from './changed-keys.ts'
+import { completeChanges } from './complete-changes.ts'
 import { type Misfits, PassedOver, unlessTaken } from './misfits.ts'
 import type { Relation, RowChange, StreamMessage } from './pgoutput.ts'
 import { connectReplication, createSlot } from './replication-client.ts'
@@ -36,6 +37,8 @@ const CLAIM = {
 
 export interface LogApplierOptions {
   readonly source: StreamSource
+  /** The tenant at the source. */
+  readonly from: TenantScope
   readonly target: TenantScope
   /** Names the row of `freehold.applied` that says how far the target is, and the markers of this stream. */
   readonly stream: string
@@ -65,11 +68,16 @@ export class LogApplier implements Applier {
   #applying: Promise<void> | undefined
   /** Transactions that committed at or after this position are kept back. */
   #barrier: Lsn | undefined
+  /** Of the point to which the target is being brought: what is read of the source is then to be as it is there. */
+  #snapshot: string | undefined
   #position: Lsn = 0n
   /** undefined: a change was passed over, and all rows have to be compared. */
   #changed: ChangedKeys | undefined = new ChangedKeys()
   readonly #passedOver = new PassedOver()
   #changesApplied = 0
+  #steps = 0
+  /** Up to where the source has told that there is nothing for us. */
+  #idleUpTo: Lsn = 0n
   /** Changes in the transaction that is open at the target, because the rest of its source transaction is yet to come. */
   #changesUnderWay: number | undefined
   #over = false
@@ -117,6 +125,10 @@ export class LogApplier implements Applier {
     return this.#changesApplied
   }
 
+  get steps(): number {
+    return this.#steps
+  }
+
   async lagBytes(): Promise<number> {
     const result = await this.#orFailure(
       this.#source.query<{ lsn: string }>('select pg_current_wal_flush_lsn() as lsn'),
@@ -152,10 +164,12 @@ export class LogApplier implements Applier {
         lifetime: 'temporary',
         ...patience,
       })
+      this.#snapshot = point.snapshot
       await this.#advanceTo(point.consistentPoint)
       if (!isNext) this.#changed = new ChangedKeys()
       return await work(point.snapshot)
     } finally {
+      this.#snapshot = undefined
       this.#resume()
       await replication.then(closeClient, () => undefined)
     }
@@ -254,7 +268,7 @@ export class LogApplier implements Applier {
         throw truncated(message.relations)
       case 'begin':
         // The slot may stand before what the target has: such were applied by an earlier applier.
-        if (message.commitLsn >= this.#position) this.#queue.begin(message.commitLsn)
+        if (message.commitLsn >= this.#position) this.#queue.begin(message.commitLsn, message.xid)
         return undefined
       case 'insert':
       case 'update':
@@ -278,6 +292,9 @@ export class LogApplier implements Applier {
     // After a failure nothing waits here either, but what failed is not applied: acknowledged, it would be lost.
     if (this.#over) return
     if (!this.#queue.isEmpty || this.#applying !== undefined) return
+    // Before a transaction can be sent its server reads all of it, and says how far it is.
+    if (position > this.#idleUpTo) this.#steps++
+    this.#idleUpTo = position
     if (position <= this.#position) return
     this.#position = position
     this.#stream?.acknowledge(position)
@@ -308,7 +325,11 @@ export class LogApplier implements Applier {
 
   /** Applies whole transactions, or a part of one, in one burst and one answer per statement. */
   async #apply(batch: readonly TransactionPart[]): Promise<void> {
-    const changes = batch.flatMap((part) => part.changes)
+    const completed: (readonly RowChange[])[] = []
+    for (const { changes, xid } of batch) {
+      completed.push(await completeChanges({ ...this.#options, changes, xid, snapshot: this.#snapshot }))
+    }
+    const changes = completed.flat()
     const endLsn = batch.at(-1)?.endLsn
     if (changes.length > 0 || this.#changesUnderWay !== undefined) await this.#carryOver(changes, endLsn)
     // Of a transaction that has not committed here yet, too: it has at the source, so whoever compares such a row too early
@@ -317,6 +338,7 @@ export class LogApplier implements Applier {
       const { tables, keys } = this.#writer.touchedKeys(change)
       this.#changed?.remember(tables, keys)
     }
+    this.#steps++
     const underWay = (this.#changesUnderWay ?? 0) + changes.length
     if (endLsn === undefined) {
       this.#changesUnderWay = underWay

@@ -47,6 +47,7 @@ export function logStream(route: StreamRoute): ChangeStream {
     startApplier: (fencingToken, misfits) =>
       startApplier({
         source: { address: from.mover, slot: name, publication: name },
+        from,
         target: to,
         stream,
         fencingToken,

@@ -26,7 +26,7 @@ export type RowChange =
   | { readonly kind: 'delete'; readonly relation: Relation; readonly oldRow: readonly TextValue[] }
 
 export type StreamMessage =
-  | { readonly kind: 'begin'; readonly commitLsn: Lsn }
+  | { readonly kind: 'begin'; readonly commitLsn: Lsn; readonly xid: number }
   | { readonly kind: 'commit'; readonly commitLsn: Lsn; readonly endLsn: Lsn }
   | { readonly kind: 'marker'; readonly prefix: string; readonly content: string }
   /** The columns of a table, before its first change and again after they have changed. */
@@ -43,8 +43,11 @@ export class PgoutputDecoder {
     const reader = new Reader(payload)
     const tag = reader.char()
     switch (tag) {
-      case 'B':
-        return { kind: 'begin', commitLsn: reader.int64() }
+      case 'B': {
+        const commitLsn = reader.int64()
+        reader.skip(8)
+        return { kind: 'begin', commitLsn, xid: reader.int32() >>> 0 }
+      }
       case 'C': {
         reader.skip(1)
         return { kind: 'commit', commitLsn: reader.int64(), endLsn: reader.int64() }

@@ -8,7 +8,7 @@ import type { Key } from './change-stream.ts'
 export type TextRow = readonly (string | null)[]
 
 /** Values as they are sent: nothing is made of them that could be written in another way again. */
-const asSent: pg.CustomTypesConfig = { getTypeParser: () => (value: string) => value }
+export const asSent: pg.CustomTypesConfig = { getTypeParser: () => (value: string) => value }
 
 /** The statements that take rows of one table from the source by their keys, and bring the target's rows to the same. */
 export class TableStatements {

@@ -84,6 +84,7 @@ export class TriggerApplier implements Applier {
   readonly #passedOver = new PassedOver()
   #verifiedTriggers: string | undefined
   #changesApplied = 0
+  #steps = 0
   #over = false
 
   private constructor(route: StreamRoute, fencingToken: number, misfits: Misfits) {
@@ -117,6 +118,10 @@ export class TriggerApplier implements Applier {
 
   get changesApplied(): number {
     return this.#changesApplied
+  }
+
+  get steps(): number {
+    return this.#steps
   }
 
   /** What the triggers have noted takes about as much room as the changes would in the log. */
@@ -379,6 +384,7 @@ export class TriggerApplier implements Applier {
 
   async #nextNotes(): Promise<Page> {
     const { rows } = await this.#reader.query<NotedChange>(`fetch ${PAGE_KEYS} from notes`)
+    this.#steps++
     const keys = new Map<TableStatements, Key[]>()
     for (const { kind, relation, key } of rows) {
       const statements = this.#tables.get(relation)

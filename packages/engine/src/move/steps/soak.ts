@@ -1,13 +1,12 @@
 import { FreeholdError, isFreeholdError } from '@freehold/contract'
 import { hasSqlState, SQLSTATE } from '@freehold/postgres'
 import { runningApplier } from '../applier-session.ts'
+import { catchUp } from '../catch-up.ts'
 import { closeSession, type Move } from '../move.ts'
 import { isFinal, mayPass } from '../outcome.ts'
 import { targetGone } from '../target-gone.ts'
 import { MAX_ATTEMPTS } from '../transitions.ts'
 import { releaseStreams, turnRound } from '../turn-round.ts'
-
-const CATCH_UP_TIMEOUT_MS = 60_000
 
 /** A table was made or changed so that the tenant could not be moved. Those of the move may be what they were all the same. */
 const TABLES_TO_MEND = [
@@ -43,7 +42,7 @@ export async function soak(move: Move): Promise<'window_closed' | 'rollback_requ
 async function keepInStep(move: Move): Promise<void> {
   try {
     await turnRound(move)
-    await catchUp(move)
+    await carryBack(move)
   } catch (error) {
     const reason = await lostBecause(move, error)
     if (reason === undefined) throw error
@@ -51,15 +50,19 @@ async function keepInStep(move: Move): Promise<void> {
   }
 }
 
-/** Carries over what the home has; when that is more than can be done in a minute, the next turn goes on. */
-async function catchUp(move: Move): Promise<void> {
+/** Carries over what the home has; when that is more than can be done in a turn, the next one goes on where this has come to. */
+async function carryBack(move: Move): Promise<void> {
   const applier = await runningApplier(move)
   const lagBytes = await applier.lagBytes()
   await move.barrier('soak.applying')
   const stop = () => void applier.close()
   move.signal.addEventListener('abort', stop, { once: true })
   try {
-    await applier.drain(CATCH_UP_TIMEOUT_MS).catch(passOverTimeout)
+    const before = applier.changesApplied
+    await catchUp(applier, {
+      turnMs: move.settings.catchUpTurnMs,
+      mayStop: async () => applier.changesApplied > before || isWindowClosed(move),
+    })
   } finally {
     move.signal.removeEventListener('abort', stop)
   }
@@ -68,8 +71,8 @@ async function catchUp(move: Move): Promise<void> {
   await move.progress.save({ lagBytes, changesApplied: changesApplied + applier.changesApplied })
 }
 
-function passOverTimeout(error: unknown): void {
-  if (!(error instanceof DOMException && error.name === 'TimeoutError')) throw error
+async function isWindowClosed({ catalog, operation }: Move): Promise<boolean> {
+  return (await catalog.operations.get(operation.id)).windowClosed
 }
 
 /**

@@ -10,7 +10,8 @@ import { sourceReaders } from '../../database/source-readers.ts'
 import type { TablePair } from '../../database/tables.ts'
 import { placementOf } from '../../placements/placement-of.ts'
 import type { Applier } from '../../stream/change-stream.ts'
-import { catchUp, moveTables, runningApplier } from '../applier-session.ts'
+import { moveTables, orAborted, runningApplier } from '../applier-session.ts'
+import { catchUp } from '../catch-up.ts'
 import { type ComparedSide, comparePieces, locateDifferences } from '../compare.ts'
 import { type Move, type Side, saveState, sourceScope, targetScope } from '../move.ts'
 import { bringReferencesInStep } from '../references.ts'
@@ -19,7 +20,6 @@ import { requireSameSchema } from '../same-schema.ts'
 import { tellRouters } from '../tell-routers.ts'
 
 const MAX_VERIFICATIONS = 10
-const CATCH_UP_TIMEOUT_MS = 600_000
 
 /**
  * verify: compares every row of the tenant on both sides. The applier brings the target to exactly one state of the source
@@ -111,7 +111,10 @@ async function atOnePoint<T>(
   compare: (source: PointInTime) => Promise<T>,
 ): Promise<T> {
   const reader = connectClient(move.source.mover, sourceReaders(move.names.stream).verify)
-  const caughtUp = catchUp(move, applier, CATCH_UP_TIMEOUT_MS).then(() => move.barrier('verify.caught_up'))
+  const turnMs = move.settings.catchUpTurnMs
+  const caughtUp = orAborted(move, () =>
+    catchUp(applier, { turnMs, mayStop: () => move.signal.aborted }),
+  ).then(() => move.barrier('verify.caught_up'))
   const after = allEnded([caughtUp, reader])
   const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal, after, isNext }
   try {
