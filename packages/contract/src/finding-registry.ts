@@ -210,6 +210,12 @@ export const findingRegistry = {
     title: 'Objects of the product need an extension that the target server does not have',
     remedy: "Install the extension's files on the target server, or choose another target.",
   },
+  settings_differ: {
+    severity: 'advisory',
+    title: 'A setting of the database, or of the product’s role there, is not made at the target',
+    remedy:
+      "Make it at the target as well: ALTER ROLE freehold_app SET on its server, or ALTER DATABASE ... SET once the tenant's database is there.",
+  },
   extension_unused: {
     severity: 'advisory',
     title: 'The target server does not have an extension that the source has and nothing needs',

@@ -341,6 +341,22 @@ t.test('who writes to the tables and has not entered is told while it lasts', as
   t.equal(await told(), undefined)
 })
 
+t.test('settings that sessions would not have at the target are told, without their values', async (t) => {
+  const told = async () =>
+    (await plan(tenant, 'eu-1')).findings.filter(({ code }) => code === 'settings_differ')
+  t.same(await told(), [])
+  await inPool("alter database pool set timezone = 'Asia/Tokyo'")
+  await inPool("alter role freehold_app in database pool set app.secret = 'not to be told'")
+  t.match(await told(), [
+    { severity: 'advisory', object: 'TimeZone' },
+    { severity: 'advisory', object: 'app.secret' },
+  ])
+  t.notMatch(JSON.stringify(await told()), /not to be told|Tokyo/)
+  await inPool('alter database pool reset timezone')
+  await inPool('alter role freehold_app in database pool reset app.secret')
+  t.same(await told(), [])
+})
+
 t.test('what somebody has put where the silo is to be stops the move, and stays', async (t) => {
   const move = await ground.startMove(tenant)
   const { database } = move.to

@@ -13,7 +13,23 @@ export function checkDatabases(
     ...checkCollationVersion(source.server.locale, source.name),
     ...checkCollationVersion(target.server.locale, target.name),
     ...checkOddities(source.database, source.name),
+    ...checkSettings(source.server, target),
   ]
+}
+
+/** Names alone: a value may be a secret. */
+function checkSettings(
+  source: ServerFacts,
+  target: { readonly name: string; readonly server: ServerFacts },
+): Finding[] {
+  return source.settings
+    .filter((setting) => !target.server.settings.includes(setting))
+    .map((setting) => setting.slice(0, setting.indexOf('=')))
+    .map((name) => ({
+      code: 'settings_differ',
+      object: name,
+      found: `The source's database gives sessions of the product a ${name} of its own, which they would not have on ${target.name}.`,
+    }))
 }
 
 function checkExtensions(

@@ -42,6 +42,8 @@ const serverFactsSchema = z.object({
   locale: localeSchema,
   roles: z.array(roleSchema),
   extensions: z.array(z.string()),
+  /** What the product's sessions are given there besides the server's own settings: `name=value`. */
+  settings: z.array(z.string()),
 })
 /** A server, and the database on it that is or will be one end of a move. */
 export type ServerFacts = z.infer<typeof serverFactsSchema>
@@ -82,7 +84,11 @@ const SERVER_SQL = `
         'statistics', pg_has_role(oid, 'pg_read_all_stats', 'usage'),
         'setReplicationRole', has_parameter_privilege(oid, 'session_replication_role', 'set'))), '[]')
       from pg_roles where rolname in ('freehold_owner', 'freehold_mover', 'freehold_app')),
-    'extensions', (select coalesce(jsonb_agg(name), '[]') from pg_available_extensions)
+    'extensions', (select coalesce(jsonb_agg(name), '[]') from pg_available_extensions),
+    'settings', (select coalesce(jsonb_agg(distinct setting), '[]')
+      from pg_db_role_setting, unnest(setconfig) setting
+      where setdatabase in (0, coalesce((select oid from pg_database where datname = $1), 0))
+        and setrole in (0, coalesce((select oid from pg_roles where rolname = 'freehold_app'), 0)))
   ) as facts`
 
 /**
