@@ -1,5 +1,12 @@
 import type { MoveDetail, Tenant } from '@freehold/contract'
-import { type DatabaseAddress, formatDatabaseUrl, quoteIdentifier, withClient } from '@freehold/postgres'
+import {
+  type DatabaseAddress,
+  formatDatabaseUrl,
+  hasSqlState,
+  quoteIdentifier,
+  SQLSTATE,
+  withClient,
+} from '@freehold/postgres'
 import { type PreparedCluster, startPreparedCluster } from '../kit/control-plane.ts'
 import { type CuttableProxy, startCuttableProxy } from '../kit/cuttable-proxy.ts'
 import { asSuperuser } from '../kit/databases.ts'
@@ -202,16 +209,24 @@ export async function inventory({ cluster }: PreparedCluster): Promise<string[]>
   })
   const databases = found.filter(({ what, name }) => what === 'database' && !name.startsWith('template'))
   const within = await Promise.all(
-    databases.map(async ({ name }) => {
-      const schemas = await schemasOf(asSuperuser(cluster, name))
-      const traces = schemas.includes('freehold') ? await moveTraces(asSuperuser(cluster, name)) : []
-      return [
-        ...schemas.map((schema) => `schema ${name}.${schema}`),
-        ...traces.map((trace) => `${trace} in ${name}`),
-      ]
-    }),
+    databases.map(({ name }) => partsOf(asSuperuser(cluster, name), name).catch(unlessDropped)),
   )
   return [...found.map(({ what, name }) => `${what} ${name}`), ...within.flat()].sort()
+}
+
+async function partsOf(superuser: DatabaseAddress, name: string): Promise<string[]> {
+  const schemas = await schemasOf(superuser)
+  const traces = schemas.includes('freehold') ? await moveTraces(superuser) : []
+  return [
+    ...schemas.map((schema) => `schema ${name}.${schema}`),
+    ...traces.map((trace) => `${trace} in ${name}`),
+  ]
+}
+
+/** The janitor may remove a database while it is being looked at. */
+function unlessDropped(error: unknown): string[] {
+  if (hasSqlState(error, SQLSTATE.invalidCatalogName)) return []
+  throw error
 }
 
 async function schemasOf(superuser: DatabaseAddress): Promise<string[]> {
