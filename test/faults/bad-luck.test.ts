@@ -148,8 +148,6 @@ t.test('a password is changed', async (t) => {
   // Each is needed from the phase on that begins at the barrier.
   for (const [server, role, barrier] of [
     [us, 'freehold_mover', 'verify.entered'],
-    [us, 'freehold_owner', 'dual_write.entered'],
-    [eu, 'freehold_mover', 'verify.entered'],
     [eu, 'freehold_owner', 'provisioning.entered'],
   ] as const) {
     const reset = () => setPassword(server, role, server.passwords[role])

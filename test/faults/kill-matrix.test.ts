@@ -14,6 +14,9 @@ import { runCase } from './kill-matrix.ts'
 // Each move here is struck at one barrier after the other. `npm run chaos -- --matrix` has a move for every barrier
 // with every fault.
 
+// Several minutes of a machine that has nothing else to do.
+t.setTimeout(900_000)
+
 t.test('the list of barriers is that of the code', async (t) => {
   t.same(barriersInTheCode(), [...barrierNames].sort())
 })
