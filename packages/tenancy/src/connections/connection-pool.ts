@@ -20,8 +20,8 @@ export interface PoolLimits {
   readonly options?: string | undefined
 }
 
-/** Connections that are opened at a time, at least; more of them only as they prove to be made. */
-const MIN_CONNECTING = 2
+/** Connections that are opened at a time while none is open. */
+const MAX_CONNECTING_UNPROVEN = 2
 
 /**
  * The connections to one data database, as the application's role, within the budget of the process. Beyond what
@@ -185,16 +185,16 @@ export class ConnectionPool implements BudgetMember {
   }
 
   /**
-   * Opens connections that nobody waits for yet, one after the other, until there are `count`, as far as the maxima have room to
-   * spare.
+   * Opens connections that nobody waits for yet, until there are `count`, as far as the maxima have room to spare.
    *
    * @returns when it has ended, also when it could not.
    */
   async warm(count: number): Promise<void> {
-    while (this.#mayWarm(count) && this.#budget.claimSpare(this)) {
-      await this.#connect(warmUp)
-      if (this.#failing) return
-    }
+    const opening = []
+    while (this.#mayWarm(count) && this.#budget.claimSpare(this)) opening.push(this.#connect(warmUp))
+    if (opening.length === 0) return
+    await Promise.all(opening)
+    if (!this.#failing) await this.warm(count)
   }
 
   #mayWarm(count: number): boolean {
@@ -343,14 +343,11 @@ export class ConnectionPool implements BudgetMember {
     return this.#budget.used >= this.#budget.max ? 'process' : undefined
   }
 
-  /**
-   * A server that does not answer would hold whatever is tried with it, out of the budget of all databases; and making
-   * connections takes the processors of both sides from the work that those there are do meanwhile, as when many have waited
-   * for a cutover. So half as many as there are already.
-   */
+  /** A server that does not answer would hold whatever is tried with it, out of the budget of all databases. */
   get #maxConnecting(): number {
     if (this.#failing) return 1
-    return Math.max(MIN_CONNECTING, Math.ceil((this.size - this.#connecting) / 2))
+    const isProven = this.size > this.#connecting
+    return isProven ? this.#limits.maxConnections : MAX_CONNECTING_UNPROVEN
   }
 
   #maximum(limit: ConnectionLimit): number {
