@@ -136,7 +136,49 @@ t.test('a silo that is behind is found, and brought in step with a pool of its r
     (await ground.catalog.tenants.list({ limit: 50, own: true })).items.map(({ slug }) => slug),
     ['given-schema', 'given-silo-logical', 'given-silo-triggers'],
   )
+
+  // Past row security, a foreign key would take the tenant's rows along.
+  const orders = () => run(on, 'select count(*)::int as n from orders')
+  const kept = await orders()
+  await run(
+    on,
+    `alter table orders drop constraint order_currency_exists, add constraint order_currency_exists
+       foreign key (currency) references currencies (code) on update cascade on delete cascade`,
+  )
   await run(inEast, "delete from currencies where code in ('SEK', 'XLB')")
+  await t.rejects(sync(false), { code: 'foreign_key_broken', details: { table: 'orders' } })
+  await run(inEast, `insert into currencies values ${needed}, ('XNW', 'New', 2)`)
+  t.match(await sync(false), { synced: true }, 'what comes takes nothing along')
+  t.same(await orders(), kept)
+
+  for (const database of [inEast, on]) {
+    await run(
+      database,
+      `create table sizes (code text not null unique, name text); insert into sizes values ('M', 'medium');
+       alter table sizes owner to freehold_owner; select freehold.declare_reference_table('sizes');
+       grant select on sizes to freehold_mover`,
+    )
+  }
+  await run(
+    on,
+    `create table labels (size text references sizes (code) on delete cascade); insert into labels values ('M');
+     alter table labels owner to freehold_owner`,
+  )
+  await run(
+    inEast,
+    "insert into sizes values ('L', 'large'); update sizes set name = 'middle' where code = 'M'",
+  )
+  t.match(await sync(false), { different: ['sizes'], synced: true })
+  t.same(await run(on, 'select size from labels'), [{ size: 'M' }], 'known by what is unique, a row stays')
+  t.same(await run(on, "select name from sizes where code = 'M'"), [{ name: 'middle' }])
+  await run(on, 'drop table labels')
+  for (const database of [inEast, on]) {
+    await run(
+      database,
+      "delete from freehold.managed_table where relation = 'sizes'::regclass; drop table sizes",
+    )
+  }
+  await run(inEast, "delete from currencies where code in ('SEK', 'XLB', 'XNW')")
 })
 
 t.test('a foreign key that the source itself breaks ends the move at once', async (t) => {

@@ -46,12 +46,14 @@ export async function emptyReferences(owner: ClientBase, pairs: readonly TablePa
 
 /**
  * Makes the rows of reference tables at the target what they are at the source, in one transaction; a row that is there with
- * the same key is changed in place, because rows of the tenant may refer to it. No trigger of theirs fires.
+ * the same key is changed in place, because rows of the tenant may refer to it. No trigger of theirs fires, and nothing is done by
+ * which a foreign key would delete or change rows that refer to them.
  *
  * @param source in a transaction with one snapshot.
  * @param owner connected as the owner of the target's tables, in no transaction.
  * @param hold what else has to be the case until the transaction ends.
- * @throws FreeholdError `foreign_key_broken` when rows refer to one that the source does not have;
+ * @throws FreeholdError `foreign_key_broken` when rows refer to one that the source does not have, or might and would be
+ * deleted or changed along with it;
  * `verification_failed` when the rows cannot be made the same. Nothing is changed then.
  */
 export async function copyReferences(
@@ -114,13 +116,18 @@ async function withoutTriggers(owner: ClientBase, tables: readonly string[], wor
 
 async function mergeAll(source: pg.Client, owner: pg.Client, pairs: readonly TablePair[]): Promise<void> {
   const ordered = await parentsFirst(owner, pairs)
+  const keys = await keysOf(owner, ordered)
   const merges = ordered.map((pair, index) => ({
     pair,
-    merge: mergeStatements(pair.target, `staged_reference_${index}`),
+    merge: mergeStatements(pair.target, keys[index] ?? [], `staged_reference_${index}`),
   }))
   for (const { pair, merge } of merges) {
     await owner.query(merge.stage)
     await copyRows(source, owner, pair, merge.staged)
+  }
+  for (const action of await actionsOn(owner, ordered)) {
+    const merge = merges[action.parent]?.merge
+    if (merge !== undefined) await refuseAction(owner, action, merge)
   }
   for (const { merge } of merges.toReversed()) await owner.query(merge.remove)
   for (const { merge } of merges) await owner.query(merge.put)
@@ -147,14 +154,83 @@ async function copyRows(
 
 const columnNames = ({ columns }: TableShape) => columns.map(({ name }) => quoteIdentifier(name))
 
-/** A table without a primary key has nothing by which a row could be changed in place. */
-function mergeStatements(shape: TableShape, staged: string) {
-  const { columns, primaryKey } = shape
+/** The columns by which a row of each table is known: its primary key, else those of a unique index that are never null; or none. */
+async function keysOf(owner: ClientBase, pairs: readonly TablePair[]): Promise<string[][]> {
+  const found = await owner.query<{ key: string[] }>(
+    `select coalesce(
+       (select array_agg(attname::text order by place)
+        from unnest(best.indkey::int2[]) with ordinality listed (number, place)
+        join pg_attribute on attrelid = best.indrelid and attnum = number), '{}') as key
+     from unnest($1::text[]) with ordinality tables (name, n)
+     left join lateral (
+       select indrelid, indkey from pg_index
+       where indrelid = name::regclass and indisunique and indisvalid and indimmediate and indpred is null
+         and indexprs is null and indnkeyatts = indnatts
+         and not exists (select from unnest(indkey::int2[]) number
+           join pg_attribute on attrelid = indrelid and attnum = number where not attnotnull)
+       order by not indisprimary, indexrelid limit 1) best on true
+     order by n`,
+    [sides(pairs, 'target').map(({ table }) => quoteTable(table))],
+  )
+  return found.rows.map(({ key }) => key)
+}
+
+/** A foreign key that would delete or change the rows that refer to a reference table, past row security. */
+interface Action {
+  /** The table's place in the list. */
+  readonly parent: number
+  readonly child: string
+  readonly constraint: string
+  readonly onDelete: boolean
+  readonly onUpdate: boolean
+  readonly columns: readonly string[]
+}
+
+async function actionsOn(owner: ClientBase, pairs: readonly TablePair[]): Promise<Action[]> {
+  const found = await owner.query<Action>(
+    `select n::int - 1 as parent, conrelid::regclass::text as child, conname::text as constraint,
+       confdeltype in ('c', 'n', 'd') as "onDelete", confupdtype in ('c', 'n', 'd') as "onUpdate",
+       (select array_agg(attname::text) from pg_attribute where attrelid = confrelid and attnum = any (confkey)) as columns
+     from unnest($1::text[]) with ordinality tables (name, n)
+     join pg_constraint on confrelid = name::regclass and contype = 'f' and conparentid = 0
+     where (confdeltype in ('c', 'n', 'd') or confupdtype in ('c', 'n', 'd'))
+       and conrelid <> all ($1::text[]::regclass[]::oid[])`,
+    [sides(pairs, 'target').map(({ table }) => quoteTable(table))],
+  )
+  return found.rows
+}
+
+/** Whose rows would go along cannot be seen here, so it is not tried. */
+async function refuseAction(
+  owner: ClientBase,
+  { child, constraint, columns, onDelete, onUpdate }: Action,
+  merge: ReturnType<typeof mergeStatements>,
+): Promise<void> {
+  const moves = [
+    ...(onDelete ? [merge.goes] : []),
+    ...(onUpdate ? [merge.changes(columns.map(quoteIdentifier))] : []),
+  ]
+  for (const from of moves) {
+    const found = await owner.query(`select from ${from} limit 1`)
+    if (found.rowCount === 0) continue
+    throw new FreeholdError(
+      'foreign_key_broken',
+      `A row that ${child} may refer to by ${constraint} has gone or changed at the source; what refers to it would be deleted or changed along with it.`,
+      { details: { table: child, constraint } },
+    )
+  }
+}
+
+/** A table without a key has nothing by which a row could be changed in place. */
+function mergeStatements(shape: TableShape, keyColumns: readonly string[], staged: string) {
+  const { columns } = shape
   const table = quoteTable(shape.table)
   const names = columnNames(shape).join(', ')
-  const key = primaryKey.map(({ name }) => quoteIdentifier(name))
+  const key = keyColumns.map(quoteIdentifier)
   const same = key.map((name) => `t.${name} = s.${name}`).join(' and ')
-  const isKey = new Set(primaryKey.map(({ name }) => name))
+  const isKey = new Set(keyColumns)
+  const goes =
+    key.length === 0 ? table : `${table} t where not exists (select from ${staged} s where ${same})`
   const changes = columns
     .filter(({ name, alwaysIdentity }) => !isKey.has(name) && !alwaysIdentity)
     .map(({ name }) => quoteIdentifier(name))
@@ -166,10 +242,15 @@ function mergeStatements(shape: TableShape, staged: string) {
   return {
     staged,
     stage: `create temporary table ${staged} on commit drop as select ${names} from ${table} with no data`,
-    remove:
+    /** What is there and not at the source. */
+    goes,
+    /** What is there with another value in one of these columns. */
+    changes: (others: readonly string[]) =>
       key.length === 0
-        ? `delete from ${table}`
-        : `delete from ${table} t where not exists (select from ${staged} s where ${same})`,
+        ? table
+        : `${table} t join ${staged} s on ${same}
+           where (${others.map((name) => `t.${name}`).join(', ')}) is distinct from (${others.map((name) => `s.${name}`).join(', ')})`,
+    remove: `delete from ${goes}`,
     put: `insert into ${table} (${names}) overriding system value select ${names} from ${staged}${conflict}`,
   }
 }

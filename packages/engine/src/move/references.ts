@@ -35,14 +35,16 @@ async function readReferences({ connections, source, target }: Move): Promise<Ta
 /**
  * Makes the target's reference tables what the source's are, where they differ, and remembers what that was.
  *
- * @returns how many rows were looked at; nothing, when the target's are not the tenant's alone.
+ * @returns how many rows were looked at, and whether some were changed: then all rows of the tenant are to be compared again, because
+ * foreign keys may have followed. Nothing is looked at when the target's are not the tenant's alone.
  * @throws FreeholdError as `copyReferences` does, and `lease_lost`.
  */
 export async function bringReferencesInStep(
   move: Move,
   source: ComparedSide & { readonly client: pg.Client },
-): Promise<{ readonly tables: number; readonly rows: number }> {
+): Promise<{ readonly tables: number; readonly rows: number; readonly rewritten: boolean }> {
   const pairs = await moveReferences(move)
+  let rewritten = false
   const compared = await inOneSnapshot(source, async () => {
     const compared = await move.connections.use(move.target.mover, (target) =>
       inTransaction(target, async () => {
@@ -51,11 +53,12 @@ export async function bringReferencesInStep(
       }),
     )
     const different = compared.filter((comparison) => !isEqual(comparison)).map(({ tables }) => tables)
-    if (different.length > 0) await rewrite(move, source.client, different)
+    rewritten = different.length > 0
+    if (rewritten) await rewrite(move, source.client, different)
     return compared
   })
   move.session.referencesSeen = compared.map(({ source }) => source)
-  return { tables: compared.length, rows: rowsOf(move.session.referencesSeen) }
+  return { tables: compared.length, rows: rowsOf(move.session.referencesSeen), rewritten }
 }
 
 async function rewrite(move: Move, source: pg.Client, different: readonly TablePair[]): Promise<void> {

@@ -57,14 +57,15 @@ export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgot
 /**
  * What has become of the reference tables since the verification, which may be days ago.
  *
- * @returns false when rows are in the way: of tenant and reference tables together, only a verification sees one state.
+ * @returns false when they were changed, and when rows are in the way: of tenant and reference tables together, only a verification
+ * sees one state.
  */
 async function referencesFollow(move: Move): Promise<boolean> {
   try {
-    await move.connections.use(move.source.mover, (client) =>
+    const { rewritten } = await move.connections.use(move.source.mover, (client) =>
       bringReferencesInStep(move, { client, scope: sourceScope(move) }),
     )
-    return true
+    return !rewritten
   } catch (error) {
     if (isFreeholdError(error, 'foreign_key_broken', 'verification_failed')) return false
     throw error

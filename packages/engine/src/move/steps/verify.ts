@@ -138,6 +138,7 @@ async function compareHere(
   tables: readonly TablePair[],
 ): Promise<Verification | 'goes_on'> {
   const references = await bringReferencesInStep(move, source)
+  if (references.rewritten && done.length > 0) return 'repeat'
   const scope = await targetScope(move)
   const located = await move.connections.use(scope.mover, async (client) => {
     const target = { client, scope }
