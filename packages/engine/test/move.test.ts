@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type DatabaseAddress, withClient } from '@freehold/postgres'
+import { connectClient, type DatabaseAddress, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
@@ -110,6 +110,26 @@ for (const changeStream of ['logical', 'triggers'] as const) {
     t.same(await report.differences(asSuperuser(ground.eu.cluster, ended.to.database)), [])
   })
 }
+
+t.test('a cancel is heard while somebody holds a table that is to be published', async (t) => {
+  const tenant = await ground.tenant('held-table', 10)
+  const holder = await connectClient(asSuperuser(ground.us.cluster, 'pool'), 'test')
+  t.teardown(() => holder.end())
+  // As one who makes an index CONCURRENTLY.
+  await holder.query('begin; lock table orders in share update exclusive mode')
+  const engine = ground.engine()
+  t.teardown(() => engine.stop())
+  engine.start()
+  const { id } = await ground.startMove(tenant, 'eu', 'logical')
+  const waits = async () =>
+    (await holder.query("select from pg_locks where relation = 'orders'::regclass and not granted")).rowCount
+  await ground.endedOr(id, ({ phase }) => phase === 'dual_write')
+  while ((await waits()) === 0) await sleep(10)
+  await ground.catalog.operations.requestCancel(id)
+  t.match(await ground.ended(id), { phase: 'aborted', error: { code: 'move_cancelled' } })
+  await holder.query('rollback')
+  t.same(await leftovers(), [])
+})
 
 t.test('a cancelled move leaves the tenant where it was, and nothing behind', async (t) => {
   const tenant = await ground.tenant('undecided', 500)

@@ -13,11 +13,15 @@ export interface MoveEventRoutesOptions {
   readonly stopping: AbortSignal
 }
 
+/** What the catalog numbers timeline entries by. */
+const MAX_SEQUENCE = 2_147_483_647
+
 const eventHeaders = z.object({
   'last-event-id': z.coerce
     .number()
     .int()
     .min(0)
+    .max(MAX_SEQUENCE)
     .optional()
     .describe('Number of the last timeline entry that the client has; it is sent those that follow'),
 })

@@ -24,7 +24,7 @@ export function logStream(route: StreamRoute): ChangeStream {
         await allEnded([
           holder,
           withClient(from.owner, 'freehold-stream', (owner) =>
-            createPublication(owner, name, published, from.tenantId),
+            createPublication(owner, name, published, from.tenantId, patience),
           ),
         ])
         await begun?.()
