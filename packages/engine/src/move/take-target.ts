@@ -47,9 +47,15 @@ async function take(move: Move, client: ClientBase, claim: TargetClaim, begins: 
   try {
     await saveState(move, {})
   } catch (error) {
-    if (first && isFreeholdError(error, 'lease_lost')) await forgetTarget(client, claim)
+    // Of a move that has ended nothing is read there any more, whoever has claimed before.
+    if (isFreeholdError(error, 'lease_lost') && (first || (await hasEnded(move))))
+      await forgetTarget(client, claim)
     throw error
   }
+}
+
+async function hasEnded({ catalog, lease }: Move): Promise<boolean> {
+  return (await catalog.operations.get(lease.id)).finishedAt !== null
 }
 
 /** Back, the stream begins at the switch: what precedes it in the log came from where it would be carried to. */

@@ -15,5 +15,6 @@ export async function tellRouters({ catalog, operation, session }: Move): Promis
 export async function awaitRouters({ session, settings }: Move): Promise<void> {
   const toldMs = performance.now() - (session.routersToldAt ?? 0)
   const leftMs = settings.routersConnectMs - toldMs
-  if (leftMs > 0) await sleep(leftMs)
+  // A clock that was set back does not make it longer.
+  if (leftMs > 0) await sleep(Math.min(leftMs, settings.routersConnectMs))
 }

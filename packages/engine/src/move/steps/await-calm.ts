@@ -93,7 +93,7 @@ async function backOff(move: Move): Promise<void> {
   for (let left = waitMs; left > 0 && !mayNotSwitch(move.orders.directions); ) {
     await showStanding(move, move.session.verifiedBy)
     await hearOrWait(move, Math.min(left, HEAR_MS))
-    left = until - performance.now()
+    left = Math.min(until - performance.now(), left)
   }
 }
 

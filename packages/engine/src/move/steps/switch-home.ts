@@ -316,7 +316,8 @@ async function drainStream(attempt: Switch, deadline: number): Promise<boolean> 
   const applier = await runningApplier(move)
   const sequences = await moveSequences(move)
   const drainAndCompare = async () => {
-    await applier.drain(Math.max(1, Math.floor(deadline - performance.now())))
+    const left = Math.floor(deadline - performance.now())
+    await applier.drain(Math.min(Math.max(1, left), move.settings.fenceExpiryMs))
     const changed = applier.changedRows()
     return changed && compareRows(source, target, changed)
   }
