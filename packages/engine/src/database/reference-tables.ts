@@ -175,7 +175,10 @@ async function keysOf(owner: ClientBase, pairs: readonly TablePair[]): Promise<s
   return found.rows.map(({ key }) => key)
 }
 
-/** A foreign key that would delete or change the rows that refer to a reference table, past row security. */
+/**
+ * A foreign key that would delete or change the rows that refer to a reference table, past row security. From one reference table to
+ * another it counts as well: it may go on from there to rows of the tenant.
+ */
 interface Action {
   /** The table's place in the list. */
   readonly parent: number
@@ -193,8 +196,7 @@ async function actionsOn(owner: ClientBase, pairs: readonly TablePair[]): Promis
        (select array_agg(attname::text) from pg_attribute where attrelid = confrelid and attnum = any (confkey)) as columns
      from unnest($1::text[]) with ordinality tables (name, n)
      join pg_constraint on confrelid = name::regclass and contype = 'f' and conparentid = 0
-     where (confdeltype in ('c', 'n', 'd') or confupdtype in ('c', 'n', 'd'))
-       and conrelid <> all ($1::text[]::regclass[]::oid[])`,
+     where confdeltype in ('c', 'n', 'd') or confupdtype in ('c', 'n', 'd')`,
     [sides(pairs, 'target').map(({ table }) => quoteTable(table))],
   )
   return found.rows
