@@ -197,10 +197,10 @@ t.test(
     const tenant = await newTenant()
     const heard: unknown[] = []
     t.teardown(await source.subscribe((change) => heard.push(change)))
-    t.equal(await source.comingDatabase(tenant.id), null, 'it does not move')
+    t.equal(await source.comingHome(tenant.id), null, 'it does not move')
 
     const move = await recordMove(catalog, tenant, eu.cluster)
-    t.equal(await source.comingDatabase(tenant.id), null, 'the database is not there yet')
+    t.equal(await source.comingHome(tenant.id), null, 'the database is not there yet')
     const dataDatabaseId = await catalog.topology.registerSilo({
       clusterId: eu.cluster,
       name: move.targetDatabase,
@@ -213,13 +213,26 @@ t.test(
     await catalog.announcements.announceComing(tenant.id)
     await until(() => heard.length > 0)
     t.same(heard, [{ tenantId: tenant.id, coming: true }], 'what names no tenant is passed over')
-    t.same(await source.comingDatabase(tenant.id), {
+    t.same(await source.comingHome(tenant.id), {
+      epoch: 2,
+      isolation: 'silo',
+      schema: 'public',
       dataDatabaseId,
-      kind: 'silo',
       region: 'eu',
       address: server.as('freehold_app', move.targetDatabase),
     })
     t.match(await source.lookup(tenant.id), { epoch: 1, dataDatabaseId: us.pool }, 'its home is where it was')
+
+    await catalog.placements.switchHome({
+      tenantId: tenant.id,
+      fromEpoch: tenant.placement.epoch,
+      toEpoch: SECOND,
+      dataDatabaseId,
+      isolation: 'silo',
+      schema: 'public',
+    })
+    const back = { epoch: 3, isolation: 'pool', dataDatabaseId: us.pool, region: 'us' }
+    t.match(await source.comingHome(tenant.id), back, 'from there it can only go back')
   },
 )
 

@@ -69,8 +69,8 @@ export function startTenantWriter(
         const route = await source.lookup(tenantId)
         return route === null ? null : { ...route, address: reach(route.address) }
       },
-      async comingDatabase(tenantId) {
-        const coming = await source.comingDatabase(tenantId)
+      async comingHome(tenantId) {
+        const coming = await source.comingHome(tenantId)
         return coming === null ? null : { ...coming, address: reach(coming.address) }
       },
     },

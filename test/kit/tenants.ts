@@ -16,7 +16,7 @@ import {
   quoteIdentifier,
   withClient,
 } from '@freehold/postgres'
-import type { ComingDatabase, PlacementListener, PlacementSource, Route } from '@freehold/tenancy'
+import type { ComingHome, PlacementListener, PlacementSource, Route } from '@freehold/tenancy'
 import type { Generated } from 'kysely'
 import type pg from 'pg'
 import type { PreparedCluster } from './control-plane.ts'
@@ -128,6 +128,17 @@ export async function setResident(
   )
 }
 
+/** Where a tenant is about to live: a silo, at its second epoch, unless told otherwise. */
+export function homeAt(
+  database: Pick<TestDatabase, 'id' | 'app'>,
+  tenantId: TenantId,
+  changes: Partial<Route> = {},
+): ComingHome {
+  const route = routeTo(database, tenantId, { isolation: 'silo', epoch: epochSchema.parse(2), ...changes })
+  const { tenantId: _, slug, status, tier, ...home } = route
+  return home
+}
+
 /** The route to a tenant that lives in a database. */
 export function routeTo(
   database: Pick<TestDatabase, 'id' | 'app'>,
@@ -156,7 +167,7 @@ export function routeTo(
 export class ControlledSource implements PlacementSource {
   readonly routes = new Map<TenantId, Route>()
   /** Where tenants are about to move. */
-  readonly coming = new Map<TenantId, ComingDatabase>()
+  readonly coming = new Map<TenantId, ComingHome>()
   readonly #listeners = new Set<PlacementListener>()
   /** Look-ups so far. */
   lookups = 0
@@ -173,7 +184,7 @@ export class ControlledSource implements PlacementSource {
     return route
   }
 
-  async comingDatabase(tenantId: TenantId): Promise<ComingDatabase | null> {
+  async comingHome(tenantId: TenantId): Promise<ComingHome | null> {
     if (this.failure) throw this.failure
     return this.coming.get(tenantId) ?? null
   }

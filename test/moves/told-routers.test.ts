@@ -24,10 +24,10 @@ t.test(
       source: {
         subscribe: (listener) => source.subscribe(listener),
         lookup: (tenantId) => source.lookup(tenantId),
-        async comingDatabase(tenantId) {
+        async comingHome(tenantId) {
           await prepared.promise
           await sleep(ASKING_MS)
-          return source.comingDatabase(tenantId)
+          return source.comingHome(tenantId)
         },
       },
       entrySecret: TEST_ENTRY_SECRET,

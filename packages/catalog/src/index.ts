@@ -11,7 +11,7 @@ export { type NewMove, type Operation, requireFinalizable, requireRollbackPossib
 export type { HomeSwitch } from './placements.ts'
 export { residencyViolation } from './refusals.ts'
 export {
-  type ComingDatabase,
+  type ComingHome,
   createRouteSource,
   type Route,
   type RouteSource,

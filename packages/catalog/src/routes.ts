@@ -54,30 +54,16 @@ const routeRow = z.object({
   appSecret: z.string(),
 })
 
-/** A database to which a tenant is being moved, and how to reach it as the product's role. */
-export interface ComingDatabase {
-  readonly dataDatabaseId: DataDatabaseId
-  readonly kind: 'pool' | 'silo'
-  readonly region: RegionId
-  readonly address: DatabaseAddress
-}
+/** Where a tenant that is being moved will live next, and how to reach it as the product's role. */
+export type ComingHome = Omit<Route, 'tenantId' | 'slug' | 'status' | 'tier'>
 
-const comingDatabaseRow = routeRow
-  .pick({
-    dataDatabaseId: true,
-    region: true,
-    database: true,
-    host: true,
-    port: true,
-    tls: true,
-    appSecret: true,
-  })
-  .extend({ kind: z.enum(['pool', 'silo']) })
+const comingHomeRow = routeRow.omit({ tenantId: true, slug: true, status: true, tier: true })
+
+const HOME = `epoch, isolation, schema_name as schema, data_database_id as "dataDatabaseId", region_id as region,
+    database_name as database, host, port, tls, app_secret as "appSecret"`
 
 const SELECT_ROUTES = `
-  select tenant_id as "tenantId", slug, status, tier_id as tier, epoch, isolation, schema_name as schema,
-    data_database_id as "dataDatabaseId", region_id as region, database_name as database,
-    host, port, tls, app_secret as "appSecret",
+  select tenant_id as "tenantId", slug, status, tier_id as tier, ${HOME},
     to_char(since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as since
   from catalog.routes`
 
@@ -101,8 +87,8 @@ export interface RouteSourceOptions {
 export interface RouteSource {
   /** @returns null when there is no such tenant. @throws FreeholdError `catalog_unavailable` */
   lookup(tenantId: TenantId): Promise<Route | null>
-  /** @returns where the tenant is being moved; null when it is not. @throws FreeholdError `catalog_unavailable` */
-  comingDatabase(tenantId: TenantId): Promise<ComingDatabase | null>
+  /** @returns where the tenant will live next; null when it is not being moved. @throws FreeholdError `catalog_unavailable` */
+  comingHome(tenantId: TenantId): Promise<ComingHome | null>
   /**
    * Tells of routes that may have changed or are about to (`coming`), and of homes that take writes after a move (`openSince` their
    * epoch); `'all'` after an interruption. Listening has begun when the promise is fulfilled, unless the control database was away;
@@ -136,20 +122,16 @@ export function createRouteSource({ address, applicationName, max = 4 }: RouteSo
   return {
     async lookup(tenantId) {
       const found = await database.first(routeRow, `${SELECT_ROUTES} where tenant_id = $1`, [tenantId])
-      return found === undefined ? null : routeOf(found, appAddress)
+      return found === undefined ? null : addressed(found, appAddress)
     },
 
-    async comingDatabase(tenantId) {
+    async comingHome(tenantId) {
       const found = await database.first(
-        comingDatabaseRow,
-        `select data_database_id as "dataDatabaseId", kind, region_id as region, database_name as database,
-           host, port, tls, app_secret as "appSecret"
-         from catalog.coming_databases where tenant_id = $1`,
+        comingHomeRow,
+        `select ${HOME} from catalog.coming_homes where tenant_id = $1`,
         [tenantId],
       )
-      if (found === undefined) return null
-      const { dataDatabaseId, kind, region, database: name, ...cluster } = found
-      return { dataDatabaseId, kind, region, address: await appAddress(cluster, name) }
+      return found === undefined ? null : addressed(found, appAddress)
     },
 
     async page(after, limit) {
@@ -162,7 +144,7 @@ export function createRouteSource({ address, applicationName, max = 4 }: RouteSo
         [since, tenantId, limit],
       )
       const addressOf = rememberingAddress()
-      const routes = await Promise.allSettled(found.map(({ since: _, ...row }) => routeOf(row, addressOf)))
+      const routes = await Promise.allSettled(found.map(({ since: _, ...row }) => addressed(row, addressOf)))
       const last = found.length < limit ? undefined : found.at(-1)
       return {
         // A cluster whose secret cannot be read is reported to those who look up its tenants.
@@ -191,9 +173,9 @@ export function createRouteSource({ address, applicationName, max = 4 }: RouteSo
 
 type AddressOf = typeof appAddress
 
-async function routeOf(row: z.output<typeof routeRow>, addressOf: AddressOf): Promise<Route> {
-  const { database, host, port, tls, appSecret, ...route } = row
-  return { ...route, address: await addressOf({ host, port, tls, appSecret }, database) }
+async function addressed<R extends z.output<typeof comingHomeRow>>(row: R, addressOf: AddressOf) {
+  const { database, host, port, tls, appSecret, ...place } = row
+  return { ...place, address: await addressOf({ host, port, tls, appSecret }, database) }
 }
 
 /** Reads the secret of a database once, and not once a tenant. */

@@ -184,21 +184,23 @@ class TenantRouter<DB> implements Router<DB> {
   #expectSwitch(tenantId: TenantId): void {
     if (!this.#placements.isKnown(tenantId)) return
     this.#switching.set(tenantId, performance.now() + SWITCHING_MS)
-    void this.#warm(tenantId)
+    void this.#prepareFor(tenantId)
   }
 
-  /** That the tenant's home has changed was announced before, so it is known by now unless that was missed. */
+  /** Whoever was not told where the tenant is coming knows it all the same, because that its home has changed was announced before. */
   #letOn(tenantId: TenantId, openSince: Epoch): void {
     this.#switching.delete(tenantId)
-    this.#placements.outdateBefore(tenantId, openSince)
+    this.#placements.arrived(tenantId, openSince)
     this.#holds.open(tenantId)
   }
 
   /** Whoever hears of it too late, or cannot connect, does so when the tenant has come. */
-  async #warm(tenantId: TenantId): Promise<void> {
+  async #prepareFor(tenantId: TenantId): Promise<void> {
     try {
-      const coming = await this.#source.comingDatabase?.(tenantId)
-      if (coming) await this.#pools.warm(coming)
+      const coming = await this.#source.comingHome?.(tenantId)
+      if (!coming) return
+      this.#placements.expect(tenantId, coming)
+      await this.#pools.warm(coming)
     } catch {
       // The catalog does not answer.
     }

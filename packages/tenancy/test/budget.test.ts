@@ -11,6 +11,7 @@ import { startCuttableProxy } from '../../../test/kit/cuttable-proxy.ts'
 import {
   ControlledSource,
   createItemsDatabase,
+  homeAt,
   newTenantId,
   routeTo,
   setResident,
@@ -218,8 +219,7 @@ t.test('where all databases are always busy, each gets its share', async (t) => 
 
 /** Says that a tenant is about to move to another database, and returns when a router has had time to hear of it. */
 async function announceMove(tenantId: TenantId, to: TestDatabase): Promise<void> {
-  const { dataDatabaseId, region, address } = routeTo(to, tenantId)
-  source.coming.set(tenantId, { dataDatabaseId, kind: 'silo', region, address })
+  source.coming.set(tenantId, homeAt(to, tenantId))
   source.announce({ tenantId, coming: true })
   await sleep(100)
 }
@@ -276,13 +276,8 @@ t.test('a tenant that never comes, and a database that does not answer, do no ha
   const tenantId = await newTenant(home)
   const router = newRouter()
   await read(router.forTenant(tenantId))
-  const { dataDatabaseId, region, address } = routeTo(second, tenantId)
-  source.coming.set(tenantId, {
-    dataDatabaseId,
-    kind: 'silo',
-    region,
-    address: { ...address, database: 'not_there' },
-  })
+  const coming = homeAt(second, tenantId)
+  source.coming.set(tenantId, { ...coming, address: { ...coming.address, database: 'not_there' } })
   source.announce({ tenantId, coming: true })
   await until(() => router.metrics().connections.counters.connectFailures > 0, 'it is tried')
   await read(router.forTenant(tenantId))

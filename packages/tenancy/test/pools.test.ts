@@ -69,6 +69,21 @@ t.test('a database with a new address gets a new pool, and the old one ends', as
   t.equal(await sessions(), 0)
 })
 
+t.test('a connection is not made for somebody who gets one that was lent for a moment', async (t) => {
+  const pools = new DatabasePools(limits)
+  t.teardown(() => pools.close())
+  const pool = pools.for(toOne)
+  const lent = await pool.acquire(tenantId, undefined)
+  const waiting = [pool.acquire(tenantId, undefined), pool.acquire(tenantId, undefined)] as const
+  t.equal(pool.size, 1)
+  pool.release(lent)
+  const next = await waiting[0]
+  t.equal(next, lent)
+  const other = await waiting[1]
+  t.not(other, lent, 'whoever waits for longer has one made')
+  for (const connection of [next, other]) pool.release(connection)
+})
+
 t.test('a connection comes back as it was given, or not at all', async (t) => {
   const pools = new DatabasePools(limits)
   t.teardown(() => pools.close())

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { epochSchema, type TenantId } from '@freehold/contract'
+import { type Epoch, epochSchema, type TenantId } from '@freehold/contract'
 import { connectClient, withClient } from '@freehold/postgres'
 import {
   createRouter,
@@ -17,6 +17,7 @@ import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import {
   ControlledSource,
   createItemsDatabase,
+  homeAt,
   newTenantId,
   setResident,
   type TestDatabase,
@@ -488,6 +489,78 @@ t.test('while a tenant is switched, readers go on with the home they know until 
   source.gate = undefined
   source.announce('all')
   await waits
+})
+
+t.test('whoever was told where a tenant is coming goes there without asking, once it has come', async (t) => {
+  const tenantId = await newTenant()
+  const router = newRouter()
+  const items = () => router.forTenant(tenantId).selectFrom('items').select('id').execute()
+  const write = (id: number) =>
+    router.forTenant(tenantId).insertInto('items').values({ id, name: 'x' }).execute()
+  await write(1)
+  const second = epochSchema.parse(2)
+  const prepare = async (home: ReturnType<typeof homeAt>) => {
+    source.coming.set(tenantId, home)
+    source.announce({ tenantId, coming: true })
+    await sleep(50)
+  }
+  const asked = source.lookups
+  source.gate = new Promise(() => undefined)
+
+  await prepare(homeAt(silo, tenantId))
+  await setResident(silo, tenantId, 'standby', 2)
+  await write(2)
+  t.equal((await items()).length, 2, 'where it is, until it has come')
+  await setResident(pool, tenantId, 'sealed')
+  const waiting = [3, 4].map(write)
+  while (router.metrics().heldTenants === 0) await sleep(1)
+  await setResident(silo, tenantId, 'active', 2)
+  source.place(silo, tenantId, { epoch: second })
+  source.announce({ tenantId, openSince: second })
+  await Promise.all(waiting)
+  t.equal((await items()).length, 2, 'at its new home')
+  t.equal(source.lookups, asked, 'nobody has asked')
+
+  await prepare(homeAt(pool, tenantId, { isolation: 'pool', epoch: epochSchema.parse(3) }))
+  await setResident(pool, tenantId, 'active', 3)
+  await setResident(silo, tenantId, 'moved', 2)
+  t.equal((await items()).length, 2, 'who is refused looks where it was to come')
+  t.equal(source.lookups, asked)
+  source.gate = undefined
+  await allIdle(t, router)
+})
+
+t.test('a tenant that does not come to where it was expected is asked for', async (t) => {
+  const tenantId = await newTenant()
+  const router = newRouter()
+  const items = () => router.forTenant(tenantId).selectFrom('items').select('id').execute()
+  await items()
+  const [second, third] = [2, 3].map((epoch) => epochSchema.parse(epoch)) as [Epoch, Epoch]
+  source.coming.set(tenantId, homeAt(pool, tenantId, { isolation: 'pool' }))
+  source.announce({ tenantId, coming: true })
+  await sleep(50)
+  await setResident(silo, tenantId, 'active', 2)
+  await setResident(pool, tenantId, 'moved')
+  source.place(silo, tenantId, { epoch: second })
+  t.equal((await items()).length, 0, 'it has gone elsewhere')
+
+  source.coming.set(tenantId, homeAt(pool, tenantId, { isolation: 'pool', epoch: third }))
+  source.announce({ tenantId, coming: true })
+  await sleep(50)
+  const answer = Promise.withResolvers<void>()
+  source.gate = answer.promise
+  source.announce({ tenantId })
+  await setResident(pool, tenantId, 'active', 3)
+  await setResident(silo, tenantId, 'moved', 2)
+  source.announce({ tenantId, openSince: third })
+  await items()
+  source.gate = undefined
+  answer.resolve()
+  await sleep(10)
+  source.place(pool, tenantId, { epoch: third, status: 'suspended' })
+  const { rereads } = router.metrics().placements
+  await t.rejects(items(), { code: 'tenant_suspended' }, 'an answer from before it came leaves a question')
+  t.equal(router.metrics().placements.rereads, rereads, 'and leads nobody back')
 })
 
 t.test(

@@ -22,6 +22,8 @@ export interface PoolLimits {
 
 /** Connections that are opened at a time while none is open. */
 const MAX_CONNECTING_UNPROVEN = 2
+/** Whoever is at work may be done before a connection is made, which costs both machines more than most work does. */
+const GROW_AFTER_MS = 5
 
 /**
  * The connections to one data database, as the application's role, within the budget of the process. Beyond what
@@ -52,6 +54,7 @@ export class ConnectionPool implements BudgetMember {
   /** The last attempt to connect has failed. */
   #failing = false
   #usedAt = performance.now()
+  #growing: NodeJS.Timeout | undefined
   #closed: { readonly resolve: () => void; readonly promise: Promise<void> } | undefined
   /** Given to the queue; how many more connections a tenant may have. */
   readonly #room = (tenantId: TenantId) => this.#limits.maxConnectionsPerTenant - this.#lentTo(tenantId)
@@ -135,7 +138,7 @@ export class ConnectionPool implements BudgetMember {
       const waiter: Waiter = { tenantId, affinity, since: performance.now(), resolve, reject, timer }
       this.counters.waits++
       this.#waiting.add(waiter)
-      this.grow()
+      this.#growInTime()
     })
   }
 
@@ -184,17 +187,34 @@ export class ConnectionPool implements BudgetMember {
     }
   }
 
+  /** Grows when somebody has waited for a moment, unless there is nobody who could give a connection back. */
+  #growInTime(): void {
+    if (this.need === 0) return
+    const waitedMs = performance.now() - (this.waitingSince ?? 0)
+    if (this.#lent === 0 || waitedMs >= GROW_AFTER_MS) {
+      this.grow()
+      return
+    }
+    this.#growing ??= setTimeout(
+      () => {
+        this.#growing = undefined
+        this.#growInTime()
+      },
+      Math.ceil(GROW_AFTER_MS - waitedMs),
+    )
+  }
+
   /**
-   * Opens connections that nobody waits for yet, until there are `count`, as far as the maxima have room to spare.
+   * Opens connections that nobody waits for yet, until there are `count`, as far as the maxima have room to spare. One after the
+   * other: those at work on both machines are not to notice.
    *
    * @returns when it has ended, also when it could not.
    */
   async warm(count: number): Promise<void> {
-    const opening = []
-    while (this.#mayWarm(count) && this.#budget.claimSpare(this)) opening.push(this.#connect(warmUp))
-    if (opening.length === 0) return
-    await Promise.all(opening)
-    if (!this.#failing) await this.warm(count)
+    while (this.#mayWarm(count) && this.#budget.claimSpare(this)) {
+      await this.#connect(warmUp)
+      if (this.#failing) return
+    }
   }
 
   #mayWarm(count: number): boolean {
@@ -239,7 +259,7 @@ export class ConnectionPool implements BudgetMember {
     this.counters.connects++
     connection.connectedAt = performance.now()
     this.#offer(connection)
-    this.grow()
+    this.#growInTime()
   }
 
   /** Gives a connection to whoever has waited longest, or to another database, or keeps it. */
@@ -269,7 +289,7 @@ export class ConnectionPool implements BudgetMember {
       this.#dismiss(waiter).resolve(connection)
     }
     if (this.#closed) this.#closeIdle(Number.POSITIVE_INFINITY, 'shutdown')
-    this.grow()
+    this.#growInTime()
   }
 
   async #reset(connection: PooledConnection): Promise<void> {

@@ -1,7 +1,7 @@
 import { type DataDatabaseId, FreeholdError, type RegionId } from '@freehold/contract'
 import type { DatabaseAddress } from '@freehold/postgres'
 import { sameAddress } from '../placement/placement.ts'
-import type { ComingDatabase, Route } from '../placement/placement-source.ts'
+import type { ComingHome, Route } from '../placement/placement-source.ts'
 import { ConnectionBudget } from './connection-budget.ts'
 import { ConnectionPool } from './connection-pool.ts'
 import { addCounters, copyCounters, newCounters, type PoolCounters } from './pool-counters.ts'
@@ -27,7 +27,7 @@ export interface ConnectionLimits {
 }
 
 /** Whether a database holds many tenants or one. */
-export type DatabaseKind = ComingDatabase['kind']
+export type DatabaseKind = 'pool' | 'silo'
 
 /** The connections to one data database at a moment. */
 export interface DatabaseConnections extends Readonly<Record<ConnectionState, number>> {
@@ -90,19 +90,19 @@ export class DatabasePools {
     const known = this.#members.get(route.dataDatabaseId)
     if (known && sameAddress(known.pool.address, route.address)) return known.pool
     if (known) void this.#close(known.pool)
-    return this.#add(route, route.isolation === 'silo' ? 'silo' : 'pool')
+    return this.#add(route)
   }
 
   /**
    * Connects to a database where work is about to come: a few connections, as far as there is room for them that nobody
    * waits for. Never takes the place of anything.
    */
-  warm(coming: ComingDatabase): Promise<void> {
+  warm(coming: ComingHome): Promise<void> {
     if (this.#closed) return Promise.resolve()
     const known = this.#members.get(coming.dataDatabaseId)
     // Whether an address is new is the word of a route, with which work comes.
     if (known && !sameAddress(known.pool.address, coming.address)) return Promise.resolve()
-    return (known?.pool ?? this.#add(coming, coming.kind)).warm(WARM_CONNECTIONS)
+    return (known?.pool ?? this.#add(coming)).warm(WARM_CONNECTIONS)
   }
 
   /** The connections to every database in use, by its id. */
@@ -161,8 +161,8 @@ export class DatabasePools {
     await Promise.all(this.#closing.values())
   }
 
-  #add(database: Omit<ComingDatabase, 'kind'>, kind: DatabaseKind): ConnectionPool {
-    const { dataDatabaseId, region, address } = database
+  #add({ dataDatabaseId, region, address, isolation }: ComingHome): ConnectionPool {
+    const kind = isolation === 'silo' ? 'silo' : 'pool'
     const pool = this.#newPool(address, kind)
     this.#members.set(dataDatabaseId, { pool, region, kind })
     return pool

@@ -8,16 +8,16 @@ export function throughPooler(
 ): PlacementSource {
   const through = (route: Route): Route => ({ ...route, address: addressOf(route.address) })
   const page = source.page?.bind(source)
-  const comingDatabase = source.comingDatabase?.bind(source)
+  const comingHome = source.comingHome?.bind(source)
   return {
     async lookup(tenantId) {
       const route = await source.lookup(tenantId)
       return route && through(route)
     },
     subscribe: (listener) => source.subscribe(listener),
-    ...(comingDatabase && {
-      async comingDatabase(tenantId) {
-        const coming = await comingDatabase(tenantId)
+    ...(comingHome && {
+      async comingHome(tenantId) {
+        const coming = await comingHome(tenantId)
         return coming && { ...coming, address: addressOf(coming.address) }
       },
     }),

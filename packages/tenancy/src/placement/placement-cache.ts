@@ -3,11 +3,12 @@ import { RecentMap } from '@freehold/postgres'
 import { publishPlacementChanged } from '../events.ts'
 import { Placement, sameRoute } from './placement.ts'
 import { PlacementFactory } from './placement-factory.ts'
-import type { PlacementChange, PlacementSource, Route, RoutePage } from './placement-source.ts'
+import type { ComingHome, PlacementChange, PlacementSource, Route, RoutePage } from './placement-source.ts'
 import { SecondChanceMap } from './second-chance-map.ts'
 import { within } from './within.ts'
 
 const MAX_REFUSED = 10_000
+const MAX_EXPECTED = 1_000
 /** How long "there is no such tenant" and "it is suspended" are believed. */
 const REFUSED_MS = 1_000
 /** How long a request waits for the catalog when it could go on with what was true before. */
@@ -24,6 +25,8 @@ interface Known {
   /** The cache's generation when the look-up of this placement began. */
   generation: number
   used: boolean
+  /** Where the tenant was expected, which the catalog has not said yet. */
+  isExpected?: true
 }
 
 interface Refusal {
@@ -61,6 +64,8 @@ export class PlacementCache {
   readonly #known: SecondChanceMap<Known>
   readonly #refused = new RecentMap<string, Refusal>(MAX_REFUSED)
   readonly #lookups = new Map<string, Promise<Placement | Refusal>>()
+  /** Where tenants that are known will live next. */
+  readonly #expected = new RecentMap<TenantId, ComingHome>(MAX_EXPECTED)
   readonly #factory: PlacementFactory
   /** Tenants that have changed while a page of routes was under way. */
   #changed: Set<TenantId> | undefined
@@ -145,7 +150,8 @@ export class PlacementCache {
     this.#rereads++
     const known = this.#known.get(tenantId)
     const isCurrent = known?.generation === this.#generation && known.placement !== tried
-    return isCurrent ? known.placement : this.#ask(tenantId, tried)
+    if (isCurrent) return known.placement
+    return this.#takeExpected(tenantId, tried.route.epoch + 1) ?? this.#ask(tenantId, tried)
   }
 
   /** Forgets nothing, but asks again before the next use. */
@@ -173,10 +179,30 @@ export class PlacementCache {
     this.#changed?.add(tenantId)
   }
 
-  /** What is known of the tenant is asked for again before the next use, if it is older than this. */
-  outdateBefore(tenantId: TenantId, epoch: Epoch): void {
+  /**
+   * Where a tenant will live next. It is used when the tenant has {@link arrived}, or is not where it was any more; should it not be
+   * there either, the data database says so, and the catalog is asked.
+   */
+  expect(tenantId: TenantId, home: ComingHome): void {
+    this.#expected.set(tenantId, home)
+  }
+
+  /** The tenant is at its home of this epoch. What is known of it is asked for again before the next use, if that is older. */
+  arrived(tenantId: TenantId, epoch: Epoch): void {
     const known = this.#known.get(tenantId)
-    if (known && known.placement.route.epoch < epoch) this.invalidate({ tenantId })
+    if (known === undefined || known.placement.route.epoch >= epoch) return
+    if (this.#takeExpected(tenantId, epoch) === undefined) this.invalidate({ tenantId })
+  }
+
+  /** Makes where a tenant was expected what is known of it, once, if that is at this epoch or later. */
+  #takeExpected(tenantId: TenantId, earliest: number): Placement | undefined {
+    const home = this.#expected.get(tenantId)
+    const known = this.#known.get(tenantId)
+    this.#expected.delete(tenantId)
+    if (home === undefined || known === undefined || home.epoch < earliest) return undefined
+    const placement = this.#factory.place({ ...known.placement.route, ...home })
+    this.#put(placement, { generation: this.#generation, isExpected: true })
+    return placement
   }
 
   /**
@@ -277,10 +303,21 @@ export class PlacementCache {
       if (generation === this.#generation) this.#refused.set(tenantId, answer)
       return
     }
-    const before = this.#known.get(tenantId)?.placement.route
-    this.#known.set(tenantId, { placement: answer, generation, used: false })
-    const to = answer.route
-    if (before && before.epoch !== to.epoch) publishPlacementChanged({ tenantId, from: before, to })
+    const before = this.#known.get(tenantId)
+    if (before?.isExpected && answer.route.epoch < before.placement.route.epoch) {
+      // Asked before the tenant came: what else it says may be news, so it is asked again.
+      this.#known.set(tenantId, { placement: before.placement, generation: OUT_OF_DATE, used: false })
+    } else {
+      this.#put(answer, { generation })
+    }
+  }
+
+  #put(placement: Placement, as: Pick<Known, 'generation' | 'isExpected'>): void {
+    const { route: to } = placement
+    const { tenantId } = to
+    const from = this.#known.get(tenantId)?.placement.route
+    this.#known.set(tenantId, { placement, used: false, ...as })
+    if (from && from.epoch !== to.epoch) publishPlacementChanged({ tenantId, from, to })
   }
 }
 

@@ -25,15 +25,8 @@ export interface Route {
   readonly address: DatabaseAddress
 }
 
-/** A database in which a tenant may soon live. */
-export interface ComingDatabase {
-  readonly dataDatabaseId: DataDatabaseId
-  /** Whether it holds many tenants or one. */
-  readonly kind: 'pool' | 'silo'
-  readonly region: RegionId
-  /** As the application's role. */
-  readonly address: DatabaseAddress
-}
+/** Where a tenant may live next; what else is said of it stays as it is. */
+export type ComingHome = Omit<Route, 'tenantId' | 'slug' | 'status' | 'tier'>
 
 /**
  * A tenant whose route may have changed, or is about to (`coming`), or whose home of an epoch takes its writes after a move
@@ -63,10 +56,10 @@ export interface PlacementSource {
   subscribe(listener: PlacementListener): Promise<() => Promise<void>>
   /**
    * Where a tenant whose change was announced as `coming` is about to live. Nothing is decided by it: a router connects
-   * there beforehand, and learns from {@link lookup} when the tenant lives there. A source whose tenants do not move
-   * leaves it out.
+   * there beforehand, and enters there, without asking, once it has heard that the tenant has come or is refused where it
+   * was; before that, the data database admits nobody. A source whose tenants do not move leaves it out.
    */
-  comingDatabase?(tenantId: TenantId): Promise<ComingDatabase | null>
+  comingHome?(tenantId: TenantId): Promise<ComingHome | null>
   /**
    * Pages through the routes, those first that are most likely to be needed, as far as the source can tell. A source
    * that cannot leaves this out; then there is no warm start.
