@@ -20,7 +20,9 @@ const FINGERPRINT = `
     select format('%s %I.%I %s %s %s', oid, nspname, relname, relkind, relfilenode, parent) as line from tables
     union all
     select format('%s %s %I %s %s %s', attrelid, attnum, attname, atttypid, atttypmod, attgenerated)
-    from pg_attribute join tables on tables.oid = attrelid where attnum > 0 and not attisdropped
+    -- Looked up by the table: joined, the columns of all that there is in the database would be read through.
+    from tables cross join lateral (
+      select * from pg_attribute where attrelid = tables.oid and attnum > 0 and not attisdropped offset 0) of_table
     union all
     select format('%s %s %I', tables.oid, kind, tenant_column) from freehold.managed_table
     join tables on tables.oid = relation where kind = 'tenant'

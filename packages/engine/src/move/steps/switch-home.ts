@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type DataDatabaseId, type FreeholdError, isFreeholdError } from '@freehold/contract'
 import {
   closeClient,
@@ -50,6 +51,8 @@ const MIN_REHEARSALS = 3
 const QUICK_MS = 10
 /** How long to rehearse for a quick one, while routers connect to the target. */
 const PATIENCE_MS = 200
+/** Between rehearsals, which keep both machines busy themselves: what has piled up behind one is not to stand before the fence. */
+const BREATH_MS = 15
 
 const REFERENCES_CHANGED = 'Reference tables of the source have changed.'
 
@@ -145,6 +148,7 @@ async function rehearse(attempt: ReadySwitch): Promise<boolean> {
     if (changed === undefined) return false
     applier.giveBack(await compareRows(source, target, changed))
     tookMs = performance.now() - started
+    await sleep(BREATH_MS)
   }
 }
 
