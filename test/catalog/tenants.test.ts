@@ -133,6 +133,8 @@ t.test('the home is switched once, whoever switches it and however often', async
     applicationName: 'other',
   })
   t.teardown(() => other.close())
+  await catalog.placements.rehearseSwitch(switchTo(tenant, silo))
+  t.same((await catalog.tenants.get('mover')).placement, tenant.placement, 'a rehearsal changes nothing')
   const results = await Promise.all(
     [catalog, other, catalog, other].map((each) => each.placements.switchHome(switchTo(tenant, silo))),
   )
@@ -165,10 +167,12 @@ t.test('a switch to a database that there is not leaves the home', async (t) => 
 t.test('a switch out of the pin is refused and leaves the home', async (t) => {
   const tenant = await create('rooted', { residency: 'us' })
   const silo = await catalog.topology.registerSilo({ clusterId: eu.cluster, name: 'silo_rooted' })
-  await t.rejects(catalog.placements.switchHome(switchTo(tenant, silo)), {
+  const refusal = {
     code: 'residency_violation',
     message: 'Tenant rooted is pinned to us; the target lies in eu.',
-  })
+  }
+  await t.rejects(catalog.placements.rehearseSwitch(switchTo(tenant, silo)), refusal)
+  await t.rejects(catalog.placements.switchHome(switchTo(tenant, silo)), refusal)
   t.same((await catalog.tenants.get('rooted')).placement, tenant.placement)
 })
 

@@ -24,6 +24,8 @@ export interface Queries {
 export interface CatalogDatabase extends Queries {
   /** Commits when `work` returns, rolls back when it throws; errors of `work` itself pass through unchanged. */
   transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>
+  /** As {@link transaction}, but nothing of it stays, and nobody is told of it. */
+  rehearse<T>(work: (queries: Queries) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
@@ -46,18 +48,23 @@ export function openCatalogDatabase(
       client.release()
       return result
     }),
-    transaction: (work) => transaction(pool, work),
+    transaction: (work) => transaction(pool, work, 'commit'),
+    rehearse: (work) => transaction(pool, work, 'rollback'),
     close: () => pool.end(),
   }
 }
 
-async function transaction<T>(pool: pg.Pool, work: (queries: Queries) => Promise<T>): Promise<T> {
+async function transaction<T>(
+  pool: pg.Pool,
+  work: (queries: Queries) => Promise<T>,
+  end: 'commit' | 'rollback',
+): Promise<T> {
   const client = await connect(pool)
   const queries = queriesThrough((sql, values) => client.query(sql, values))
   try {
     await queries.run('begin')
     const result = await work(queries)
-    await queries.run('commit')
+    await queries.run(end)
     client.release()
     return result
   } catch (error) {

@@ -68,21 +68,18 @@ export function createPlacements(database: CatalogDatabase) {
      * @throws FreeholdError `lease_lost` when the home is neither (the tenant has been moved on since), or
      * `residency_violation`.
      */
-    async switchHome(to: HomeSwitch): Promise<'switched' | 'already'> {
-      const refusals = {
-        placement_respects_residency: () => explainResidency(database, to.tenantId, to.dataDatabaseId),
-      }
-      return withRefusals(refusals, async () => {
-        const begun = await database.run(SWITCH_HOME, [
-          to.tenantId,
-          to.fromEpoch,
-          to.toEpoch,
-          to.dataDatabaseId,
-          to.isolation,
-          to.schema,
-        ])
-        return begun === 1 ? 'switched' : requireSwitched(database, to)
-      })
+    switchHome(to: HomeSwitch): Promise<'switched' | 'already'> {
+      return explained(database, to, () => switchHome(database, to))
+    },
+
+    /**
+     * Does what {@link switchHome} will, and undoes it. What the catalog would refuse is found while nobody waits for it, and what
+     * its session needs for it is planned and loaded.
+     *
+     * @throws FreeholdError as `switchHome`.
+     */
+    async rehearseSwitch(to: HomeSwitch): Promise<void> {
+      await explained(database, to, () => database.rehearse((queries) => switchHome(queries, to)))
     },
 
     /** Where the tenant lives now. @throws FreeholdError `tenant_not_found` */
@@ -117,6 +114,19 @@ const SWITCH_HOME = `
   select left_home.tenant_id, $3, data_databases.id, data_databases.kind, $5, $6, data_databases.jurisdiction, tenant.pinned_to
   from left_home, tenant, catalog.data_databases
   where data_databases.id = $4`
+
+async function switchHome(queries: Queries, to: HomeSwitch): Promise<'switched' | 'already'> {
+  const { tenantId, fromEpoch, toEpoch, dataDatabaseId, isolation, schema } = to
+  const values = [tenantId, fromEpoch, toEpoch, dataDatabaseId, isolation, schema]
+  return (await queries.run(SWITCH_HOME, values)) === 1 ? 'switched' : requireSwitched(queries, to)
+}
+
+function explained<T>(database: CatalogDatabase, to: HomeSwitch, work: () => Promise<T>): Promise<T> {
+  return withRefusals(
+    { placement_respects_residency: () => explainResidency(database, to.tenantId, to.dataDatabaseId) },
+    work,
+  )
+}
 
 /** @throws FreeholdError when the tenant has moved elsewhere. */
 async function requireSwitched(queries: Queries, to: HomeSwitch): Promise<'already'> {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { HomeSwitch } from '@freehold/catalog'
 import { type DataDatabaseId, type FreeholdError, isFreeholdError } from '@freehold/contract'
 import {
   closeClient,
@@ -125,6 +126,7 @@ async function rehearse(attempt: ReadySwitch): Promise<boolean> {
   const applier = await runningApplier(move)
   await awaitRouters(move)
   await rehearseMarks(source, { client: lockHolder, relations }, target, move.lease, streamBack(move))
+  await move.catalog.placements.rehearseSwitch(homeSwitch(attempt))
   if (isHeldUp(move, await findUnenteredWriter(lockHolder, relations))) return calledOffInRehearsal(move)
   await Promise.all([
     schemaFingerprint(lockHolder, move.source.schema),
@@ -252,17 +254,11 @@ export async function finishSwitch(move: Move): Promise<boolean> {
 }
 
 /** Everything that follows the seal. Each step is safe to run twice and by two workers at once; only forward. */
-async function completeSwitch({ move, source, target }: Switch): Promise<void> {
+async function completeSwitch(attempt: Switch): Promise<void> {
+  const { move, source, target } = attempt
   await freeze(target.client, target.scope, streamBack(move))
   await move.barrier('cutover.frozen')
-  await move.catalog.placements.switchHome({
-    tenantId: move.operation.tenantId,
-    fromEpoch: move.source.epoch,
-    toEpoch: move.target.epoch,
-    dataDatabaseId: target.id,
-    isolation: move.target.isolation,
-    schema: move.target.schema,
-  })
+  await move.catalog.placements.switchHome(homeSwitch(attempt))
   await move.barrier('cutover.home_switched')
   await retire(source.client, source.scope)
   await move.barrier('cutover.retired')
@@ -273,6 +269,15 @@ async function completeSwitch({ move, source, target }: Switch): Promise<void> {
   ])
   await move.barrier('cutover.activated')
 }
+
+const homeSwitch = ({ move: { operation, source, target }, target: { id } }: Switch): HomeSwitch => ({
+  tenantId: operation.tenantId,
+  fromEpoch: source.epoch,
+  toEpoch: target.epoch,
+  dataDatabaseId: id,
+  isolation: target.isolation,
+  schema: target.schema,
+})
 
 /** What will carry the target's changes back, when the move may be rolled back. */
 const streamBack = (move: Move) => (hasWindow(move) ? sourceClaim(move) : undefined)
