@@ -5,6 +5,12 @@ import { DATABASES, MIGRATIONS, repositoryPath } from './layout.ts'
 import type { StackSecrets } from './secrets.ts'
 import { type OnCrash, Service } from './service.ts'
 
+/**
+ * What a copy needs is little and gone at once; left to itself, Node lets what is gone pile up as far as the machine's memory allows
+ * (docs/operations.md).
+ */
+const WORKER_MEMORY = '--max-semi-space-size=4 --max-old-space-size=192'
+
 /** The processes of a stack besides its database servers. */
 export interface Services {
   readonly controlApi: Service
@@ -77,6 +83,7 @@ function processOptions({ control, secrets, ports, redisUrl, worker }: ServicesO
       name: 'worker',
       entry: worker.entry ?? mainOf('worker'),
       env: {
+        NODE_OPTIONS: WORKER_MEMORY,
         FREEHOLD_CATALOG_URL: catalogFor('freehold_control'),
         FREEHOLD_ENTRY_SECRET: secrets.entry,
         FREEHOLD_DATA_MIGRATIONS: MIGRATIONS.data,
