@@ -563,6 +563,24 @@ t.test('a tenant that does not come to where it was expected is asked for', asyn
   t.equal(router.metrics().placements.rereads, rereads, 'and leads nobody back')
 })
 
+t.test('what was heard of a tenant and not answered is asked for where it has come, too', async (t) => {
+  const tenantId = await newTenant()
+  const router = newRouter()
+  const items = () => router.forTenant(tenantId).selectFrom('items').select('id').execute()
+  await items()
+  source.coming.set(tenantId, homeAt(silo, tenantId))
+  source.announce({ tenantId, coming: true })
+  await sleep(50)
+  source.failure = new Error('the catalog is away')
+  source.announce({ tenantId })
+  await sleep(10)
+  source.failure = undefined
+  await setResident(silo, tenantId, 'active', 2)
+  source.place(silo, tenantId, { epoch: epochSchema.parse(2), status: 'suspended' })
+  source.announce({ tenantId, openSince: epochSchema.parse(2) })
+  await t.rejects(items(), { code: 'tenant_suspended' })
+})
+
 t.test(
   'writers who wait go on when they are told that they can, and whoever says so too early does no harm',
   async (t) => {

@@ -201,7 +201,8 @@ export class PlacementCache {
     this.#expected.delete(tenantId)
     if (home === undefined || known === undefined || home.epoch < earliest) return undefined
     const placement = this.#factory.place({ ...known.placement.route, ...home })
-    this.#put(placement, { generation: this.#generation, isExpected: true })
+    // What else was to be asked for is still.
+    this.#put(placement, { generation: known.generation, isExpected: true })
     return placement
   }
 
