@@ -45,7 +45,8 @@ async function run(): Promise<void> {
   const config = readConfig(process.env)
   const runLog = new RunLog(join(config.FREEHOLD_DIRECTORY, 'stack.log'))
   log = runLog
-  await ensureConsoleBuilt(() => say('Building the console ...'))
+  await ensureConsoleBuilt({ onBuild: () => say('Building the console ...'), signal: stopping.signal })
+  stopping.signal.throwIfAborted()
   say('Starting Freehold ...')
   const stack = await startStack({
     directory: config.FREEHOLD_DIRECTORY,
