@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { FreeholdError } from '@freehold/contract'
+import { lastWords, SLOW_MACHINE } from './start-failures.ts'
 
 export interface ProcessOptions {
   /** Shown before each line of its output. */
@@ -14,6 +15,8 @@ export interface ProcessOptions {
   readonly ready: RegExp
   /** Receives every line of its output, its name in front. */
   readonly log?: (line: string) => void
+  /** How long it is waited for; two minutes unless told otherwise. */
+  readonly patienceMs?: number
 }
 
 /** How a process ended: one of the two is null. */
@@ -36,7 +39,8 @@ export interface ManagedProcess {
   kill(): Promise<ProcessExit>
 }
 
-const START_DEADLINE_MS = 30_000
+/** A slow machine that does other things at the same time needs most of it; one that cannot start has ended long before. */
+const START_PATIENCE_MS = 120_000
 const STOP_PATIENCE_MS = 10_000
 const LOG_TAIL_LINES = 15
 const INHERITED = ['PATH', 'HOME', 'TMPDIR']
@@ -47,8 +51,7 @@ const INHERITED = ['PATH', 'HOME', 'TMPDIR']
  * It runs with the export conditions of this process. When this process dies, even by SIGKILL, it is asked to
  * stop and is gone within 5 s.
  *
- * @throws FreeholdError `stack_start_failed` with the end of its output when it exits before, or is not ready
- * within 30 s.
+ * @throws FreeholdError `stack_start_failed` with the end of its output when it exits before, or is not ready in time.
  */
 export async function startProcess(options: ProcessOptions): Promise<ManagedProcess> {
   const child = fork(options.entry, {
@@ -59,15 +62,17 @@ export async function startProcess(options: ProcessOptions): Promise<ManagedProc
     detached: true,
   })
   const exited = exitOf(child)
-  const { readyMatch, tail } = await followOutput(child, options)
+  const { patienceMs = START_PATIENCE_MS } = options
+  const { readyMatch, endedItself, tail } = await followOutput(child, options, patienceMs)
   if (readyMatch === undefined || child.pid === undefined) {
     child.kill('SIGKILL')
+    const what = endedItself
+      ? `The process ${options.name} ended before it was ready${howItEnded(await exited)}.`
+      : `The process ${options.name} was waited for ${patienceMs / 1_000} s and is not ready. ${SLOW_MACHINE}`
     await exited
-    throw new FreeholdError(
-      'stack_start_failed',
-      `The process ${options.name} did not become ready:\n${tail.join('\n')}`,
-      { details: { process: options.name } },
-    )
+    throw new FreeholdError('stack_start_failed', `${what}\n${lastWords(tail)}`, {
+      details: { process: options.name },
+    })
   }
   return {
     name: options.name,
@@ -107,14 +112,25 @@ function exitOf(child: ChildProcess): Promise<ProcessExit> {
   })
 }
 
-/**
- * Hands every line of output on for as long as the process lives. Resolves with the line that says that it is
- * ready, or without one when the process ends or the deadline passes before.
- */
+function howItEnded({ code, signal }: ProcessExit): string {
+  if (code !== null) return `, with exit status ${code}`
+  return signal === null ? '' : `, by ${signal}`
+}
+
+/** What became of a start. */
+interface FollowedStart {
+  /** The line that says that it is ready; none when the process ended, or was waited for long enough, before. */
+  readonly readyMatch: RegExpExecArray | undefined
+  readonly endedItself: boolean
+  readonly tail: readonly string[]
+}
+
+/** Hands every line of output on for as long as the process lives. */
 function followOutput(
   child: ChildProcess,
   options: ProcessOptions,
-): Promise<{ readyMatch: RegExpExecArray | undefined; tail: readonly string[] }> {
+  patienceMs: number,
+): Promise<FollowedStart> {
   const tail: string[] = []
   const follow = (line: string) => {
     tail.push(line)
@@ -122,17 +138,17 @@ function followOutput(
     options.log?.(`[${options.name}] ${line}`)
   }
   return new Promise((resolve) => {
-    const settle = (readyMatch?: RegExpExecArray) => {
+    const settle = (readyMatch: RegExpExecArray | undefined, endedItself: boolean) => {
       clearTimeout(deadline)
-      resolve({ readyMatch, tail })
+      resolve({ readyMatch, endedItself, tail })
     }
-    const deadline = setTimeout(settle, START_DEADLINE_MS)
-    child.once('close', () => settle())
+    const deadline = setTimeout(() => settle(undefined, false), patienceMs)
+    child.once('close', () => settle(undefined, true))
     onLine(child.stderr, follow)
     onLine(child.stdout, (line) => {
       follow(line)
       const match = options.ready.exec(line)
-      if (match !== null) settle(match)
+      if (match !== null) settle(match, false)
     })
   })
 }

@@ -8,9 +8,10 @@ import { findFreePort, isFree } from './free-port.ts'
 import { findPostgresBinaries } from './postgres-binaries.ts'
 import { type Durability, settingsArguments } from './postgres-settings.ts'
 import type { PostgresVersion } from './postgres-versions.ts'
-import { launchPostmaster, type Postmaster, type PostmasterOptions } from './postmaster.ts'
+import { type LaunchResult, launchPostmaster, type Postmaster, type PostmasterOptions } from './postmaster.ts'
 import { refuseLiveServer } from './postmaster-pid.ts'
 import { chooseServerUser } from './server-user.ts'
+import { lastWords, SLOW_MACHINE } from './start-failures.ts'
 
 export interface ClusterOptions {
   readonly name: string
@@ -24,6 +25,8 @@ export interface ClusterOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** The version that comes with Freehold, unless told otherwise. */
   readonly version?: PostgresVersion
+  /** How long its server is waited for when it starts; two minutes unless told otherwise. */
+  readonly patienceMs?: number
 }
 
 /** How a server is stopped: `fast` ends its sessions and writes a checkpoint, `immediate` leaves recovery to the next start. */
@@ -78,6 +81,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     settings: settingsArguments(options.durability ?? 'full', options.settings ?? {}),
     logFile: join(directory, 'postgres.log'),
     user,
+    patienceMs: options.patienceMs,
   }
   const { port, postmaster } = await launchOnFreePort(options.name, server, options.port)
   return new RunningCluster(options.name, { ...server, port }, data.superuserPassword, postmaster)
@@ -142,7 +146,7 @@ class RunningCluster implements Cluster {
         this.#postmaster = result.postmaster
         return
       }
-      if (!isLeftover(result.log) || Date.now() > deadline) throw startFailed(this.name, result.log)
+      if (!isLeftover(result.log) || Date.now() > deadline) throw startFailed(this.name, result)
       await sleep(LEFTOVER_POLL_MS)
     }
   }
@@ -160,7 +164,7 @@ async function launchOnFreePort(
     const result = await launchPostmaster({ ...server, port })
     if (result.ready) return { port, postmaster: result.postmaster }
     const again = isPortTaken(result.log) ? attempt < PORT_ATTEMPTS : isLeftover(result.log)
-    if (!again || Date.now() > deadline) throw startFailed(name, result.log)
+    if (!again || Date.now() > deadline) throw startFailed(name, result)
     await sleep(LEFTOVER_POLL_MS)
   }
 }
@@ -184,8 +188,15 @@ function isLeftover(log: string): boolean {
   return isPortTaken(log) || log.includes('pre-existing shared memory block')
 }
 
-function startFailed(name: string, log: string): FreeholdError {
-  return new FreeholdError('stack_start_failed', `The cluster ${name} did not start:\n${log}`, {
+function startFailed(
+  name: string,
+  { log, waitedMs }: Extract<LaunchResult, { ready: false }>,
+): FreeholdError {
+  const what =
+    waitedMs === undefined
+      ? `The PostgreSQL of the cluster ${name} did not start.`
+      : `The PostgreSQL of the cluster ${name} was waited for ${waitedMs / 1_000} s and takes no connections. ${SLOW_MACHINE}`
+  return new FreeholdError('stack_start_failed', `${what}\n${lastWords([log])}`, {
     details: { cluster: name },
   })
 }

@@ -12,6 +12,8 @@ export interface PostmasterOptions {
   readonly settings: readonly string[]
   readonly logFile: string
   readonly user: ServerUser | undefined
+  /** How long it is waited for; two minutes unless told otherwise. */
+  readonly patienceMs?: number | undefined
 }
 
 /** A server process, from its launch to its exit. */
@@ -26,10 +28,16 @@ export interface Postmaster {
 /** How a launch ended: with a server that accepts connections, or without one. */
 export type LaunchResult =
   | { readonly ready: true; readonly postmaster: Postmaster }
-  | { readonly ready: false; readonly log: string }
+  | {
+      readonly ready: false
+      /** The end of what it has written. */
+      readonly log: string
+      /** For how long it was waited for in vain; undefined when it has ended by itself. */
+      readonly waitedMs: number | undefined
+    }
 
-/** Crash recovery replays at most a few WAL segments here; a minute is far beyond it. */
-const START_DEADLINE_MS = 60_000
+/** Crash recovery replays at most a few WAL segments here, and a slow machine may do other things at the same time. */
+const START_PATIENCE_MS = 120_000
 const POLL_MS = 10
 const LOG_TAIL_LINES = 15
 
@@ -42,12 +50,13 @@ export async function launchPostmaster(options: PostmasterOptions): Promise<Laun
   try {
     const logStart = (await log.stat()).size
     const postmaster = spawnPostmaster(options, log.fd)
-    if (postmaster !== undefined && (await becomesReady(postmaster, options.pgdata))) {
-      return { ready: true, postmaster }
-    }
+    const { patienceMs = START_PATIENCE_MS } = options
+    const outcome = postmaster && (await becomesReady(postmaster, options.pgdata, patienceMs))
+    if (postmaster !== undefined && outcome === 'ready') return { ready: true, postmaster }
     const { buffer, bytesRead } = await log.read({ position: logStart, buffer: Buffer.alloc(64 * 1024) })
     const lines = buffer.toString('utf8', 0, bytesRead).trim().split('\n')
-    return { ready: false, log: lines.slice(-LOG_TAIL_LINES).join('\n') }
+    const waitedMs = outcome === 'late' ? patienceMs : undefined
+    return { ready: false, log: lines.slice(-LOG_TAIL_LINES).join('\n'), waitedMs }
   } finally {
     await log.close()
   }
@@ -83,18 +92,23 @@ function exitOf(child: ChildProcess): Promise<void> {
   })
 }
 
-async function becomesReady(postmaster: Postmaster, pgdata: string): Promise<boolean> {
+async function becomesReady(
+  postmaster: Postmaster,
+  pgdata: string,
+  patienceMs: number,
+): Promise<'ready' | 'ended' | 'late'> {
   let exited = false
   void postmaster.exited.then(() => {
     exited = true
   })
-  const deadline = Date.now() + START_DEADLINE_MS
+  const deadline = Date.now() + patienceMs
   while (!exited && Date.now() < deadline) {
     const found = await readPostmasterPid(pgdata)
-    if (found?.pid === postmaster.pid && found.ready) return true
+    if (found?.pid === postmaster.pid && found.ready) return 'ready'
     await sleep(POLL_MS)
   }
+  if (exited) return 'ended'
   postmaster.signal('SIGQUIT')
   await postmaster.exited
-  return false
+  return 'late'
 }

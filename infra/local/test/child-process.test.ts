@@ -30,7 +30,14 @@ t.test('a kill is a SIGKILL', async (t) => {
 t.test('a process that ends before it is ready is an error with its last lines', async (t) => {
   const error = await startProcess({ name: 'demo', entry, env: { MODE: 'fails' }, ready }).catch((e) => e)
   t.ok(isFreeholdError(error, 'stack_start_failed'))
-  t.match(error.message, /demo did not become ready.*the reason why/s)
+  t.match(error.message, /process demo ended before it was ready, with exit status 3\..*the reason why/s)
+})
+
+t.test('a process that is not ready in time is named, with how long it was waited for', async (t) => {
+  const error = await startProcess({ name: 'demo', entry, env: {}, ready, patienceMs: 1 }).catch((e) => e)
+  t.ok(isFreeholdError(error, 'stack_start_failed'))
+  t.match(error.message, /^The process demo was waited for 0\.001 s and is not ready\. .* start again/)
+  t.match(error.message, /\nIt has written nothing\.$/)
 })
 
 t.test('no process outlives a parent that was killed', async (t) => {

@@ -144,12 +144,18 @@ t.test('a cluster', async (t) => {
     await again.stop('immediate')
   })
 
+  t.test('that is not there in time says for how long it was waited for', async (t) => {
+    const error = await startCluster({ name: 'test', directory, patienceMs: 0 }).catch((e) => e)
+    t.ok(isFreeholdError(error, 'stack_start_failed'))
+    t.match(error.message, /^The PostgreSQL of the cluster test was waited for 0 s .* start again/)
+  })
+
   t.test('that does not start says why', async (t) => {
     const error = await startCluster({ name: 'test', directory, settings: { work_mem: 'plenty' } }).catch(
       (e) => e,
     )
     t.ok(isFreeholdError(error, 'stack_start_failed'))
-    t.match(error.message, /did not start:.*invalid value for parameter "work_mem": "plenty"/s)
+    t.match(error.message, /did not start\..*invalid value for parameter "work_mem": "plenty"/s)
   })
 })
 

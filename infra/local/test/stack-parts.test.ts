@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isFreeholdError } from '@freehold/contract'
@@ -8,6 +9,7 @@ import t from 'tap'
 import { takeLock } from '../src/stack/lock.ts'
 import { readPorts, writePorts } from '../src/stack/state.ts'
 import { complaintOf } from '../src/start/complaint.ts'
+import { HttpClient } from '../src/start/http-client.ts'
 import { RunLog } from '../src/start/run-log.ts'
 import { within } from './support.ts'
 
@@ -68,4 +70,17 @@ t.test('an error that nobody foresaw is one line, and the log has the rest', asy
       / {4}at .*bad port/s.test(readFileSync(log.path, { flag: 'a+', encoding: 'utf8' })),
     ),
   )
+})
+
+t.test('an API that does not answer is named, with how long it was waited for', async (t) => {
+  const silent = createServer()
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => silent.close())
+  const address = silent.address()
+  const port = address instanceof Object ? address.port : 0
+  const client = new HttpClient(`http://127.0.0.1:${port}`, 'token', 20)
+  await t.rejects(client.get('/v1/tenants/acme'), {
+    code: 'stack_start_failed',
+    message: `http://127.0.0.1:${port}/v1/tenants/acme was waited for 0.02 s and has not answered.`,
+  })
 })

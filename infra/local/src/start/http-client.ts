@@ -1,13 +1,18 @@
 import { FreeholdError } from '@freehold/contract'
+import { SLOW_MACHINE } from '../start-failures.ts'
+
+const ANSWER_PATIENCE_MS = 60_000
 
 /** Sends requests to one of the stack's APIs. */
 export class HttpClient {
   readonly #url: string
   readonly #token: string
+  readonly #patienceMs: number
 
-  constructor(url: string, token: string) {
+  constructor(url: string, token: string, patienceMs = ANSWER_PATIENCE_MS) {
     this.#url = url
     this.#token = token
+    this.#patienceMs = patienceMs
   }
 
   /** The answer to a GET; undefined when there is no such thing. */
@@ -26,12 +31,16 @@ export class HttpClient {
     return await this.#body(path, response)
   }
 
-  #send(path: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
-    return fetch(`${this.#url}${path}`, {
-      ...init,
-      headers: { ...init.headers, authorization: `Bearer ${this.#token}` },
-      signal: AbortSignal.timeout(10_000),
-    })
+  async #send(path: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
+    const url = `${this.#url}${path}`
+    const headers = { ...init.headers, authorization: `Bearer ${this.#token}` }
+    try {
+      return await fetch(url, { ...init, headers, signal: AbortSignal.timeout(this.#patienceMs) })
+    } catch (cause) {
+      if (!(cause instanceof Error && cause.name === 'TimeoutError')) throw cause
+      const message = `${url} was waited for ${this.#patienceMs / 1_000} s and has not answered. ${SLOW_MACHINE}`
+      throw new FreeholdError('stack_start_failed', message, { cause })
+    }
   }
 
   async #body(path: string, response: Response): Promise<unknown> {
