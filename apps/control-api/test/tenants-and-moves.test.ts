@@ -354,6 +354,17 @@ t.test('a move is paused, resumed and approved, and says what it waits for', asy
 
 t.test('a cluster is drained, takes nothing new, and takes it again', async (t) => {
   await newTenant()
+  for (const [to, code, detail] of [
+    [undefined, 'target_not_found', /^Region eu has no other cluster .*: the tenants of eu-1 have nowhere/],
+    [{ region: 'mars' }, 'region_not_found', /mars/],
+    [{ cluster: 'eu-1' }, 'target_not_found', /^They are to leave it/],
+    [{ cluster: 'eu-9' }, 'target_not_found', /eu-9/],
+  ] as const) {
+    for (const dryRun of [true, false]) {
+      const nowhere = (await post('/v1/clusters/eu-1/drain', { to, dryRun })).json()
+      t.match(nowhere, { status: 404, code, detail }, 'said once, and nothing is begun')
+    }
+  }
   const to = { region: 'us' }
   const dry = drainPlanSchema.parse((await post('/v1/clusters/eu-1/drain', { to, dryRun: true })).json())
   t.match(dry, { cluster: 'eu-1', target: to, left: 0, tenants: [] })
@@ -362,6 +373,8 @@ t.test('a cluster is drained, takes nothing new, and takes it again', async (t) 
   const drained = await post('/v1/clusters/eu-1/drain', { to, maxConcurrent: 3 })
   t.equal(drained.statusCode, 202)
   t.match(evacuationSchema.parse(drained.json()), { target: to, maxConcurrent: 3, left: 0 })
+  const back = { to: { cluster: 'eu-1' }, dryRun: true }
+  t.match((await post('/v1/clusters/us-1/drain', back)).json(), { status: 409, code: 'cluster_draining' })
   const tenant = await newTenant()
   const onto = { tenant: tenant.slug, target: { isolation: 'silo', cluster: 'eu-1' } }
   t.match((await post('/v1/moves', onto)).json(), { status: 409, code: 'cluster_draining' })

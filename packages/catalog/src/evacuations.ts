@@ -17,8 +17,9 @@ import {
 } from '@freehold/contract'
 import { z } from 'zod'
 import type { CatalogDatabase, Queries } from './database.ts'
+import { clusterDraining } from './refusals.ts'
 import { bigintRow, instantRow } from './rows.ts'
-import { unknownCluster } from './topology.ts'
+import { clusterNotFound, requireRegion, unknownCluster } from './topology.ts'
 
 export interface NewEvacuation {
   readonly cluster: ClusterId
@@ -96,11 +97,12 @@ export function createEvacuations(database: CatalogDatabase) {
      * Marks a cluster as draining and begins to empty it, or goes on with what was begun: with the new target, and again
      * with the tenants that had been refused.
      *
-     * @throws FreeholdError `cluster_not_found`
+     * @throws FreeholdError `cluster_not_found`, and as {@link requireTarget}.
      */
     async begin(wanted: NewEvacuation): Promise<{ evacuation: Evacuation }> {
       return database.transaction(async (queries) => {
         await mark(queries, wanted.cluster, 'coalesce(draining_since, clock_timestamp())')
+        await requireTarget(queries, wanted)
         const { region, cluster } = { region: undefined, cluster: undefined, ...wanted.target }
         const terms = [region ?? null, cluster ?? null, wanted.maxConcurrent, wanted.createdBy]
         await queries.run(
@@ -150,6 +152,14 @@ export function createEvacuations(database: CatalogDatabase) {
 
     /** The newest evacuation of a cluster. @throws FreeholdError `evacuation_not_found` */
     get: (cluster: ClusterId): Promise<Evacuation> => show(database, cluster),
+
+    /**
+     * Sees to it that there is somewhere for the tenants of a cluster to go, before each of them is asked about.
+     *
+     * @throws FreeholdError `region_not_found`, `target_not_found`, `cluster_draining`
+     */
+    requireTarget: (wanted: Pick<NewEvacuation, 'cluster' | 'target'>): Promise<void> =>
+      requireTarget(database, wanted),
 
     /** The tenants that live on a cluster, by slug, a page at a time; `left` counts all of them. */
     async residents(
@@ -280,6 +290,40 @@ async function mark(queries: Queries, cluster: ClusterId, since: string): Promis
     cluster,
   ])
   if (marked === 0) throw unknownCluster(cluster)
+}
+
+async function requireTarget(
+  queries: Queries,
+  { cluster, target }: Pick<NewEvacuation, 'cluster' | 'target'>,
+): Promise<void> {
+  if ('region' in target) {
+    const { region } = target
+    const others = await queries.first(
+      z.object({}),
+      'select from catalog.clusters where region_id = $1 and id <> $2 and draining_since is null limit 1',
+      [region, cluster],
+    )
+    if (others !== undefined) return
+    await requireRegion(queries, region)
+    throw nowhere(cluster, `Region ${region} has no other cluster that takes moves`, { region })
+  }
+  if (target.cluster === cluster) throw nowhere(cluster, 'They are to leave it', {})
+  const chosen = await queries.first(
+    z.object({ draining: z.boolean() }),
+    'select draining_since is not null as draining from catalog.clusters where id = $1',
+    [target.cluster],
+  )
+  if (chosen === undefined) throw clusterNotFound(target.cluster)
+  if (chosen.draining) throw clusterDraining(target.cluster)
+}
+
+function nowhere(
+  cluster: ClusterId,
+  because: string,
+  details: Readonly<Record<string, string>>,
+): FreeholdError {
+  const message = `${because}: the tenants of ${cluster} have nowhere to go.`
+  return new FreeholdError('target_not_found', message, { details: { cluster, ...details } })
 }
 
 /** Tenants that have come back count as those that have never left. */

@@ -285,7 +285,8 @@ async function register(
   return registered.id
 }
 
-async function requireRegion(queries: Queries, region: RegionId): Promise<void> {
+/** @throws FreeholdError `region_not_found` */
+export async function requireRegion(queries: Queries, region: RegionId): Promise<void> {
   const found = await queries.first(z.object({}), 'select from catalog.regions where id = $1', [region])
   if (found === undefined) throw regionNotFound(region)
 }
@@ -299,6 +300,7 @@ function regionNotFound(region: RegionId): FreeholdError {
   return new FreeholdError('region_not_found', `There is no region ${region}.`, { details: { region } })
 }
 
-function clusterNotFound(cluster: ClusterId): FreeholdError {
+/** The answer to whoever names a cluster as the place for a tenant. */
+export function clusterNotFound(cluster: ClusterId): FreeholdError {
   return new FreeholdError('target_not_found', `There is no cluster ${cluster}.`, { details: { cluster } })
 }

@@ -57,7 +57,7 @@ export async function advanceEvacuations(catalog: Catalog, entrySecret: string):
 /**
  * Finds out what draining a cluster would do, for some of its tenants at a time. Changes nothing.
  *
- * @throws FreeholdError `cluster_not_found`
+ * @throws FreeholdError `region_not_found`, `target_not_found`, `cluster_draining` when there is nowhere to go for any of them.
  */
 export async function planDrain(
   catalog: Catalog,
@@ -70,6 +70,7 @@ export async function planDrain(
   },
 ): Promise<DrainPlan> {
   const { cluster, target, after, entrySecret } = request
+  await catalog.evacuations.requireTarget(request)
   const { left, slugs } = await catalog.evacuations.residents(cluster, CHECKED_TENANTS + 1, after)
   const tenants: DrainPlan['tenants'] = []
   for (const slug of slugs.slice(0, CHECKED_TENANTS)) {
