@@ -2,7 +2,13 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRouteSource } from '@freehold/catalog'
-import { type FindingCode, type Isolation, moveTargetSchema, type Tenant } from '@freehold/contract'
+import {
+  type FindingCode,
+  type Isolation,
+  type MoveDetail,
+  moveTargetSchema,
+  type Tenant,
+} from '@freehold/contract'
 import { planMove } from '@freehold/engine'
 import { POSTGRES_VERSIONS, type PostgresVersion } from '@freehold/local'
 import { deriveEntryKey, SQLSTATE, withClient } from '@freehold/postgres'
@@ -74,6 +80,7 @@ for (const [us, eu] of everyPair ? ALL : SOME) {
       await keptApart(t, ground, twin, neighbours[index] ?? tenant)
       await planWithEachFeature(t, ground, twin)
       await moveToWhatIsTooOld(t, ground, twin)
+      await leaveWhatIsTooOld(t, ground, twin)
     }
   })
 }
@@ -361,4 +368,30 @@ async function moveToWhatIsTooOld(t: Test, ground: Ground, tenant: Tenant): Prom
     })
   }
   t.same(await contentAt(ground, tenant.id, tenant.placement), before, 'the tenant is as it was')
+}
+
+/** In its rollback window the tenant writes what its old home cannot hold: there is no way back, which is said at once. */
+async function leaveWhatIsTooOld(t: Test, ground: Ground, tenant: Tenant): Promise<void> {
+  const [here, there] = tenant.placement.region === 'us' ? (['us', 'eu'] as const) : (['eu', 'us'] as const)
+  const [from, to] = [ground.versions[here], ground.versions[there]]
+  if (from >= 17 || to < 17 || !(everyPair || to === 18)) return
+  await t.test(`an infinite interval, written in the rollback window, back to ${from}`, async (t) => {
+    const target = moveTargetSchema.parse({ isolation: 'silo', region: there })
+    const move = await ground.startMove(tenant, target, 'logical', {}, 3_600)
+    const engine = ground.zooEngine({})
+    const inWindow = await ground.endedOr(move.id, ({ phase }) => phase === 'soak', ENDED_WITHIN_MS)
+    t.equal(inWindow.phase, 'soak')
+    const write = "insert into animals (tenant_id, id, a_interval) values ($1, 1, 'infinity')"
+    await withClient(databaseOf(ground, inWindow.to), 'test', (client) => client.query(write, [tenant.id]))
+    const isUnsafe = ({ rollback }: MoveDetail) => rollback?.state === 'unsafe'
+    const unsafe = await ground.endedOr(move.id, isUnsafe, ENDED_WITHIN_MS)
+    t.match(unsafe.rollback, {
+      problem: { code: 'rollback_unsafe', details: { cause: 'value_refused', sqlstate: '22007' } },
+    })
+    t.notMatch(unsafe.events.map(({ message }) => message).join(), /Interrupted/, 'it was not tried again')
+    await ground.catalog.operations.requestFinalize(move.id)
+    t.equal((await ground.ended(move.id, ENDED_WITHIN_MS)).phase, 'completed')
+    await engine.stop()
+    t.same(await remainsOf(ground, tenant.id, tenant.placement), [], 'nothing is left')
+  })
 }

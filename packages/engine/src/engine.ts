@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Catalog, Lease } from '@freehold/catalog'
 import { FreeholdError, isFreeholdError, type OperationId } from '@freehold/contract'
+import { EngineStopping } from './engine-stopping.ts'
 import { advanceEvacuations } from './evacuate.ts'
 import { classifyFailure, describeFailure } from './failure.ts'
 import { removeLeftovers } from './janitor.ts'
@@ -25,11 +26,6 @@ export interface EngineOptions {
   readonly concurrency: number
   /** Called at every durable write of a move; a test stops the process there. */
   readonly barrier?: (name: string) => Promise<void>
-}
-
-/** The process is being stopped; its operations are given back at once. */
-class EngineStopping extends Error {
-  override readonly name = 'EngineStopping'
 }
 
 const BACK_OFF_MS = 250

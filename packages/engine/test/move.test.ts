@@ -6,6 +6,7 @@ import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving
 import { tableStructure } from '../../../test/kit/table-structure.ts'
 import { tenantContent } from '../../../test/kit/tenant-content.ts'
 import { startTenantWriter } from '../../../test/kit/tenant-writer.ts'
+import { moveStateSchema } from '../src/move/state.ts'
 
 const ground: MovingGround = await prepareMovingGround()
 t.teardown(() => ground.remove())
@@ -176,6 +177,48 @@ t.test('a difference between the two sides stops the move before the switch', as
   t.match(ended.error, { code: 'verification_failed', details: { table: 'customers' } })
   t.same(await leftovers(), [])
 })
+
+t.test(
+  'a copy that is begun anew again and again is given up, unless workers were stopped in order',
+  async (t) => {
+    const [stopped, lost] = [await ground.tenant('deployed', 20), await ground.tenant('crashing', 20)]
+    const move = await ground.startMove(stopped)
+    const copiesBegun = async () =>
+      moveStateSchema.parse((await ground.catalog.operations.get(move.id)).state)
+    for (let deploys = 0; deploys < 7; deploys++) {
+      const begun = Promise.withResolvers<void>()
+      const worker = ground.engine({
+        barrier: async (name) => {
+          if (name !== 'backfill.table_copied') return
+          begun.resolve()
+          await stopping
+        },
+      })
+      const stopping = begun.promise.then(() => void worker.stop())
+      await worker.nudge(move.id)
+      await worker.stop()
+      t.match(await ground.catalog.moves.get(move.id), { phase: 'backfill', error: null })
+      t.equal((await copiesBegun()).copyAttempts, 0, `stop ${deploys} does not count`)
+    }
+    const last = ground.engine()
+    last.start()
+    t.equal((await ground.ended(move.id)).phase, 'completed')
+    await last.stop()
+
+    const failing = await ground.startMove(lost)
+    const engine = ground.engine({
+      barrier: async (name) => {
+        if (name === 'backfill.table_copied') throw new Error('as if the worker had been lost')
+      },
+    })
+    engine.start()
+    t.match(await ground.ended(failing.id), {
+      phase: 'aborted',
+      error: { code: 'operation_retries_exhausted', detail: /begun 5 times/ },
+    })
+    await engine.stop()
+  },
+)
 
 async function otherTenants(database: string, tenantId: string): Promise<unknown[]> {
   return withClient(asSuperuser(ground.eu.cluster, database), 'test', async (client) => {

@@ -29,6 +29,24 @@ export function isFinal(error: unknown): error is FreeholdError {
   return error instanceof FreeholdError && !PASSING.includes(error.code)
 }
 
+/**
+ * What a server says to a value that it cannot hold: a number, a date, an interval, a text of its encoding. Others of the class are
+ * about the mover's own statements: a snapshot that is gone is an invalid parameter.
+ */
+const ABOUT_A_VALUE = ['22003', '22007', '22008', '22015', '22021', '22P02', '22P03', '22P05']
+
+/** Tried again, it would be refused again. Which value it is, no message tells: it is the tenant's. */
+export function refusedValue(error: unknown): FreeholdError | undefined {
+  if (!(error instanceof pg.DatabaseError)) return
+  const { code = '' } = error
+  if (!ABOUT_A_VALUE.includes(code)) return
+  const where = error.table === undefined ? '' : ` of ${error.table}`
+  return new FreeholdError('value_refused', `PostgreSQL answered SQLSTATE ${code} to a value${where}.`, {
+    cause: error,
+    details: { sqlstate: code },
+  })
+}
+
 /** What says that the tables at the source, or at the target, are not what they were when the copy began. */
 const CHANGED_TABLES = ['schema_mismatch', 'table_without_tenant_column']
 

@@ -7,12 +7,12 @@ import {
   type terminalMovePhases,
 } from '@freehold/contract'
 import { hasSqlState, SQLSTATE } from '@freehold/postgres'
-import pg from 'pg'
+import { EngineStopping } from '../engine-stopping.ts'
 import { classifyFailure } from '../failure.ts'
 import { KeptConnections } from '../kept-connections.ts'
 import { holdStep } from './hold.ts'
-import { closeSession, directionOf, type Move, type OpenMove, openMove } from './move.ts'
-import { isFinal, isSchemaChange } from './outcome.ts'
+import { closeSession, directionOf, type Move, type OpenMove, openMove, saveState } from './move.ts'
+import { isFinal, isSchemaChange, refusedValue } from './outcome.ts'
 import { turnedState } from './state.ts'
 import { awaitCalm } from './steps/await-calm.ts'
 import { backfill } from './steps/backfill.ts'
@@ -73,6 +73,9 @@ export async function runMove(open: OpenMove): Promise<number | undefined> {
       if (!isTerminalPhase(phase) && directionOf(phase) !== move.direction) move = await turn(move, open)
     }
     return undefined
+  } catch (error) {
+    if (error instanceof EngineStopping && phase === 'backfill') await uncountCopy(move)
+    throw error
   } finally {
     await closeSession(move)
     await connections.close()
@@ -85,6 +88,13 @@ async function endFormer({ connections, lease, source, target }: Move): Promise<
   if (lease.token === 1) return
   const connected = [source, target].map(({ mover }) => connections.use(mover, async () => undefined))
   await Promise.allSettled(connected)
+}
+
+/** A copy that ends because its worker is stopped in order says nothing about whether another would come to its end. */
+async function uncountCopy(move: Move): Promise<void> {
+  if (move.session.snapshot === undefined) return
+  // Counted all the same, when the catalog cannot be told: that is no reason not to stop.
+  await saveState(move, { copyAttempts: move.state.copyAttempts - 1 }).catch(() => undefined)
 }
 
 /** From here on the move is seen from its other end. */
@@ -153,24 +163,6 @@ function withoutRoom(move: Move, phase: MovePhase, error: unknown): FreeholdErro
   return new FreeholdError('target_without_room', `The disk of cluster ${cluster} is full.`, {
     cause: error,
     details: { cluster },
-  })
-}
-
-/**
- * What a server says to a value that it cannot hold: a number, a date, an interval, a text of its encoding. Others of the class are
- * about the mover's own statements: a snapshot that is gone is an invalid parameter.
- */
-const ABOUT_A_VALUE = ['22003', '22007', '22008', '22015', '22021', '22P02', '22P03', '22P05']
-
-/** Tried again, it would be refused again. Which value it is, no message tells: it is the tenant's. */
-function refusedValue(error: unknown): FreeholdError | undefined {
-  if (!(error instanceof pg.DatabaseError)) return
-  const { code = '' } = error
-  if (!ABOUT_A_VALUE.includes(code)) return
-  const where = error.table === undefined ? '' : ` of ${error.table}`
-  return new FreeholdError('value_refused', `PostgreSQL answered SQLSTATE ${code} to a value${where}.`, {
-    cause: error,
-    details: { sqlstate: code },
   })
 }
 

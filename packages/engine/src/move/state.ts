@@ -15,7 +15,10 @@ export const moveStateSchema = z.strictObject({
   verifications: z.int(),
   /** Of rows that differ: recorded before it begins, and when it is done; differences that come back then are not repaired. */
   repair: z.enum(['none', 'begun', 'done']),
-  /** Copies begun: a copy whose snapshot is lost begins anew, in a fresh database. */
+  /**
+   * Copies begun: a copy whose snapshot is lost begins anew, in a fresh database. One that was given back by a worker that is
+   * stopped in order does not count.
+   */
   copyAttempts: z.int(),
   /** How the tenant is followed; `auto` until the preflight has looked at the source. */
   changeStream: changeStreamChoiceSchema,

@@ -3,7 +3,7 @@ import { hasSqlState, SQLSTATE } from '@freehold/postgres'
 import { runningApplier } from '../applier-session.ts'
 import { catchUp } from '../catch-up.ts'
 import { closeSession, type Move } from '../move.ts'
-import { isFinal, mayPass } from '../outcome.ts'
+import { isFinal, mayPass, refusedValue } from '../outcome.ts'
 import { targetGone } from '../target-gone.ts'
 import { MAX_ATTEMPTS } from '../transitions.ts'
 import { releaseStreams, turnRound } from '../turn-round.ts'
@@ -81,7 +81,8 @@ async function isWindowClosed({ catalog, operation }: Move): Promise<boolean> {
  */
 export async function lostBecause(move: Move, error: unknown): Promise<FreeholdError | undefined> {
   if (move.signal.aborted || mayPass(error) || isFreeholdError(error, ...TABLES_TO_MEND)) return undefined
-  if (isFinal(error)) return error
+  const final = refusedValue(error) ?? error
+  if (isFinal(final)) return final
   if (hasSqlState(error, SQLSTATE.invalidCatalogName)) {
     const gone = await targetGone(move, error)
     return gone && new FreeholdError('change_stream_failed', gone.message, { cause: error })
