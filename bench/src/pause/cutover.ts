@@ -9,9 +9,12 @@ import { type TimedMove, timeMove } from '../moving/timed-move.ts'
 import type { Traffic } from '../traffic/traffic.ts'
 import type { Cutover } from './summary.ts'
 
-/** Sent a little more often than the budget says: a pause takes its share. */
-const WRITES_PER_SECOND = 560
-const READS_PER_SECOND = 200
+/** What is asked of a tenant. */
+export interface TenantLoad {
+  readonly writesPerSecond: number
+  readonly readsPerSecond: number
+}
+
 const WARM_UP_MS = 500
 const AFTERWARDS_MS = 200
 
@@ -34,10 +37,11 @@ export async function besideBurner(
   ground: MovingGround,
   traffic: Traffic,
   tenant: Tenant,
+  load: TenantLoad,
   durationMs: number,
   signal: AbortSignal,
 ): Promise<Interval> {
-  await beginTraffic(ground, traffic, tenant, signal)
+  await beginTraffic(ground, traffic, tenant, load, signal)
   const burner = spawn(process.execPath, ['-e', 'for (;;);'])
   try {
     await sleep(WARM_UP_MS, undefined, { signal })
@@ -54,14 +58,11 @@ async function beginTraffic(
   ground: MovingGround,
   traffic: Traffic,
   tenant: Tenant,
+  { writesPerSecond, readsPerSecond }: TenantLoad,
   signal: AbortSignal,
 ): Promise<void> {
-  await traffic.begin({
-    tenant,
-    catalog: ground.us.as('freehold_reader', 'freehold_catalog'),
-    writesPerSecond: WRITES_PER_SECOND,
-    readsPerSecond: READS_PER_SECOND,
-  })
+  const catalog = ground.us.as('freehold_reader', 'freehold_catalog')
+  await traffic.begin({ tenant, catalog, writesPerSecond, readsPerSecond })
   await sleep(WARM_UP_MS, undefined, { signal })
 }
 
@@ -70,10 +71,11 @@ export async function measureCutover(
   ground: MovingGround,
   traffic: Traffic,
   tenant: Tenant,
+  load: TenantLoad,
   beforeMs: number,
   signal: AbortSignal,
 ): Promise<MeasuredCutover> {
-  await beginTraffic(ground, traffic, tenant, signal)
+  await beginTraffic(ground, traffic, tenant, load, signal)
   const before = { from: now(), to: now() + beforeMs }
   await sleep(beforeMs, undefined, { signal })
   const timed = await timeMove(ground, tenant, {}, signal)

@@ -7,7 +7,7 @@ import { seededTenant, settlePools } from '../moving/seeded-tenant.ts'
 import { note, print } from '../print.ts'
 import { spawnTraffic } from '../traffic/spawn-traffic.ts'
 import type { Traffic } from '../traffic/traffic.ts'
-import { besideBurner, measureCutover } from './cutover.ts'
+import { besideBurner, measureCutover, type TenantLoad } from './cutover.ts'
 import { pauseReport } from './report.ts'
 import { type Cutover, type PauseMeasurements, summarize } from './summary.ts'
 
@@ -17,11 +17,20 @@ interface Plan {
   readonly rows: number
   /** Traffic before each move. */
   readonly beforeMs: number
+  /** Of each tenant that moves. */
+  readonly load: TenantLoad
 }
 
-const FULL: Plan = { moves: 50, rows: 5_000, beforeMs: 1_000 }
-/** Enough to see that everything works; too short to tell anything. */
-const QUICK: Plan = { moves: 2, rows: 200, beforeMs: 300 }
+/** Sent a little more often than the budget says: a pause takes its share. */
+const LOAD: TenantLoad = { writesPerSecond: 560, readsPerSecond: 200 }
+const FULL: Plan = { moves: 50, rows: 5_000, beforeMs: 1_000, load: LOAD }
+/** Enough to see that everything works; too short, and with too little to do, to tell anything. */
+const QUICK: Plan = {
+  moves: 2,
+  rows: 200,
+  beforeMs: 100,
+  load: { writesPerSecond: 80, readsPerSecond: 40 },
+}
 
 /** How often as long as the traffic before a move. */
 const BURNER_TURNS = 5
@@ -103,7 +112,7 @@ async function measureMoves({
   for (let number = 0; number < plan.moves; number++) {
     if (number % 10 === 0) note(`moving ${number + 1} of ${plan.moves}`)
     const tenant = await seededTenant(ground, `moving-${number}`, plan.rows)
-    const measured = await measureCutover(ground, traffic, tenant, plan.beforeMs, signal)
+    const measured = await measureCutover(ground, traffic, tenant, plan.load, plan.beforeMs, signal)
     cutovers.push(measured.cutover)
     await collect(before, measured.before)
     await collect(during, measured.during)
@@ -116,7 +125,7 @@ async function measureMoves({
   const resting = await seededTenant(ground, 'resting', plan.rows)
   const burnerMs = plan.beforeMs * BURNER_TURNS
   const beside: number[] = []
-  await collect(beside, await besideBurner(ground, traffic, resting, burnerMs, signal))
+  await collect(beside, await besideBurner(ground, traffic, resting, plan.load, burnerMs, signal))
   const home = asSuperuser(ground.us.cluster, 'pool')
   const reports = []
   for (const { id } of neighbours) reports.push(await traffic.end(id, home))
