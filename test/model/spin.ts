@@ -11,7 +11,7 @@ export const MODEL = fileURLToPath(new URL('protocol.pml', import.meta.url))
 
 const COMPILE_TIMEOUT_MS = 120_000
 const SEARCH_TIMEOUT_MS = 600_000
-const MAX_DEPTH = 1_000_000
+const MAX_DEPTH = 200_000
 const MAX_MEGABYTES = 1_000
 
 export interface Search {
@@ -21,6 +21,8 @@ export interface Search {
   readonly lookFor?: 'promises' | 'cycles'
   /** Spends more on building the verifier so that it runs faster; worth it from a million states on. */
   readonly optimized?: boolean
+  /** Whether indexes of the model's arrays are held against their bounds; they are, unless the same model is searched so elsewhere. */
+  readonly bounds?: false
   /** Steps that an execution may take; those that take more are not followed further. */
   readonly maxDepth?: number
   readonly maxMegabytes?: number
@@ -61,13 +63,22 @@ export async function search(options: Search): Promise<Findings> {
  * States are kept as they are and no order of steps is left out: of states so small, and statements that all look at the same
  * variables, neither compression nor partial orders save any memory, and both take time.
  */
-function compilerFlags({ lookFor, optimized, maxMegabytes = MAX_MEGABYTES }: Search): string[] {
-  const mode = lookFor === 'cycles' ? '-DNP' : '-DSAFETY'
-  return ['-w', optimized === true ? '-O1' : '-O0', mode, '-DNOREDUCE', `-DMEMLIM=${maxMegabytes}`]
+function compilerFlags({ lookFor, optimized, bounds, maxMegabytes = MAX_MEGABYTES }: Search): string[] {
+  const mode = lookFor === 'cycles' ? ['-DNP'] : ['-DSAFETY', '-DSFH']
+  const checks = bounds === false ? ['-DNOBOUNDCHECK'] : []
+  return [
+    '-w',
+    optimized === true ? '-O1' : '-O0',
+    ...mode,
+    ...checks,
+    '-DNOREDUCE',
+    `-DMEMLIM=${maxMegabytes}`,
+  ]
 }
 
+/** A larger stack and a larger table of states would only be slower to come by: neither is filled. */
 function verifierFlags({ lookFor, maxDepth = MAX_DEPTH }: Search): string[] {
-  return [`-m${maxDepth}`, ...(lookFor === 'cycles' ? ['-l'] : [])]
+  return [`-m${maxDepth}`, '-w22', ...(lookFor === 'cycles' ? ['-l'] : [])]
 }
 
 /** @returns stdout and stderr. */
