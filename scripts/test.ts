@@ -1,6 +1,7 @@
 // `npm test`: the static checks, then every test on real servers and a real browser. `npm test -- part/of/a/path`
 // runs the matching test files only, without the checks and without installing anything. The last line is
 // `N passed, N failed`, which counts assertions and checks; the exit status is 0 only if nothing failed.
+import { ensureConsoleBuilt } from '@freehold/local/stack'
 import { runCheckSteps } from './lib/check-steps.ts'
 import { openRunFolder } from './lib/leftovers.ts'
 import { ensurePrerequisites } from './lib/prerequisites.ts'
@@ -37,6 +38,8 @@ async function check(): Promise<void> {
 async function test(files: readonly string[]): Promise<void> {
   if (files.length === 0) fail(`no test file matches ${filters.join(' or ')}`)
   if (files.length === 0 || interrupted) return
+  // Several files need it, and each would build it at the same time.
+  await ensureConsoleBuilt({ onBuild: () => print('\nBuilding the console ...') })
   const folder = await openRunFolder()
   const tally = await runTap(files, folder.path, print)
   total.passed += tally.passed

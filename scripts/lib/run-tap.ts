@@ -2,10 +2,11 @@ import { spawn } from 'node:child_process'
 import { readdir, realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { root } from './run-program.ts'
 import { type Tally, TapReport } from './tap-report.ts'
 
-/** Runs test files with tap (options: `.taprc`), with `temporary` as their folder for temporary files. */
+/** Runs test files in this order, some at a time, with `temporary` as their folder for temporary files. */
 export async function runTap(
   files: readonly string[],
   temporary: string,
@@ -13,17 +14,21 @@ export async function runTap(
 ): Promise<Tally> {
   const report = new TapReport(print)
   const clusterTemplate = join(temporary, 'cluster-template')
-  const tap = spawn(join(root, 'node_modules', '.bin', 'tap'), ['--reporter=tap', ...files], {
-    cwd: root,
-    env: {
-      ...process.env,
-      TMPDIR: temporary,
-      // What every test file would do anew: compile the same modules, and make the data of an empty server.
-      NODE_COMPILE_CACHE: join(temporary, 'compiled'),
-      FREEHOLD_CLUSTER_TEMPLATE: clusterTemplate,
+  const tap = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('./spawn-tests.ts', import.meta.url)), ...files],
+    {
+      cwd: root,
+      env: {
+        ...process.env,
+        TMPDIR: temporary,
+        // What every test file would do anew: compile the same modules, and make the data of an empty server.
+        NODE_COMPILE_CACHE: join(temporary, 'compiled'),
+        FREEHOLD_CLUSTER_TEMPLATE: clusterTemplate,
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
     },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  )
   const ended = new Promise<number | null>((resolve) => {
     tap.once('error', () => resolve(null))
     tap.once('close', resolve)
