@@ -77,6 +77,7 @@ export const barriers = {
   'aborting.released': 'cancelled_move',
   'aborted.entered': 'cancelled_move',
   'ready.recorded': 'move_with_window',
+  'ready.begun': 'move_with_window',
   'ready.created': 'move_with_window',
   'ready.stream_back_created': 'move_with_window',
   'soak.removed': 'move_with_window',

@@ -3,6 +3,9 @@ import { z } from 'zod'
 import { barrierNames } from './barriers.ts'
 import { faults } from './faults.ts'
 
+/** How the moves of a matrix are followed. */
+export const MATRIX_STREAMS = ['logical', 'triggers'] as const
+
 export const USAGE = `npm run chaos -- [options]
 
 Moves tenants between two clusters while they are written to, and kills or cuts off the worker, the
@@ -12,7 +15,7 @@ temporary folder and removes it again.
 
   --minutes N   how long, 0.1 to 600 (default 10)
   --seed N      repeats the choices of an earlier run (default: a new one, which is printed)
-  --matrix      every fault at every barrier of a move instead, each with a move of its own
+  --matrix      every fault at every barrier of a move instead, each with a move of its own by either change stream
   --pairs       no faults: from every kind of place to every kind, on the same cluster and on another, by
                 either change stream; made, given up in each phase, rolled back, made again and finalised
   --schema-changes
@@ -20,6 +23,7 @@ temporary folder and removes it again.
   --jobs N      with one of these three: so many at a time, each on servers of its own, 1 to 8 (default 1)
   --fault NAME  with --matrix: this fault only
   --at NAME     with --matrix: this barrier only
+  --by NAME     with --matrix: followed by this only, logical or triggers, and so in the rollback window
   --only TEXT   with --pairs or --schema-changes: only what has this in its name, and what brings a tenant there
   --help        this text
 
@@ -40,13 +44,14 @@ const argumentsSchema = z
     'schema-changes': z.boolean().default(false),
     fault: z.enum(faults.map(({ name }) => name)).optional(),
     at: z.enum(barrierNames).optional(),
+    by: z.enum(MATRIX_STREAMS).optional(),
     jobs: z.coerce.number().int().min(1).max(8).optional(),
     only: z.string().min(1).optional(),
     help: z.boolean().default(false),
   })
-  .refine(({ matrix, fault, at }) => matrix || (fault === undefined && at === undefined), {
+  .refine(({ matrix, fault, at, by }) => matrix || (fault ?? at ?? by) === undefined, {
     path: ['fault'],
-    message: '--fault and --at go with --matrix',
+    message: '--fault, --at and --by go with --matrix',
   })
   .refine((given) => [given.matrix, given.pairs, given['schema-changes']].filter(Boolean).length <= 1, {
     path: ['matrix', 'pairs', 'schema-changes'],
@@ -81,6 +86,7 @@ export function readArguments(args: readonly string[]): z.infer<typeof arguments
       'schema-changes': { type: 'boolean' },
       fault: { type: 'string' },
       at: { type: 'string' },
+      by: { type: 'string' },
       jobs: { type: 'string' },
       only: { type: 'string' },
       help: { type: 'boolean' },

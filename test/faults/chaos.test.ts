@@ -25,7 +25,8 @@ t.test('moves and faults at random leave every invariant as it was', async (t) =
 
 t.test('each kind of run comes to its end', async (t) => {
   const runs = [
-    [['--matrix', '--fault', 'worker killed', '--at', 'cutover.sealed'], 1],
+    [['--matrix', '--fault', 'worker killed', '--at', 'cutover.sealed', '--by', 'logical'], 1],
+    [['--matrix', '--fault', 'worker killed', '--at', 'soak.removed'], 2],
     [['--pairs', '--seed', '1', '--only', 'pool in us to pool in eu by logical, rolled back'], 3],
     [['--schema-changes', '--jobs', '2', '--only', 'a renamed column at verify.entered'], 2],
   ] as const
@@ -48,6 +49,8 @@ t.test('wrong options are refused', async (t) => {
     ['--seed', '-1'],
     ['--fault', 'source killed'],
     ['--matrix', '--at', 'nowhere'],
+    ['--matrix', '--by', 'auto'],
+    ['--by', 'triggers'],
     ['--matrix', '--seed', '1'],
     ['--pairs', '--minutes', '1'],
     ['--pairs', '--matrix'],

@@ -1,5 +1,6 @@
 // `npm run chaos`: see `chaos-arguments.ts` for what it does and takes.
 import { randomInt } from 'node:crypto'
+import type { ChangeStreamChoice } from '@freehold/contract'
 import {
   abortOnInterruption,
   CLEAN_UP_PATIENCE_MS,
@@ -16,7 +17,7 @@ import {
   type SchemaChangeCase,
 } from '../moves/schema-changes.ts'
 import { type Barrier, barrierNames, criticalBarriers } from './barriers.ts'
-import { readArguments, USAGE } from './chaos-arguments.ts'
+import { MATRIX_STREAMS, readArguments, USAGE } from './chaos-arguments.ts'
 import { type FaultGround, prepareFaultGround } from './fault-ground.ts'
 import { type Fault, faults } from './faults.ts'
 import { runCase, type Strike } from './kill-matrix.ts'
@@ -92,20 +93,24 @@ async function chaos(signal: AbortSignal): Promise<boolean> {
 async function matrix(signal: AbortSignal): Promise<boolean> {
   const tally = new Tally(say)
   let longestMs = 0
-  const cases = faults.flatMap((fault) =>
-    placesOf(fault).flatMap((at) =>
-      (options.fault ?? fault.name) === fault.name && (options.at ?? at) === at ? [{ fault, at }] : [],
-    ),
-  )
+  const streams = options.by === undefined ? MATRIX_STREAMS : [options.by]
+  const cases = faults
+    .flatMap((fault) => placesOf(fault).map((at) => ({ fault, at })))
+    .filter(({ fault, at }) => (options.fault ?? fault.name) === fault.name && (options.at ?? at) === at)
+    .flatMap((strike) => streams.map((by) => ({ strike, by })))
   await runCases(grounds, {
     cases,
     jobs,
     signal,
     prepare: prepareFaultGround,
-    async run(ground, strike) {
-      const { what, problems, outageMs } = await struck(ground, strike)
+    async run(ground, { strike, by }) {
+      const { what, problems, outageMs } = await struck(ground, strike, by)
       longestMs = Math.max(longestMs, outageMs)
-      tally.add(what, problems, command(`--matrix --fault '${strike.fault.name}' --at ${strike.at}`))
+      tally.add(
+        what,
+        problems,
+        command(`--matrix --fault '${strike.fault.name}' --at ${strike.at} --by ${by}`),
+      )
       return problems.length === 0
     },
   })
@@ -118,11 +123,11 @@ interface Outcome {
   readonly outageMs: number
 }
 
-async function struck(ground: FaultGround, strike: Strike): Promise<Outcome> {
-  const what = `${strike.fault.name} at ${strike.at}`
+async function struck(ground: FaultGround, strike: Strike, by: ChangeStreamChoice): Promise<Outcome> {
+  const what = `${strike.fault.name} at ${strike.at}, by ${by}`
   const log = () => ground.worker.log.map((line) => `worker: ${line}`)
   try {
-    const { move, problems, acknowledged, failed, outageMs } = await runCase(ground, [strike])
+    const { move, problems, acknowledged, failed, outageMs } = await runCase(ground, [strike], by)
     const figures = `${acknowledged} writes, ${failed} failed, longest outage ${Math.round(outageMs)} ms`
     const timeline = move.events.map(({ at, phase, message }) => `${at} ${phase}: ${message}`)
     return {

@@ -1,3 +1,4 @@
+import type { ChangeStreamChoice } from '@freehold/contract'
 import t, { type Test } from 'tap'
 import {
   type Barrier,
@@ -42,6 +43,15 @@ t.test('whatever is killed or cut off, a move is made or it is not', async (t) =
       await struck(t, at(passed.slice(begin, cuts[index]), 'worker killed'))
     }
   }
+
+  // The way back by triggers: from where it is made to each of its ends.
+  for (const way of ['move_with_window', 'move_rolled_back', 'move_not_to_be_rolled_back'] as const) {
+    const passed = barrierNames.filter((name) => barriers[name] === way)
+    await struck(t, at(passed, 'worker killed'), 'triggers')
+  }
+  await struck(t, at(['rolling_back.called_off'], 'worker killed'), 'triggers')
+  await struck(t, at(['ready.begun', 'cutover.sealed', 'soak.applying'], 'target killed'), 'triggers')
+  await struck(t, at(['soak.applying', 'soak.applied'], 'source killed', 'source cut off'), 'triggers')
 
   // Repaired, rows do not differ for the next worker; called off once, a switch is not called off again.
   await struck(t, at(['verify.repair_begun', 'verify.repaired'], 'worker killed'))
@@ -94,12 +104,17 @@ t.test('whatever is killed or cut off, a move is made or it is not', async (t) =
     at(['verify.entered', 'cutover.fenced', 'cutover.sealed'], 'clock set forward', 'clock set back'),
   )
 
-  async function struck(t: Test, strikes: readonly (readonly [Barrier, string])[]): Promise<void> {
+  async function struck(
+    t: Test,
+    strikes: readonly (readonly [Barrier, string])[],
+    by: ChangeStreamChoice = 'auto',
+  ): Promise<void> {
     const { problems, move, ...figures } = await runCase(
       ground,
       strikes.map(([at, name]) => ({ at, fault: faultNamed(name) })),
+      by,
     )
-    const told = strikes.map(([at, name]) => `${name} at ${at}`).join(', ')
+    const told = `${strikes.map(([at, name]) => `${name} at ${at}`).join(', ')}, by ${by}`
     t.same(problems, [], `${told}: ${move.phase}`, {
       ...figures,
       timeline: move.events.map(({ phase, message }) => `${phase}: ${message}`),

@@ -1,5 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isFreeholdError, type Move, type MoveDetail, type Tenant } from '@freehold/contract'
+import {
+  type ChangeStreamChoice,
+  isFreeholdError,
+  type Move,
+  type MoveDetail,
+  type Tenant,
+} from '@freehold/contract'
 import { tenantLock, withClient } from '@freehold/postgres'
 import { z } from 'zod'
 import { asSuperuser } from '../kit/databases.ts'
@@ -47,8 +53,14 @@ let cases = 0
 /**
  * Moves a tenant while it is written to, strikes at each barrier in turn, and holds what comes of it against the
  * invariants. The barriers are all on one way, in the order in which a move comes by them.
+ *
+ * @param by how its changes are followed, in both directions.
  */
-export async function runCase(ground: FaultGround, strikes: readonly Strike[]): Promise<CaseResult> {
+export async function runCase(
+  ground: FaultGround,
+  strikes: readonly Strike[],
+  by: ChangeStreamChoice = 'auto',
+): Promise<CaseResult> {
   const { worker } = ground
   const [first] = strikes
   if (first === undefined) throw new Error('nothing is to strike')
@@ -56,7 +68,7 @@ export async function runCase(ground: FaultGround, strikes: readonly Strike[]): 
   const content = await contentAtHome(ground, tenant)
   const writer = ground.startWriter(tenant)
   const deaths = worker.deaths
-  const { move, stands } = await setOut(ground, first.at, tenant)
+  const { move, stands } = await setOut(ground, first.at, tenant, by)
   const problems = await strikeInTurn(ground, strikes, stands, move)
   await worker.start()
   await worker.stopNowhere()
@@ -124,22 +136,27 @@ async function begin(ground: FaultGround, way: Way): Promise<Tenant> {
 }
 
 /** Starts a move that comes by the barrier, at which the worker will stand still. */
-async function setOut(ground: FaultGround, barrier: Barrier, tenant: Tenant): Promise<SetOut> {
+async function setOut(
+  ground: FaultGround,
+  barrier: Barrier,
+  tenant: Tenant,
+  by: ChangeStreamChoice,
+): Promise<SetOut> {
   const { worker, catalog } = ground
   const way = barriers[barrier]
   if (way === 'move_rolled_back' || way === 'move_not_to_be_rolled_back') {
-    const move = await ground.startMove(tenant, 'eu', 'auto', {}, WINDOW_SECONDS)
+    const move = await ground.startMove(tenant, 'eu', by, {}, WINDOW_SECONDS)
     await inStep(ground, move)
     const stands = await worker.stopAt(barrier)
     if (way === 'move_rolled_back') await catalog.operations.requestRollback(move.id)
-    else await loseStreamBack(ground, move)
+    else await loseStreamBack[by](ground, move)
     return { move, stands }
   }
-  if (way === 'rollback_called_off') return callOffRollback(ground, barrier, tenant)
-  if (way === 'move_called_off') return callOffSwitch(ground, barrier, tenant)
+  if (way === 'rollback_called_off') return callOffRollback(ground, barrier, tenant, by)
+  if (way === 'move_called_off') return callOffSwitch(ground, barrier, tenant, by)
   if (way === 'move_repaired') {
     const verifies = await worker.stopAt('verify.entered')
-    const move = await ground.startMove(tenant, 'eu', 'auto', { repair: true })
+    const move = await ground.startMove(tenant, 'eu', by, { repair: true })
     await verifies(REACHED_WITHIN_MS)
     await damage(ground, move)
     const stands = await worker.stopAt(barrier)
@@ -149,10 +166,10 @@ async function setOut(ground: FaultGround, barrier: Barrier, tenant: Tenant): Pr
   if (way !== 'cancelled_move' && way !== 'move_begun_anew') {
     const stands = await worker.stopAt(barrier)
     const windowSeconds = way === 'move_with_window' ? WINDOW_SECONDS : 0
-    return { move: await ground.startMove(tenant, 'eu', 'auto', {}, windowSeconds), stands }
+    return { move: await ground.startMove(tenant, 'eu', by, {}, windowSeconds), stands }
   }
   const copies = await worker.stopAt('backfill.entered')
-  const move = await ground.startMove(tenant)
+  const move = await ground.startMove(tenant, 'eu', by)
   await copies(REACHED_WITHIN_MS)
   if (way === 'cancelled_move') {
     await catalog.operations.requestCancel(move.id)
@@ -171,10 +188,15 @@ interface SetOut {
 }
 
 /** A writer that entered before the fence, and does not end. */
-async function callOffSwitch(ground: FaultGround, barrier: Barrier, tenant: Tenant): Promise<SetOut> {
+async function callOffSwitch(
+  ground: FaultGround,
+  barrier: Barrier,
+  tenant: Tenant,
+  by: ChangeStreamChoice,
+): Promise<SetOut> {
   const { worker, us } = ground
   const switches = await worker.stopAt('cutover.intended')
-  const move = await ground.startMove(tenant)
+  const move = await ground.startMove(tenant, 'eu', by)
   await switches(REACHED_WITHIN_MS)
   const stands = await worker.stopAt(barrier)
   const stood = await withClient(asSuperuser(us.cluster, 'pool'), 'test', async (writer) => {
@@ -186,9 +208,14 @@ async function callOffSwitch(ground: FaultGround, barrier: Barrier, tenant: Tena
 }
 
 /** A tenant that changes faster than it can be compared: it was verified as often as may be already. */
-async function callOffRollback(ground: FaultGround, barrier: Barrier, tenant: Tenant): Promise<SetOut> {
+async function callOffRollback(
+  ground: FaultGround,
+  barrier: Barrier,
+  tenant: Tenant,
+  by: ChangeStreamChoice,
+): Promise<SetOut> {
   const { worker, catalog } = ground
-  const move = await ground.startMove(tenant, 'eu', 'auto', {}, WINDOW_SECONDS)
+  const move = await ground.startMove(tenant, 'eu', by, {}, WINDOW_SECONDS)
   await inStep(ground, move)
   const begins = await worker.stopAt('rolling_back.entered')
   await catalog.operations.requestRollback(move.id)
@@ -218,8 +245,22 @@ async function inStep({ catalog }: FaultGround, { id }: Move): Promise<void> {
   })
 }
 
-/** The way back begins at the target, which is its source. What a server without room for its log does to a slot that nobody reads, an operator can do as well. */
-async function loseStreamBack({ eu, catalog }: FaultGround, { id }: Move): Promise<void> {
+/** The way back begins at the target, which is its source. */
+const loseStreamBack: Record<ChangeStreamChoice, (ground: FaultGround, move: Move) => Promise<void>> = {
+  auto: dropSlot,
+  logical: dropSlot,
+  triggers: disableTriggers,
+}
+
+async function disableTriggers({ eu, catalog }: FaultGround, { id }: Move): Promise<void> {
+  const { to } = await catalog.moves.get(id)
+  await withClient(asSuperuser(eu.cluster, to.database), 'test', (client) =>
+    client.query('alter table orders disable trigger user'),
+  )
+}
+
+/** What a server without room for its log does to a slot that nobody reads, an operator can do as well. */
+async function dropSlot({ eu, catalog }: FaultGround, { id }: Move): Promise<void> {
   const { state } = await catalog.operations.get(id)
   const { streamAtSource } = z.object({ streamAtSource: z.string() }).parse(state)
   await withClient(asSuperuser(eu.cluster, 'postgres'), 'test', (client) =>

@@ -63,6 +63,8 @@ export interface MovingGround {
 export interface MovingGroundOptions {
   /** Settings of the server `us`. */
   readonly usSettings?: Readonly<Record<string, string>>
+  /** Settings of the server `eu`. */
+  readonly euSettings?: Readonly<Record<string, string>>
   /** The major versions of the servers. */
   readonly versions?: { readonly us: PostgresVersion; readonly eu: PostgresVersion }
   /** The cluster of the catalog; `us` unless told otherwise. Whoever brings it removes it. */
@@ -74,7 +76,7 @@ export interface MovingGroundOptions {
 export async function prepareMovingGround(options: MovingGroundOptions = {}): Promise<MovingGround> {
   const [us, eu] = await Promise.all([
     startPreparedCluster('us', options.usSettings, options.versions?.us),
-    startPreparedCluster('eu', undefined, options.versions?.eu),
+    startPreparedCluster('eu', options.euSettings, options.versions?.eu),
   ])
   const { control = us, portOf = async (on) => on.cluster.port } = options
   const catalog = await openTestCatalog(control)

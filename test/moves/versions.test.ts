@@ -67,8 +67,13 @@ for (const [us, eu] of everyPair ? ALL : SOME) {
       110,
     )
     if (everyPair || us > eu) {
-      const journey = { region: 'eu', isolation: 'silo', changeStream: 'logical', returns: true } as const
-      await moveAndCompare(t, ground, tenant, journey, 120)
+      for (const [changeStream, first] of [
+        ['logical', 120],
+        ['triggers', 140],
+      ] as const) {
+        const journey = { region: 'eu', isolation: 'silo', changeStream, returns: true } as const
+        await moveAndCompare(t, ground, tenant, journey, first)
+      }
     }
     const report = await writer.stop()
     t.comment(`${report.acknowledged} writes, longest pause ${report.longestPauseMs.toFixed(1)} ms`)

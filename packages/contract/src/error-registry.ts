@@ -241,8 +241,8 @@ export const errorRegistry = {
   },
   rollback_window_unavailable: {
     status: 422,
-    title: 'The target cannot keep the old home in step',
-    next: 'Mend what is named, or start the move without a window: `rollbackWindowSeconds` 0, `--rollback-window 0`.',
+    title: 'The target cannot keep the old home in step by its log, which was asked for',
+    next: 'Start the move without `--change-stream logical`, mend what is named, or start it without a window: `rollbackWindowSeconds` 0, `--rollback-window 0`.',
   },
   move_not_finalizable: {
     status: 409,

@@ -76,9 +76,9 @@ export const findingRegistry = {
   rollback_window_unavailable: {
     severity: 'blocking',
     error: 'rollback_window_unavailable',
-    title: 'The target cannot keep the old home in step while the rollback window is open',
+    title: 'The target cannot keep the old home in step by its log, which was asked for',
     remedy:
-      'Set wal_level to logical and leave slots and senders free there, also where the way forth is followed by triggers: back it goes by the log. Or move without a window.',
+      'Let triggers follow the tenant where a log is not to be had: without `--change-stream logical` each end goes by what it has. Or set wal_level to logical and leave slots and senders free at the target.',
   },
 
   // Reaching both sides
@@ -317,6 +317,12 @@ export const findingRegistry = {
     severity: 'advisory',
     title: 'The change stream comes from triggers on the tables of the source',
     remedy: 'Nothing needs to be done: every write of the tenant costs a little more until it has moved.',
+  },
+  followed_back_by_triggers: {
+    severity: 'advisory',
+    title: 'While the rollback window is open, triggers on the tables of the target note what has changed',
+    remedy:
+      'Nothing needs to be done: every write of the tenant costs a little more until the window has closed. To have the log instead, mend what is named.',
   },
   slots_exhausted: {
     severity: 'blocking',

@@ -198,7 +198,7 @@ export type MoveTarget = z.infer<typeof moveTargetSchema>
 
 /**
  * How a move follows its tenant: by the server's log, by triggers on its tables, or by the log where that can be had and
- * by triggers elsewhere.
+ * by triggers elsewhere. Said once for both directions: to the target, and back while the rollback window is open.
  */
 export const changeStreamChoiceSchema = z.enum(['auto', 'logical', 'triggers'])
 export type ChangeStreamChoice = z.infer<typeof changeStreamChoiceSchema>
@@ -206,7 +206,7 @@ export type ChangeStreamChoice = z.infer<typeof changeStreamChoiceSchema>
 const changeStreamField = changeStreamChoiceSchema
   .default('auto')
   .describe(
-    "How writes are followed while the tenant moves: by the source's log, by triggers, or by what is to be had",
+    "How writes are followed: by the server's log, by triggers, or by what is to be had; to the target, and back while the rollback window is open",
   )
 
 export const startMoveSchema = z

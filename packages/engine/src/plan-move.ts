@@ -21,14 +21,20 @@ import { deriveEntryKey } from '@freehold/postgres'
 import { type Connections, KeptConnections } from './kept-connections.ts'
 import { initialMoveState, initialProgress } from './move/state.ts'
 import { isHome, type TargetChoice, targetChoices } from './placements/target-choice.ts'
-import { type Examination, examineMove, type MoveSource, readSource } from './preflight/examine-move.ts'
+import {
+  type Examination,
+  examineMove,
+  type MoveDestination,
+  type MoveSource,
+  readSource,
+} from './preflight/examine-move.ts'
 import { describeFindings, type Finding, isBlocking, refuseBlocked } from './preflight/finding.ts'
 import { type ChosenStream, chooseStream } from './stream/choose-stream.ts'
 
 export interface MoveRequest {
   readonly tenantIdOrSlug: string
   readonly target: MoveTarget
-  /** How the tenant is to be followed; by what can be had, unless said. */
+  /** How the tenant is to be followed, in both directions; by what can be had at either end, unless said. */
   readonly changeStream?: ChangeStreamChoice
   /** How long the move is to be reversible after the switch; 0: not at all. */
   readonly rollbackWindowSeconds: number
@@ -88,10 +94,11 @@ async function planWith(
   }
   const choices = await targetChoices(catalog, tenant, request.target, clusters)
   const epoch = epochSchema.parse(placement.epoch + 1)
-  const reversible = request.rollbackWindowSeconds > 0
+  const { rollbackWindowSeconds: seconds } = request
+  const window = seconds > 0 ? { seconds, changeStream } : undefined
   const { choice, examination } = await firstThatFits(connections, tenant, source, choices, {
     epoch,
-    reversible,
+    window,
   })
   const { cluster: target, ...place } = choice
   const findings = [
@@ -149,7 +156,7 @@ export async function startMove(
     targetSchema: plan.to.schema,
     rollbackWindowSeconds: plan.rollbackWindowSeconds,
     createdBy: options.createdBy,
-    state: { ...initialMoveState, changeStream },
+    state: { ...initialMoveState, changeStream, changeStreamBack: changeStream },
     progress: initialProgress(plan.tables),
     message: `Planned: ${tenant.slug} moves from ${placeName(plan.from)} to ${placeName(plan.to)} in ${plan.to.region}.`,
     terms: { ...options.terms, repair: plan.repair },
@@ -208,7 +215,7 @@ async function firstThatFits(
   tenant: Tenant,
   source: MoveSource,
   choices: readonly TargetChoice[],
-  asked: { readonly epoch: number; readonly reversible: boolean },
+  asked: Pick<MoveDestination, 'epoch' | 'window'>,
 ): Promise<{ readonly choice: TargetChoice; readonly examination: Examination }> {
   let reading: ReturnType<typeof readSource> | undefined
   let first: { readonly choice: TargetChoice; readonly examination: Examination } | undefined

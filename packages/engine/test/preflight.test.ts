@@ -132,6 +132,13 @@ async function plan(
   return plan
 }
 
+const ABOUT_THE_WAY_BACK: readonly FindingCode[] = [
+  'rollback_window_unavailable',
+  'followed_back_by_triggers',
+  'role_right_missing',
+  'slot_may_be_lost',
+]
+
 const codes = ({ findings }: MovePlan) => [...new Set(findings.map(({ code }) => code))].sort()
 
 /** What blocks, but for the transaction that grows old: how far it has come by then is the machine's business. */
@@ -263,30 +270,39 @@ t.test('a server that is not made for moves is told from one that is', async (t)
   }
   t.notOk(towards.includes('logical_decoding_off'), 'a target only writes')
   t.notOk(towards.includes('rollback_window_unavailable'))
-  const back = (await plan(tenant, 'us-poor-1', 'auto', 60)).findings.find(
-    ({ code }) => code === 'rollback_window_unavailable',
-  )
-  t.match(back, {
-    severity: 'blocking',
-    found: /wal_level is replica and \d of 1 replication slots are left/,
-  })
+  const back = async (changeStream: ChangeStreamChoice) =>
+    (await plan(tenant, 'us-poor-1', changeStream, 60)).findings.filter(
+      ({ code }) => code === 'rollback_window_unavailable' || code === 'followed_back_by_triggers',
+    )
+  const lacking =
+    /wal_level is replica and \d of 1 replication slots are left and \d of 1 WAL senders are left/
+  t.match(await back('logical'), [
+    { severity: 'blocking', code: 'rollback_window_unavailable', found: lacking },
+  ])
+  const [byTriggers, ...others] = await back('auto')
+  t.match(byTriggers, { severity: 'advisory', code: 'followed_back_by_triggers', found: lacking })
+  t.match(byTriggers?.found, /and the mover may not replicate\.$/)
+  t.same(others, [], 'triggers can be had everywhere')
+  t.same(await back('triggers'), [], 'who has asked for them knows')
   await inPool('drop extension idle_extension')
 })
 
 t.test(
-  'a way back by the log needs its right and its log at the target, however the way forth goes',
+  'a way back by the log needs its right and its log at the target; one by triggers needs neither',
   async (t) => {
     const { cluster } = ground.eu
     const inEu = (sql: string) =>
       withClient(asSuperuser(cluster, 'postgres'), 'test', (client) => client.query(sql))
     const found = async (changeStream: ChangeStreamChoice, windowSeconds: number) =>
       (await plan(tenant, 'eu-1', changeStream, windowSeconds)).findings
-        .filter(({ code }) => code === 'role_right_missing' || code === 'slot_may_be_lost')
+        .filter(({ code }) => ABOUT_THE_WAY_BACK.includes(code))
         .map(({ code, object }) => `${code}: ${object}`)
     await inEu('alter role freehold_mover noreplication')
     t.teardown(() => inEu('alter role freehold_mover replication'))
-    t.same(await found('triggers', 0), [])
-    t.same(await found('triggers', 60), ['role_right_missing: freehold_mover on eu-1'])
+    t.same(await found('logical', 0), [], 'a target without a way back only writes')
+    t.same(await found('logical', 60), ['role_right_missing: freehold_mover on eu-1'])
+    t.same(await found('triggers', 60), [])
+    t.same(await found('auto', 60), ['followed_back_by_triggers: eu-1'])
     await inEu('alter role freehold_mover replication')
 
     t.teardown(async () => {
@@ -297,8 +313,30 @@ t.test(
     await inEu('select pg_reload_conf()')
     t.same(await found('auto', 0), [], 'the target keeps no log when there is no way back')
     t.same(await found('auto', 60), ['slot_may_be_lost: eu-1'])
+    t.same(await found('triggers', 60), [], 'no log is kept')
   },
 )
+
+t.test('on one server the streams of both directions need a slot at the same time', async (t) => {
+  const found = async (changeStream: ChangeStreamChoice) =>
+    codes(await plan(tenant, 'us-1', changeStream, 60)).filter((code) => ABOUT_THE_WAY_BACK.includes(code))
+  const slots = await inPool(
+    "select current_setting('max_replication_slots')::int - count(*)::int as left from pg_replication_slots",
+  )
+  const held: string[] = []
+  t.teardown(async () => {
+    for (const name of held) await inPool(`select pg_drop_replication_slot('${name}')`)
+  })
+  for (let left = Number(slots.rows[0].left); left > 3; left--) {
+    held.push(`held_${left}`)
+    await inPool(`select pg_create_physical_replication_slot('held_${left}')`)
+  }
+  t.same(await found('auto'), [])
+  held.push('held_last')
+  await inPool("select pg_create_physical_replication_slot('held_last')")
+  t.same(await found('auto'), ['followed_back_by_triggers'])
+  t.same(await found('logical'), ['rollback_window_unavailable'])
+})
 
 t.test('sides that cannot be reached, or have no room, are findings like others', async (t) => {
   const { topology } = ground.catalog

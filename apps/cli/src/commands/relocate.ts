@@ -112,7 +112,10 @@ function addRelocation(
       'the pool of that cluster, for pool and schema; without it Freehold picks one',
     )
     .addOption(
-      new Option('--change-stream <kind>', "how its writes are followed: by the source's log, or by triggers")
+      new Option(
+        '--change-stream <kind>',
+        "how its writes are followed, also back within the rollback window: by the server's log, or by triggers",
+      )
         .choices(changeStreamChoiceSchema.options)
         .default('auto'),
     )

@@ -6,7 +6,7 @@ import { moveNames } from './names.ts'
 
 /**
  * Creates, while the target is being filled, the stream that will carry its changes back after the switch. Before any pause,
- * because the creation of a slot waits for running transactions.
+ * because the creation of a slot waits for running transactions, and that of triggers for a moment in which nobody writes.
  *
  * @throws FreeholdError `source_busy`: here, of the target.
  */
@@ -22,7 +22,8 @@ export async function createStreamBack(move: Move): Promise<void> {
   }))
   for (const entry of entries) await catalog.ledger.record(move.lease, entry)
   await move.barrier('ready.recorded')
-  const snapshot = await stream.create({ timeoutMs: move.settings.slotTimeoutMs, signal: move.signal })
+  const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal }
+  const snapshot = await stream.create(patience, () => move.barrier('ready.begun'))
   await snapshot.release()
   await move.barrier('ready.created')
   await confirmCreated(move, entries)

@@ -1,6 +1,7 @@
-import { FreeholdError } from '@freehold/contract'
+import { type ChangeStreamChoice, FreeholdError } from '@freehold/contract'
 import type { TablePair } from '../database/tables.ts'
 import type { ChangeStream } from '../stream/change-stream.ts'
+import type { StreamKind } from '../stream/choose-stream.ts'
 import { openStream } from '../stream/open-stream.ts'
 import { type Move, sourceScope, targetScope } from './move.ts'
 import { sourceClaim } from './take-target.ts'
@@ -15,7 +16,7 @@ export async function streamBack(
   tables: readonly TablePair[],
   atTarget: string,
 ): Promise<ChangeStream> {
-  return openStream('logical', {
+  return openStream(decided(move.state.changeStreamBack), {
     stream: sourceClaim(move).stream,
     name: atTarget,
     from: { ...(await targetScope(move)), owner: move.target.owner },
@@ -36,13 +37,16 @@ export async function moveStream(
   atSource = move.state.streamAtSource,
 ): Promise<ChangeStream> {
   if (atSource === null) throw new FreeholdError('change_stream_failed', 'The move has no change stream.')
-  const { changeStream } = move.state
-  if (changeStream === 'auto') throw new Error('how the tenant is followed has not been decided')
-  return openStream(changeStream, {
+  return openStream(decided(move.state.changeStream), {
     stream: move.names.stream,
     name: atSource,
     from: { ...sourceScope(move), owner: move.source.owner },
     to: await targetScope(move),
     tables,
   })
+}
+
+function decided(choice: ChangeStreamChoice): StreamKind {
+  if (choice === 'auto') throw new Error('how the tenant is followed has not been decided')
+  return choice
 }

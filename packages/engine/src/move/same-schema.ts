@@ -8,7 +8,7 @@ import { readTargetTables } from './target-tables.ts'
 
 /**
  * Checks that the tables at the source are still those of the move, that the target has the same, and that the change
- * stream carries each of them: a table that came later is in no publication, and its rows would be lost.
+ * stream carries each of them: a table that came later is in no publication and has no trigger, and its rows would be lost.
  *
  * @param tables what this worker knows the tables to be.
  * @throws FreeholdError `schema_mismatch`, naming the tables, or what `readTables` throws.
@@ -30,5 +30,8 @@ export async function requireSameSchema(move: Move, tables: readonly TablePair[]
   const missing = sides('source').filter(({ table }) => !carried.has(quoteTable(table)))
   if (missing.length === 0) return
   const names = missing.map(({ key }) => key).join(', ')
-  throw new FreeholdError('schema_mismatch', `Not in the change stream, because it came later: ${names}.`)
+  throw new FreeholdError(
+    'schema_mismatch',
+    `Not in the change stream, because it came later or was taken out of it: ${names}.`,
+  )
 }

@@ -6,7 +6,7 @@ import { z } from 'zod'
  * refuses the move rather than guess at its meaning.
  */
 export const moveStateSchema = z.strictObject({
-  version: z.literal(4),
+  version: z.literal(5),
   /** The attempt that may have fenced the source; recorded before it does. */
   cutoverToken: z.uuid().nullable(),
   cutoverAttempts: z.int(),
@@ -22,6 +22,8 @@ export const moveStateSchema = z.strictObject({
   copyAttempts: z.int(),
   /** How the tenant is followed; `auto` until the preflight has looked at the source. */
   changeStream: changeStreamChoiceSchema,
+  /** How the target's changes will be carried back while the rollback window is open; decided as `changeStream` is. */
+  changeStreamBack: changeStreamChoiceSchema,
   /** The change stream in use, by the name of what it made at the source: of the lease that made it. */
   streamAtSource: z.string().nullable(),
   /** The change stream by which the target's changes will be carried back, by the name of what it made there. */
@@ -32,7 +34,7 @@ export const moveStateSchema = z.strictObject({
 export type MoveState = z.infer<typeof moveStateSchema>
 
 export const initialMoveState: MoveState = {
-  version: 4,
+  version: 5,
   cutoverToken: null,
   cutoverAttempts: 0,
   rehearsalsCalledOff: 0,
@@ -40,6 +42,7 @@ export const initialMoveState: MoveState = {
   repair: 'none',
   copyAttempts: 0,
   changeStream: 'auto',
+  changeStreamBack: 'auto',
   streamAtSource: null,
   streamAtTarget: null,
   turned: false,
@@ -49,7 +52,7 @@ export const initialMoveState: MoveState = {
 export function turnedState(state: MoveState): MoveState {
   return {
     ...state,
-    changeStream: 'logical',
+    changeStream: state.changeStreamBack,
     streamAtSource: state.streamAtTarget,
     streamAtTarget: null,
     cutoverToken: null,

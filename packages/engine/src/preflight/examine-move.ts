@@ -1,5 +1,5 @@
 import { type ClusterRecord, moverAddress, ownerAddress } from '@freehold/catalog'
-import type { Isolation, MoveEstimates } from '@freehold/contract'
+import type { ChangeStreamChoice, Isolation, MoveEstimates } from '@freehold/contract'
 import type { ClientBase } from 'pg'
 import { allEnded } from '../all-ended.ts'
 import type { TenantScope } from '../database/entered.ts'
@@ -20,7 +20,7 @@ import { checkVersions, majorOf } from './checks/servers.ts'
 import { checkTableTraits } from './checks/table-traits.ts'
 import { checkTables } from './checks/tables.ts'
 import { checkIntervals, checkRoutines, holdsInfinity } from './checks/version-needs.ts'
-import { checkWayBack } from './checks/way-back.ts'
+import { checkWayBack, type WayBack } from './checks/way-back.ts'
 import { estimateMove, REPLICATION_CONNECTIONS } from './estimate.ts'
 import { type ActivityFacts, readActivity } from './facts/activity.ts'
 import { type DatabaseFacts, readDatabase } from './facts/database.ts'
@@ -57,6 +57,12 @@ export interface MoveSource {
   readonly stream: StreamKind
 }
 
+interface AskedWindow {
+  readonly seconds: number
+  /** How the target's changes are to be carried back. */
+  readonly changeStream: ChangeStreamChoice
+}
+
 export interface MoveDestination {
   readonly cluster: ClusterRecord
   /** The database that the move makes, or the pool that it leads to. */
@@ -64,8 +70,8 @@ export interface MoveDestination {
   readonly isolation: Isolation
   /** At which the tenant would live there. */
   readonly epoch: number
-  /** Whether the move is to have a rollback window. */
-  readonly reversible: boolean
+  /** The rollback window that the move is to have. */
+  readonly window: AskedWindow | undefined
 }
 
 /** What the checks of a move have found, and what there is to move. */
@@ -77,6 +83,8 @@ export interface Examination {
   readonly tables: readonly TableEstimate[]
   /** null: not both sides could be read. */
   readonly estimates: MoveEstimates | null
+  /** How the target's changes will be carried back; undefined without a rollback window, or when the target could not be read. */
+  readonly back: StreamKind | undefined
 }
 
 /**
@@ -142,20 +150,23 @@ export async function examineMove(
   const tables = read.facts?.sizes ?? []
   if (target.facts === undefined || read.facts === undefined) {
     const targetFindings = target.refusal === undefined ? [] : [target.refusal]
-    return { source: sourceFindings, target: targetFindings, tables, estimates: null }
+    return { source: sourceFindings, target: targetFindings, tables, estimates: null, back: undefined }
   }
+  const wayBack = findWayBack(source, destination, target.facts)
   const estimates = estimateMove(tables, read.facts.server, target.facts, destination.isolation)
   const targetFindings = [
-    ...checkTarget(destination, target.facts, sourceFindings),
+    ...checkEmpty(destination, target.facts),
+    // What is the source's cluster's as well need not be said again.
+    ...(wayBack?.findings ?? []).filter(({ found }) => !sourceFindings.some((told) => told.found === found)),
     ...(sourceFindings.some(isBlocking)
       ? []
       : [
           ...(await examinePool(connections, source, destination, read.facts.tables)),
           ...(await examineOlder(connections, source, destination, read.facts, target.facts)),
         ]),
-    ...checkBoth(source, read.facts, destination, target.facts, estimates),
+    ...checkBoth(source, read.facts, destination, target.facts, { estimates, back: wayBack?.stream }),
   ]
-  return { source: sourceFindings, target: targetFindings, tables, estimates }
+  return { source: sourceFindings, target: targetFindings, tables, estimates, back: wayBack?.stream }
 }
 
 async function reachTarget(
@@ -224,14 +235,16 @@ async function examineOlder(
   return [...checkRoutines(older, uses, missing.facts, scope.schema), ...checkIntervals(older, infinite)]
 }
 
-/** @param told what is the source's cluster's as well need not be said again. */
-function checkTarget(destination: MoveDestination, facts: ServerFacts, told: readonly Finding[]): Finding[] {
-  const { cluster, reversible } = destination
-  const wayBack = reversible ? checkWayBack({ name: cluster.id, server: facts }) : []
-  return [
-    ...checkEmpty(destination, facts),
-    ...wayBack.filter(({ found }) => !told.some((finding) => finding.found === found)),
-  ]
+/** On one server the stream forth still reads the log when the one back has been made, and a verification marks its point beside both. */
+function findWayBack(
+  { cluster: from, stream }: MoveSource,
+  { cluster: to, window }: MoveDestination,
+  server: ServerFacts,
+): WayBack | undefined {
+  if (window === undefined) return undefined
+  const forthToo = from.id === to.id && stream === 'logical' ? 1 : 0
+  const name = String(to.id)
+  return checkWayBack({ name, server }, window.changeStream, REPLICATION_CONNECTIONS + forthToo)
 }
 
 function checkEmpty({ cluster, database, isolation }: MoveDestination, facts: ServerFacts): Finding[] {
@@ -243,9 +256,9 @@ function checkEmpty({ cluster, database, isolation }: MoveDestination, facts: Se
 function checkBoth(
   { scope, cluster: from, stream }: MoveSource,
   { server, database, traits }: SourceFacts,
-  { cluster: to, reversible }: MoveDestination,
+  { cluster: to }: MoveDestination,
   target: ServerFacts,
-  estimates: MoveEstimates,
+  { estimates, back }: { readonly estimates: MoveEstimates; readonly back: StreamKind | undefined },
 ): Finding[] {
   const named = <T extends object>({ id, capacityBytes }: ClusterRecord, facts: T) => ({
     ...facts,
@@ -255,7 +268,7 @@ function checkBoth(
   return [
     ...checkDatabases({ ...named(from, { server, database }) }, named(to, { server: target })),
     ...checkVersions(named(from, server), named(to, target), traits, scope.schema),
-    ...checkRoles(named(from, server), named(to, target), { stream, reversible }),
+    ...checkRoles(named(from, server), named(to, target), { forth: stream, back }),
     ...checkRoom(named(from, { server }), named(to, { server: target }), estimates),
   ]
 }

@@ -20,13 +20,16 @@ const PAUSE_MS = 100
 /** How long the removal waits for a moment in which nobody uses a table; it is tried again later. */
 const REMOVAL_PATIENCE_MS = 30_000
 
+/** Nobody can be the mover and enter a tenant but who has the entry secret: Freehold's appliers. */
+const NOT_BROUGHT = "current_user <> 'freehold_mover'"
+
 /** Types whose text does not depend on the session's settings. */
 const PLAIN = /^(uuid|smallint|integer|bigint|boolean|text|character|numeric)\b/
 
 /**
  * Has every change of one tenant's rows noted in `freehold.change`, from the moment on at which this returns. The
  * triggers fire for whoever writes, replication included, and for no other tenant's rows. Those of a partitioned table
- * are its partitions', present and future.
+ * are its partitions', present and future. What the mover writes is not noted: it has come from where it would be carried to.
  *
  * @param owner connected as the owner of the tables.
  * @param name names the triggers, and the rows of `freehold.change`.
@@ -142,9 +145,12 @@ function triggersSql(name: string, shape: TableShape, tenantId: string): string 
     comment on trigger ${quoteIdentifier(`${name}_${event}`)} on ${table}
       is 'Notes what changes of a tenant that Freehold is moving; dropped when the move ends.';`
   return [
-    trigger('insert', `for each row when (new.${column} = ${tenant})`),
-    trigger('update', `for each row when (old.${column} = ${tenant} or new.${column} = ${tenant})`),
-    trigger('delete', `for each row when (old.${column} = ${tenant})`),
+    trigger('insert', `for each row when (new.${column} = ${tenant} and ${NOT_BROUGHT})`),
+    trigger(
+      'update',
+      `for each row when ((old.${column} = ${tenant} or new.${column} = ${tenant}) and ${NOT_BROUGHT})`,
+    ),
+    trigger('delete', `for each row when (old.${column} = ${tenant} and ${NOT_BROUGHT})`),
     trigger('truncate', 'for each statement'),
   ].join('')
 }

@@ -219,12 +219,18 @@ export class TriggerApplier implements Applier {
   }
 
   async #follow(): Promise<void> {
+    // Whoever asks for the lag first is told what there was to do.
+    await this.#pause()
     while (!this.#over) {
       const before = this.#changesApplied
       await this.#round().catch(() => undefined)
       if (this.#changesApplied - before >= PAGE_KEYS) continue
-      await sleep(POLL_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined)
+      await this.#pause()
     }
+  }
+
+  async #pause(): Promise<void> {
+    await sleep(POLL_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined)
   }
 
   /** A round that begins after this call, resolved when the target has what it has read. */

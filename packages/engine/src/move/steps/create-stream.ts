@@ -4,7 +4,7 @@ import { releaseResource } from '../../resources/release.ts'
 import type { ChangeStream } from '../../stream/change-stream.ts'
 import { moveTables } from '../applier-session.ts'
 import { confirmCreated } from '../created.ts'
-import { closeSession, type Move } from '../move.ts'
+import { closeSession, type Move, saveState } from '../move.ts'
 import { checkSequences } from '../move-sequences.ts'
 import { moveStream } from '../move-stream.ts'
 
@@ -27,11 +27,7 @@ export async function createStream(move: Move): Promise<'stream_created'> {
   await checkSequences(move)
   const stream = await moveStream(move, tables, names.atSource)
   const entries = ledgerEntries(move, stream)
-  if (move.state.streamAtSource !== null) {
-    // An earlier copy's. The source keeps the changes for it, and nobody will read them again.
-    for (const entry of ledgerEntries(move, await moveStream(move, tables)))
-      await releaseResource(move.catalog, entry)
-  }
+  await releaseEarlierStreams(move)
   for (const entry of entries) await move.catalog.ledger.record(move.lease, entry)
   await move.barrier('dual_write.recorded')
   const patience = { timeoutMs: move.settings.slotTimeoutMs, signal: move.signal }
@@ -46,6 +42,17 @@ export async function createStream(move: Move): Promise<'stream_created'> {
   move.session.snapshot = snapshot
   move.state = { ...move.state, streamAtSource: names.atSource }
   return 'stream_created'
+}
+
+/** Those of an earlier copy. Changes are kept for them, and nobody will read them again; the one back was made where that copy is. */
+async function releaseEarlierStreams(move: Move): Promise<void> {
+  const { streamAtSource, streamAtTarget } = move.state
+  const earlier = [streamAtSource, streamAtTarget].filter((name) => name !== null)
+  if (earlier.length === 0) return
+  for (const entry of await move.catalog.ledger.unreleased({ operationId: move.operation.id })) {
+    if (earlier.includes(entry.name)) await releaseResource(move.catalog, entry)
+  }
+  await saveState(move, { streamAtSource: null, streamAtTarget: null })
 }
 
 function ledgerEntries({ operation, source }: Move, stream: ChangeStream): LedgerEntry[] {

@@ -30,7 +30,10 @@ export async function soak(move: Move): Promise<'window_closed' | 'rollback_requ
   if (move.operation.rollbackWindowSeconds === 0) return 'window_closed'
   const { operations } = move.catalog
   let operation = await operations.get(move.operation.id)
-  if (!operation.rollbackRequested && !operation.windowClosed && operation.rollbackError === null) {
+  if (operation.rollbackError !== null) {
+    // Whoever declared it may not have come to that.
+    await releaseStreams(move, null)
+  } else if (!operation.rollbackRequested && !operation.windowClosed) {
     await keepInStep(move)
     operation = await operations.get(move.operation.id)
   }
@@ -53,11 +56,12 @@ async function keepInStep(move: Move): Promise<void> {
 /** Carries over what the home has; when that is more than can be done in a turn, the next one goes on where this has come to. */
 async function carryBack(move: Move): Promise<void> {
   const applier = await runningApplier(move)
-  const lagBytes = await applier.lagBytes()
-  await move.barrier('soak.applying')
   const stop = () => void applier.close()
   move.signal.addEventListener('abort', stop, { once: true })
+  let lagBytes: number
   try {
+    lagBytes = await applier.lagBytes()
+    await move.barrier('soak.applying')
     const before = applier.changesApplied
     await catchUp(applier, {
       turnMs: move.settings.catchUpTurnMs,

@@ -26,17 +26,22 @@ const RIGHTS: Readonly<Record<Right, string>> = {
   setReplicationRole: 'SET on parameter session_replication_role',
 }
 
-/** Whether the roles of Freehold are there, can do what a move needs, and no more than they should. */
+/**
+ * Whether the roles of Freehold are there, can do what a move needs, and no more than they should. Only who reads a server's log
+ * needs the right to replicate there.
+ */
 export function checkRoles(
   source: Cluster,
   target: Cluster,
-  { stream, reversible }: { readonly stream: StreamKind; readonly reversible: boolean },
+  { forth, back }: { readonly forth: StreamKind; readonly back: StreamKind | undefined },
 ): Finding[] {
-  const unneeded = stream === 'triggers' ? 'replication' : undefined
-  // The way back goes by the log, whatever the way forth goes by.
-  const atTarget = checkCluster(target, NEEDED.target, reversible ? undefined : unneeded)
-  if (source.name === target.name) return atTarget
-  return [...checkCluster(source, NEEDED.source, unneeded), ...atTarget]
+  const unlessRead = (...streams: readonly (StreamKind | undefined)[]) =>
+    streams.includes('logical') ? undefined : 'replication'
+  if (source.name === target.name) return checkCluster(target, NEEDED.target, unlessRead(forth, back))
+  return [
+    ...checkCluster(source, NEEDED.source, unlessRead(forth)),
+    ...checkCluster(target, NEEDED.target, unlessRead(back)),
+  ]
 }
 
 function checkCluster({ name, roles }: Cluster, needed: Needed, unneeded?: Right): Finding[] {
