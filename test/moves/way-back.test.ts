@@ -56,6 +56,8 @@ t.test('a target without a log has triggers note what is to go back, and the pla
   t.notOk(told.some((finding) => finding.startsWith('blocking')))
   const without = await plan('auto', 0)
   t.notOk(without.findings.some(({ code }) => code === 'followed_back_by_triggers'))
+  t.equal(without.estimates?.extraDisk.windowBytes, 0)
+  t.ok(((await plan('auto', WINDOW_SECONDS)).estimates?.extraDisk.windowBytes ?? 0) > 0)
   await t.rejects(ground.startMove(tenant, 'eu', 'logical', {}, WINDOW_SECONDS), {
     code: 'rollback_window_unavailable',
   })

@@ -50,6 +50,14 @@ function describeEstimates({ estimates }: MovePlan): string | undefined {
       'Extra disk',
       `about ${formatBytes(extraDisk.targetBytes)} at the target; ${formatBytes(extraDisk.sourceBytes)} of log at the source`,
     ],
+    ...(extraDisk.windowBytes === 0
+      ? []
+      : [
+          [
+            'Rollback window',
+            `up to ${formatBytes(extraDisk.windowBytes)} more at the target, if the old home is away for as long as it is open`,
+          ] as const,
+        ]),
     [
       'Connections',
       `up to ${connections.source} at the source, ${connections.target} at the target; ${connections.replication} replication slots`,

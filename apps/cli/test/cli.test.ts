@@ -226,6 +226,9 @@ t.test('a tenant is moved to the isolation that is named, or that its tier has',
   for (const figure of ['Rows +about', 'Duration +about', 'Extra disk +about', 'Connections +up to']) {
     t.match(stdout, new RegExp(`^${figure} `, 'm'))
   }
+  t.notMatch(stdout, /^Rollback window /m)
+  const reversible = ['tenants', 'promote', 'of-pro', ...to, '--rollback-window', '7d', '--dry-run']
+  t.match((await tryOut(reversible)).stdout, /^Rollback window +up to .*B more at the target/m)
 })
 
 t.test('a promotion is planned, started, followed and done', async (t) => {

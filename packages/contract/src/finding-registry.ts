@@ -362,6 +362,12 @@ export const findingRegistry = {
     title: 'The target cluster has no room for the tenant',
     remedy: 'Free space on the cluster, raise its capacity in the catalog, or choose another target.',
   },
+  window_without_room: {
+    severity: 'advisory',
+    title: 'What is kept for a rollback may take more room than the target cluster has',
+    remedy:
+      'Free space on the target cluster, or choose a shorter window. Only an old home that cannot be reached has anything kept for long; the move can be finalized any time.',
+  },
   source_without_room: {
     severity: 'advisory',
     title: 'The log that is kept for the move may take more room than the source cluster has',

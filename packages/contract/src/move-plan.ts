@@ -28,6 +28,11 @@ export const moveEstimatesSchema = z
     extraDisk: z.object({
       sourceBytes: z.int().describe('Log that the source keeps until the target has read it'),
       targetBytes: z.int().describe('Rows, indexes and an empty database'),
+      windowBytes: z
+        .int()
+        .describe(
+          'What the target keeps for the old home, if that cannot be reached for as long as the rollback window is open: its log, or notes of changed rows; 0 without a window',
+        ),
     }),
     connections: z.object({
       source: z.int(),

@@ -6,6 +6,7 @@ import { checkRoom } from '../src/preflight/checks/room.ts'
 import { checkVersions } from '../src/preflight/checks/servers.ts'
 import { estimateMove } from '../src/preflight/estimate.ts'
 import type { TableTrait } from '../src/preflight/facts/table-traits.ts'
+import type { StreamKind } from '../src/stream/choose-stream.ts'
 
 /** Judgements over facts that are hard to come by; the others are made of real servers in preflight.test.ts. */
 const codes = (findings: readonly { readonly code: string }[]) => findings.map(({ code }) => code)
@@ -59,14 +60,35 @@ t.test('a change stream needs a log, slots and senders, and that they stay', asy
   }
 })
 
+const idleTarget = { templateBytes: 8e6, walBytesPerSecond: 0, slotKeepBytes: null }
+
+t.test('what the target keeps for the old home is what comes while that is away', async (t) => {
+  const source = { walBytesPerSecond: 1_000 }
+  const target = { ...idleTarget, walBytesPerSecond: 30 }
+  const kept = (stream: StreamKind, isOneServer: boolean, slotKeepBytes: number | null = null) =>
+    estimateMove(
+      [],
+      source,
+      { ...target, slotKeepBytes },
+      { isolation: 'silo', isOneServer, window: { seconds: 60, stream } },
+    ).extraDisk.windowBytes
+  t.equal(kept('logical', false), 60 * 1_030, "its own log, and the tenant's")
+  t.equal(kept('logical', true), 60 * 30, "the tenant's is in its own already")
+  t.equal(kept('triggers', false), 60 * 1_000, "no other tenant's changes are noted")
+  t.equal(kept('logical', false, 5_000), 5_000, 'a slot that is behind by more is given up')
+  t.equal(kept('triggers', false, 5_000), 60 * 1_000)
+})
+
 t.test('room and connections are counted on both sides, and together where both are one', async (t) => {
   const tables = [{ table: 'orders', rowsEstimated: 1_000, bytesEstimated: 1e8, diskBytesEstimated: 2e8 }]
+  const [source, target] = [{ walBytesPerSecond: 1e6 }, idleTarget]
   const estimate = (isolation: Isolation) =>
-    estimateMove(tables, { walBytesPerSecond: 1e6 }, { templateBytes: 8e6 }, isolation)
+    estimateMove(tables, source, target, { isolation, isOneServer: false, window: undefined })
   const estimates = estimate('silo')
   const { connections } = estimate('pool')
   t.equal(connections.target, estimates.connections.target + 2, 'two write what a stream copies into a pool')
-  t.match(estimates, { rows: 1_000, bytes: 1e8, extraDisk: { targetBytes: 208e6 } })
+  t.match(estimates, { rows: 1_000, bytes: 1e8, extraDisk: { targetBytes: 208e6, windowBytes: 0 } })
+  const withWindow = { ...estimates, extraDisk: { ...estimates.extraDisk, windowBytes: 1e8 } }
   t.equal(estimates.extraDisk.sourceBytes, Math.round(estimates.seconds * 1e6))
   const side = (name: string, capacityBytes: number | null, free: number) => ({
     name,
@@ -82,6 +104,14 @@ t.test('room and connections are counted on both sides, and together where both 
     [side('us-1', null, 7), side('us-1', null, 7), []],
   ] as const) {
     t.same(codes(checkRoom(source, target, estimates)), expected)
+  }
+  for (const [capacityBytes, expected] of [
+    [1.3e9, ['window_without_room']],
+    [1.31e9, []],
+    [null, []],
+  ] as const) {
+    const target = side('eu-1', capacityBytes, 50)
+    t.same(codes(checkRoom(side('us-1', null, 50), target, withWindow)), expected)
   }
 })
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type ChangeStreamChoice,
+  clusterIdSchema,
   createTenantSchema,
   type FindingCode,
   findingRegistry,
@@ -314,6 +315,11 @@ t.test(
     t.same(await found('auto', 0), [], 'the target keeps no log when there is no way back')
     t.same(await found('auto', 60), ['slot_may_be_lost: eu-1'])
     t.same(await found('triggers', 60), [], 'no log is kept')
+    const kept = async (changeStream: ChangeStreamChoice, windowSeconds: number) =>
+      (await plan(tenant, 'eu-1', changeStream, windowSeconds)).estimates?.extraDisk.windowBytes
+    t.equal(await kept('auto', 0), 0)
+    t.equal(await kept('logical', 1e9), 64 * 1024 * 1024, 'more than that the server does not keep')
+    t.ok(((await kept('triggers', 1e9)) ?? 0) > 64 * 1024 * 1024, 'nothing bounds the notes but the window')
   },
 )
 
@@ -344,6 +350,12 @@ t.test('sides that cannot be reached, or have no room, are findings like others'
   const known = await topology.cluster(cluster)
   await topology.registerCluster({ ...known, capacityBytes: 1 })
   t.ok(codes(await plan(tenant, 'eu-1')).includes('source_without_room'))
+  await topology.registerCluster(known)
+  const target = await topology.cluster(clusterIdSchema.parse('eu-1'))
+  await topology.registerCluster({ ...target, capacityBytes: 1e12 })
+  t.ok(codes(await plan(tenant, 'eu-1', 'auto', 1e9)).includes('window_without_room'))
+  t.notOk(codes(await plan(tenant, 'eu-1', 'auto', 0)).includes('window_without_room'))
+  await topology.registerCluster(target)
   await topology.registerCluster({ ...known, port: 1 })
   const unreachable = await plan(tenant, 'eu-1')
   t.match(unreachable, { findings: [{ code: 'source_unreachable' }], estimates: null, tables: [] })

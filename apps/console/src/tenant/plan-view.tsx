@@ -59,6 +59,8 @@ function Plan({ plan }: { plan: MovePlan }) {
           disk at the target, and {formatBytes(estimates.extraDisk.sourceBytes)} of log at the source; up to{' '}
           {estimates.connections.source} connections at the source and {estimates.connections.target} at the
           target, with {formatQuantity(estimates.connections.replication, 'replication slot')}.
+          {estimates.extraDisk.windowBytes > 0 &&
+            ` While it can be rolled back, the target keeps up to ${formatBytes(estimates.extraDisk.windowBytes)} more if the old home is away.`}
         </p>
       )}
       <PlanFindings findings={findings} />

@@ -153,7 +153,11 @@ export async function examineMove(
     return { source: sourceFindings, target: targetFindings, tables, estimates: null, back: undefined }
   }
   const wayBack = findWayBack(source, destination, target.facts)
-  const estimates = estimateMove(tables, read.facts.server, target.facts, destination.isolation)
+  const estimates = estimateMove(tables, read.facts.server, target.facts, {
+    isolation: destination.isolation,
+    isOneServer: source.cluster.id === destination.cluster.id,
+    window: wayBack && { seconds: wayBack.seconds, stream: wayBack.stream },
+  })
   const targetFindings = [
     ...checkEmpty(destination, target.facts),
     // What is the source's cluster's as well need not be said again.
@@ -240,11 +244,14 @@ function findWayBack(
   { cluster: from, stream }: MoveSource,
   { cluster: to, window }: MoveDestination,
   server: ServerFacts,
-): WayBack | undefined {
+): (WayBack & { readonly seconds: number }) | undefined {
   if (window === undefined) return undefined
   const forthToo = from.id === to.id && stream === 'logical' ? 1 : 0
   const name = String(to.id)
-  return checkWayBack({ name, server }, window.changeStream, REPLICATION_CONNECTIONS + forthToo)
+  return {
+    ...checkWayBack({ name, server }, window.changeStream, REPLICATION_CONNECTIONS + forthToo),
+    seconds: window.seconds,
+  }
 }
 
 function checkEmpty({ cluster, database, isolation }: MoveDestination, facts: ServerFacts): Finding[] {

@@ -15,6 +15,7 @@ export function checkRoom(source: Cluster, target: Cluster, estimates: MoveEstim
   return [
     ...checkTargetRoom(target, extraDisk.targetBytes),
     ...checkSourceRoom(source, extraDisk.sourceBytes),
+    ...checkWindowRoom(target, extraDisk),
     ...(source.name === target.name
       ? checkConnections(source, connections.source + connections.target)
       : [...checkConnections(source, connections.source), ...checkConnections(target, connections.target)]),
@@ -43,6 +44,17 @@ function checkSourceRoom(source: Cluster, needed: number): Finding[] {
   if (free === undefined || needed <= free) return []
   const found = `About ${needed} bytes of log are kept during the move; cluster ${source.name} has ${free} bytes left.`
   return [{ code: 'source_without_room', object: source.name, found }]
+}
+
+/** Kept only for as long as the old home is away, so that nothing is refused for it. */
+function checkWindowRoom(
+  target: Cluster,
+  { targetBytes, windowBytes }: MoveEstimates['extraDisk'],
+): Finding[] {
+  const free = freeBytes(target)
+  if (free === undefined || windowBytes === 0 || targetBytes + windowBytes <= free) return []
+  const found = `Up to ${windowBytes} bytes are kept while the rollback window is open, if the old home is away for so long; with the tenant, cluster ${target.name} has ${Math.max(free - targetBytes, 0)} bytes left.`
+  return [{ code: 'window_without_room', object: target.name, found }]
 }
 
 function freeBytes({

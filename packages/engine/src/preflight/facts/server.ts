@@ -32,6 +32,7 @@ const serverFactsSchema = z.object({
   /** Settings by which the server gives a slot up, as they are written; null: it does not. */
   slotKeepSize: z.string().nullable(),
   slotIdleTimeout: z.string().nullable(),
+  slotKeepBytes: z.number().nullable(),
   walBytesPerSecond: z.number(),
   /** What an empty database takes. */
   templateBytes: z.number(),
@@ -62,6 +63,7 @@ const SERVER_SQL = `
       'used', (select count(*) from pg_stat_activity where datid is not null and pid <> pg_backend_pid()
         and backend_type is not distinct from 'client backend')),
     'slotKeepSize', nullif(current_setting('max_slot_wal_keep_size'), '-1'),
+    'slotKeepBytes', pg_size_bytes(nullif(current_setting('max_slot_wal_keep_size'), '-1')),
     'slotIdleTimeout', nullif(current_setting('idle_replication_slot_timeout', true), '0'),
     'walBytesPerSecond', (select wal_bytes / greatest(extract(epoch from clock_timestamp() - stats_reset), 1)
       from pg_stat_wal),
