@@ -774,6 +774,8 @@ t.test('every constraint has a test that tries to violate it', async (t) => {
       ...silencedViolations,
       ...referenceKeys,
       ...dataViolations,
+      // Two rows that it would refuse are refused by `entry_digest_names_one_tenant` before.
+      ['resident_is_open'],
     ].map(([name]) => name),
   )
   for (const [database, schema] of schemas) {

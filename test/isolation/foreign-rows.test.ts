@@ -239,7 +239,10 @@ t.test('counter-tests', async (t) => {
   t.notOk(await leaks('select * from items_of_owner()'))
 
   await asOwner(`create view unbarred as select tenant_id, name from items_all`).catch(() => undefined)
-  await asOwner('alter view freehold.entered reset (security_barrier)')
+  const reader = 'freehold.late_reader(text, freehold.residency_state, timestamptz)'
+  await asOwner(
+    `alter view freehold.entered reset (security_barrier); alter function ${reader} cost 0.0000001`,
+  )
   const leakResidents = 'select * from freehold.entered where leak(tenant_id)'
   const { client, notices } = await openSession(weak)
   await runInSession({ name: '', statements: [leakResidents] }, weak, client)

@@ -1,3 +1,6 @@
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type Adoption, adoptDatabase, dataMigrations } from '@freehold/data-database'
 import { startTemporaryCluster } from '@freehold/local'
 import { withClient } from '@freehold/postgres'
@@ -163,4 +166,62 @@ t.test('two at once', async (t) => {
     2,
   )
   t.same(await asSuperuser('twice', 'select count(*)::integer as n from freehold.identity'), [{ n: 1 }])
+})
+
+t.test('a database of before keys that are kept were refused', async (t) => {
+  await asSuperuser('postgres', 'create database older owner keeper')
+  const folder = await mkdtemp(join(tmpdir(), 'freehold-older-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const [newer] = (await readdir(migrations)).filter((name) => name.startsWith('0007'))
+  await cp(migrations, folder, { recursive: true, filter: (path) => !/\/(000[7-9]|00[1-9]\d)_/.test(path) })
+  const admin = cluster.address('older', { user: 'keeper', password: 'keeper' })
+  const run = (text: string) => withClient(admin, 'test', (client) => client.query(text))
+  await adoptDatabase(await adoption('older', { admin, migrations: folder, tenants: "select 'a'" }))
+  await run(`
+    create table theirs (tenant_id text not null, id integer, primary key (tenant_id, id));
+    create table "Theirs, in 100%" (tenant_id text not null, id integer) partition by list (id);
+    create table theirs_1 partition of "Theirs, in 100%" for values in (1);
+    select freehold.protect_table('theirs'), freehold.protect_table('"Theirs, in 100%"');
+    revoke delete on theirs from freehold_app;
+    create table gone (tenant_id text not null); select freehold.protect_table('gone'); drop table gone;
+    set role freehold_owner;
+    select freehold.create_tenant_schema('100%''s');
+    create table "100%'s".ours (tenant_id text not null, id integer);
+    create schema billed;
+    create table billed.ours (tenant_id text not null, id integer);
+    select freehold.protect_table($$"100%'s".ours$$), freehold.protect_table('billed.ours');
+    insert into freehold.resident (tenant_id, epoch, entry_digest, state) values ('m', 1, sha256('m'), 'moved'), ('s', 1, sha256('s'), 'standby')`)
+  const renewed = `select polrelid::regclass::text collate "C" as name from pg_policy where polname = 'freehold_delete' order by 1`
+  t.same((await run(renewed)).rows, [], 'as it was')
+  const again = await adoptDatabase(await adoption('older', { admin }))
+  t.equal(again.migrations[0], newer)
+  const [own, partitioned, billed] = [`"100%'s".ours`, '"Theirs, in 100%"', 'billed.ours'].map((name) => ({
+    name,
+  }))
+  t.same((await run(renewed)).rows, [own, billed], 'the tables of the owner are brought in step')
+  t.same(
+    (await run('select tenant_id, is_open, left_at is not null as left from freehold.resident order by 1'))
+      .rows,
+    [
+      { tenant_id: 'a', is_open: true, left: false },
+      { tenant_id: 'm', is_open: false, left: true },
+      { tenant_id: 's', is_open: false, left: false },
+    ],
+  )
+  await run('select freehold.renew_policies()')
+  const theirs = [partitioned, billed, { name: 'theirs' }, { name: 'theirs_1' }]
+  t.same((await run(renewed)).rows, [own, ...theirs], 'those of the product by its own migrations')
+  t.same(
+    (await run(`select has_table_privilege('freehold_app', 'theirs', 'delete') as may`)).rows,
+    [{ may: false }],
+    'and no right is granted anew',
+  )
+  await run('select freehold.protect_table($$theirs$$)')
+  const policies = `select polname, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid) from pg_policy
+    where polrelid = 'theirs'::regclass order by 1`
+  const before = await run(policies)
+  await run(
+    'drop policy freehold_tenant on theirs; drop policy freehold_delete on theirs; select freehold.renew_policies()',
+  )
+  t.same((await run(policies)).rows, before.rows, 'as protect_table() makes them')
 })

@@ -110,6 +110,24 @@ export const planted: readonly Planted[] = [
     inFreehold: true,
   },
   {
+    check: 'policy-not-freehold',
+    sql: `alter policy freehold_tenant on customers with check (tenant_id = (select tenant_id from freehold.entered)::uuid)`,
+    object: /customers/,
+    inFreehold: true,
+  },
+  {
+    check: 'policy-not-freehold',
+    sql: `drop policy freehold_delete on customers`,
+    object: /customers/,
+    inFreehold: true,
+  },
+  {
+    check: 'policy-not-freehold',
+    sql: `alter policy freehold_delete on customers using (true)`,
+    object: /customers/,
+    inFreehold: true,
+  },
+  {
     check: 'policy-widens',
     sql: 'create policy more on customers for select using (newsletter)',
     object: /customers/,

@@ -114,7 +114,7 @@ export interface View {
   readonly ownerBypassesRls: boolean
   readonly readableByApp: boolean
   readonly columns: readonly string[]
-  /** Tables that it reads, also through other views, but not through freehold.entered. */
+  /** Tables that it reads, also through other views, but not through freehold.entered and freehold.entered_to_write. */
   readonly reads: readonly number[]
   /** Those of them that are Freehold's own and not for product code. */
   readonly readsOfFreehold: readonly string[]

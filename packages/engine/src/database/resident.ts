@@ -73,7 +73,7 @@ async function putResident(
      values ($1, $2, $3, $4, nullif($5, 'public'))
      on conflict on constraint one_residency_per_schema do update
        set epoch = excluded.epoch, entry_digest = excluded.entry_digest, state = excluded.state,
-           fence_token = null, fence_expires_at = null, claimed_by = null, claim_token = null
+           fence_token = null, fence_expires_at = null, claimed_by = null, claim_token = null, left_at = null
        where resident.epoch < excluded.epoch`,
     [scope.tenantId, scope.epoch, entryDigest(scope.entryKey), state, scope.schema ?? 'public'],
   )
@@ -193,7 +193,8 @@ export async function readSwitchPoint(client: ClientBase, stream: string): Promi
  */
 export async function stopExpecting(client: ClientBase, scope: ResidentScope): Promise<void> {
   await client.query(
-    `update freehold.resident set epoch = $2, entry_digest = $3, state = 'moved', claimed_by = null, claim_token = null
+    `update freehold.resident set epoch = $2, entry_digest = $3, state = 'moved', claimed_by = null, claim_token = null,
+       left_at = clock_timestamp()
      where tenant_id = $1 and epoch > $2 and state = 'standby' and schema_name is not distinct from nullif($4, 'public')`,
     [scope.tenantId, scope.epoch, entryDigest(scope.entryKey), scope.schema ?? 'public'],
   )
@@ -207,6 +208,18 @@ export async function retire(client: ClientBase, scope: ResidentScope): Promise<
      where tenant_id = $1 and epoch = $2 and state = 'sealed'`,
     values: [scope.tenantId, scope.epoch],
   })
+}
+
+/**
+ * After the retirement, at the source: transactions that begin from here on see nothing of the tenant, whatever key they have
+ * kept. Those that began before may have entered, and are not to see the rows vanish.
+ */
+export async function leave(client: ClientBase, scope: ResidentScope): Promise<void> {
+  await client.query(
+    `update freehold.resident set left_at = clock_timestamp()
+     where tenant_id = $1 and epoch = $2 and state = 'moved' and left_at is null`,
+    [scope.tenantId, scope.epoch],
+  )
 }
 
 /** At last, at the target: writers go on. */

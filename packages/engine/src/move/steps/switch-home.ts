@@ -20,6 +20,7 @@ import {
   claimSwitch,
   fence,
   freeze,
+  leave,
   type Resident,
   readResident,
   rehearseMarks,
@@ -96,6 +97,7 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
     await move.barrier('cutover.claimed')
     if (await settleEarlierAttempt(move, attempt.source)) {
       await impatiently(attempt, () => completeSwitch(attempt))
+      await leaveSource(attempt)
       return 'switched'
     }
     if (move.signal.aborted || move.session.verifiedBy === undefined) return await withdraw(move)
@@ -179,6 +181,7 @@ async function attemptSwitch(attempt: ReadySwitch): Promise<SwitchOutcome> {
   await impatiently(attempt, () => completeSwitch(attempt))
   const writePauseMs = performance.now() - started
   move.progress.update({ writePauseMs: Math.round(writePauseMs * 10) / 10, lagBytes: null })
+  await leaveSource(attempt)
   return 'switched'
 }
 
@@ -247,6 +250,7 @@ export async function finishSwitch(move: Move): Promise<boolean> {
   const attempt = await openSwitch(move)
   try {
     await impatiently(attempt, () => completeSwitch(attempt))
+    await leaveSource(attempt)
   } finally {
     await closeSwitch(attempt)
   }
@@ -278,6 +282,12 @@ const homeSwitch = ({ move: { operation, source, target }, target: { id } }: Swi
   isolation: target.isolation,
   schema: target.schema,
 })
+
+/** Nobody waits for this: it is for those who read at the source with a key that they have kept. */
+async function leaveSource(attempt: Switch): Promise<void> {
+  await impatiently(attempt, () => leave(attempt.source.client, attempt.source.scope))
+  await attempt.move.barrier('cutover.left')
+}
 
 /** What will carry the target's changes back, when the move may be rolled back. */
 const streamBack = (move: Move) => (hasWindow(move) ? sourceClaim(move) : undefined)
