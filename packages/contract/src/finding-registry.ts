@@ -204,6 +204,12 @@ export const findingRegistry = {
   },
 
   // The databases
+  database_outdated: {
+    severity: 'blocking',
+    error: 'move_blocked',
+    title: "The schema freehold of the tenant's database is of an earlier version than the worker",
+    remedy: 'Run `freehold adopt` for that database: it brings the schema to the version of this release.',
+  },
   extension_missing: {
     severity: 'blocking',
     error: 'move_blocked',

@@ -179,12 +179,14 @@ t.test('awkward tables are found, whichever way they are', async (t) => {
     select lo_create(0);
     create function watch() returns event_trigger language plpgsql as 'begin end';
     create event trigger watches_ddl on ddl_command_end execute function watch();
+    alter table freehold.resident rename column left_at to gone_at;
     update pg_database set datcollversion = '0' where datname = 'pool'`)
   const found = await plan(tenant, 'eu-1')
   t.same(
     codes(found).filter((code) => !clean.includes(code)),
     [
       'collation_outdated',
+      'database_outdated',
       'event_trigger',
       'extension_missing',
       'extension_unused',
@@ -228,6 +230,7 @@ t.test('awkward tables are found, whichever way they are', async (t) => {
       where relname in (select unnest(string_to_array('${AWKWARD_TABLES.join(',')}', ','))));
     drop table ${AWKWARD_TABLES.join(', ')} cascade;
     drop extension used_extension; drop extension idle_extension;
+    alter table freehold.resident rename column gone_at to left_at;
     update pg_database set datcollversion = null where datname = 'pool'`)
   t.same(blockers(await plan(tenant, 'eu-1')), [])
 })

@@ -8,6 +8,7 @@ export function checkDatabases(
   target: { readonly name: string; readonly server: ServerFacts },
 ): Finding[] {
   return [
+    ...checkFreehold(source.database, source.name),
     ...checkExtensions(source.database, target),
     ...checkLocales(source.server.locale, target.server.locale, target.name),
     ...checkCollationVersion(source.server.locale, source.name),
@@ -15,6 +16,13 @@ export function checkDatabases(
     ...checkOddities(source.database, source.name),
     ...checkSettings(source.server, target),
   ]
+}
+
+/** Asked for before anything is done: what the source lacks a move would miss behind its point of no return. */
+function checkFreehold({ isUpToDate }: DatabaseFacts, name: string): Finding[] {
+  if (isUpToDate) return []
+  const found = `The schema freehold of the tenant's database on ${name} is of an earlier version.`
+  return [{ code: 'database_outdated', object: name, found }]
 }
 
 /** Names alone: a value may be a secret. */

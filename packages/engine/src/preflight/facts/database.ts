@@ -11,6 +11,8 @@ const databaseFactsSchema = z.object({
   ),
   largeObjects: z.int(),
   eventTriggers: z.array(z.string()),
+  /** Whether its schema `freehold` has what a move writes there. */
+  isUpToDate: z.boolean(),
 })
 /** The database in which the tenant lives. */
 export type DatabaseFacts = z.infer<typeof databaseFactsSchema>
@@ -29,7 +31,9 @@ const DATABASE_SQL = `
       )) order by extname), '[]') from pg_extension),
     'largeObjects', (select count(*) from pg_largeobject_metadata),
     'eventTriggers', (select coalesce(jsonb_agg(evtname order by evtname), '[]') from pg_event_trigger
-      where evtenabled <> 'D')
+      where evtenabled <> 'D'),
+    'isUpToDate', exists (select from pg_attribute
+      where attrelid = to_regclass('freehold.resident') and attname = 'left_at' and not attisdropped)
   ) as facts`
 
 export async function readDatabase(client: ClientBase): Promise<DatabaseFacts> {
