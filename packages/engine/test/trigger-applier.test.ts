@@ -15,7 +15,9 @@ import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
 import { pairTables, readTables } from '../src/database/tables.ts'
 import { claimTarget } from '../src/database/target-claim.ts'
 import { dropChangeTriggers } from '../src/resources/change-triggers.ts'
+import { dropPublication } from '../src/resources/publication.ts'
 import type { Applier, StreamRoute } from '../src/stream/change-stream.ts'
+import { logStream } from '../src/stream/log-stream.ts'
 import { triggerStream } from '../src/stream/trigger-stream.ts'
 
 /** One cluster, two databases: what triggers note in `source` is carried to `target`. */
@@ -24,7 +26,7 @@ const on = await startPreparedCluster('triggers', {
   wal_writer_delay: '10s',
 })
 t.teardown(() => on.cluster.remove())
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 /** Keys that change, values that are unique, keys whose text depends on settings, rows that change their partition. */
 const TABLES = `
@@ -203,6 +205,8 @@ t.test(
   async (t) => {
     const applier = await follow(t, 'again')
     await write("insert into seat values (:me, 100, 100, 'first', 1)")
+    // A round that is not over yet would stand still at the lock, and the next one behind it.
+    while ((await write('select from freehold.change')).rowCount !== 0) await sleep(20)
     const blocker = await connectClient(source, 'test')
     t.teardown(() => blocker.end())
     // Notes can be read and cannot be deleted.
@@ -371,3 +375,41 @@ t.test(
     t.equal(left.rowCount, 0)
   },
 )
+
+t.test('an autovacuum gives way to a stream that is made, and to one that is removed', async (t) => {
+  t.teardown(async () => {
+    await write('alter system reset autovacuum_naptime')
+    await write('select pg_reload_conf()')
+  })
+  await write("alter system set autovacuum_naptime = '1s'")
+  await write('select pg_reload_conf()')
+  // It takes a minute at least, whatever the machine: each page that is looked at costs it a tenth of a second.
+  await write(
+    `alter table seat set (fillfactor = 10, autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
+       autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
+     insert into seat (tenant_id, id, place) select :other, n, n from generate_series(10001, 20000) n;
+     delete from seat where tenant_id = :other and id > 10000`,
+  )
+  const vacuumed = async () => {
+    for (;;) {
+      const found = await write(
+        "select from pg_stat_activity where backend_type = 'autovacuum worker' and query like '%public.seat%'",
+      )
+      if (found.rowCount === 1) return
+      await sleep(50)
+    }
+  }
+  const remove = { publication: dropPublication, change_triggers: dropChangeTriggers }
+  for (const [name, stream] of [
+    ['publication', logStream(routeOf('vacuumed'))],
+    ['change_triggers', triggerStream(routeOf('vacuumed'))],
+  ] as const) {
+    await vacuumed()
+    const { release } = await stream.create(patience)
+    await release()
+    await vacuumed()
+    await withClient(owner, 'test', (client) => remove[name](client, 'vacuumed'))
+    t.pass(name)
+  }
+  await write("select pg_drop_replication_slot('vacuumed')")
+})

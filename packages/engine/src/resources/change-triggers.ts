@@ -10,6 +10,7 @@ import {
   type TableName,
 } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
+import { outwaitAutovacuum } from '../database/autovacuum.ts'
 import { tableKey } from '../database/table-key.ts'
 import type { TableShape } from '../database/tables.ts'
 import type { Patience } from '../stream/change-stream.ts'
@@ -155,7 +156,10 @@ function triggersSql(name: string, shape: TableShape, tenantId: string): string 
   ].join('')
 }
 
-/** Does something in a transaction that holds a lock of the table, once there is a moment for it. */
+/**
+ * Does something in a transaction that holds a lock of the table, once there is a moment for it. An autovacuum, of which there is
+ * none for hours on a large table, is kept off first: nobody who reads or writes waits behind the lock that does that.
+ */
 async function withTableLocked(
   owner: ClientBase,
   table: TableName,
@@ -168,6 +172,8 @@ async function withTableLocked(
     signal.throwIfAborted()
     try {
       return await inTransaction(owner, async () => {
+        await outwaitAutovacuum(owner)
+        await owner.query(`lock table ${quoteTable(table)} in share update exclusive mode`)
         await owner.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`)
         await owner.query(`lock table ${quoteTable(table)} in ${mode} mode`)
         await work()

@@ -8,11 +8,9 @@ import {
   SQLSTATE,
 } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
+import { outwaitAutovacuum } from '../database/autovacuum.ts'
 import type { TableShape } from '../database/tables.ts'
 import type { Patience } from '../stream/change-stream.ts'
-
-/** Writers do not wait behind the lock that a publication needs; whoever makes an index does. And so a cancel is heard. */
-const LOCK_TIMEOUT_MS = 1_000
 
 /**
  * Publishes one tenant's rows of the tenant tables; safe to run twice. TRUNCATE, to which no row filter
@@ -35,7 +33,8 @@ export async function createPublication(
       `${quoteTable(shape.table)} where (${quoteIdentifier(shape.tenantColumn)} = ${quoteLiteral(tenantId)})`,
   )
   const create = async () => {
-    await owner.query(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`)
+    // Writers do not wait behind the lock that a publication needs; whoever makes an index does. And so a cancel is heard.
+    await outwaitAutovacuum(owner)
     await dropPublication(owner, name)
     await owner.query(
       `create publication ${quoteIdentifier(name)} for table ${filtered.join(', ')}
