@@ -4,12 +4,14 @@ import { quoteIdentifier, quoteLiteral, withClient } from '@freehold/postgres'
 import t, { type Test } from 'tap'
 import type { PreparedCluster } from '../kit/control-plane.ts'
 import { asSuperuser } from '../kit/databases.ts'
+import { canMount, SmallDisk } from '../kit/small-disk.ts'
 import { contentAtHome, examineTenant, leftBehind } from './examine.ts'
 import { dropSilo, type FaultGround, prepareFaultGround } from './fault-ground.ts'
 
 // What no further attempt cures by itself: a clear state, a clear message, nothing lost and nothing left behind.
 
 const CUSTOMERS = 60
+const WINDOW_SECONDS = 3_600
 /** It is a matter of seconds, but for the machine. */
 const REACHED_WITHIN_MS = 180_000
 
@@ -79,8 +81,27 @@ t.test('the target goes down and stays away: what is left there is removed when 
   t.match(ended.error, { code: 'move_cancelled' })
 })
 
-t.test("the target's disk is full", async (t) => {
-  // A disk that is full in earnest takes a mount; here the server says what it says then, at the first write of the copy.
+t.test("the target's disk is full in earnest", { skip: !canMount && 'takes a mount' }, async (t) => {
+  const disk = await SmallDisk.under(eu.cluster)
+  t.teardown(() => disk.remove())
+  const begun = await unlucky(t, 'backfill.entered', async (move) => {
+    await disk.fill()
+    worker.goOn()
+    t.equal((await ground.ended(move)).phase, 'aborted')
+    await disk.empty()
+  })
+  t.match(begun, { error: { code: 'target_without_room', details: { cluster: 'eu-1' } } })
+  const followed = await unlucky(t, 'verify.entered', async (move) => {
+    await disk.fill()
+    worker.goOn()
+    await told(move, /Interrupted.*No space left on device/)
+    await disk.empty()
+  })
+  t.match(followed, { phase: 'completed', error: null })
+})
+
+t.test("the target's server says that its disk is full", async (t) => {
+  // Also where nothing can be mounted: the server says what it says then, at the first write of the copy.
   const ended = await unlucky(t, 'dual_write.entered', async (move) => {
     const { to } = await catalog.moves.detail(move.id)
     await sql(
@@ -123,25 +144,25 @@ t.test(
 )
 
 t.test('the source gives the replication slot up', async (t) => {
-  t.teardown(() =>
-    sql(us, 'postgres', 'alter system reset max_slot_wal_keep_size', 'select pg_reload_conf()'),
-  )
   const ended = await unlucky(t, 'verify.entered', async () => {
-    await sql(
-      us,
-      'pool',
-      "alter system set max_slot_wal_keep_size = '1MB'",
-      'select pg_reload_conf()',
-      ...Array.from({ length: 4 }, () => [
-        "select pg_logical_emit_message(false, 'churn', repeat('x', 100))",
-        'select pg_switch_wal()',
-      ]).flat(),
-      'checkpoint',
-    )
-    t.equal(await slotStatus(), 'lost')
+    await loseSlot(t, us)
     worker.goOn()
   })
   t.match(ended, { phase: 'aborted', error: { code: 'change_stream_failed', detail: /slot .* is lost/ } })
+})
+
+t.test('the new home gives the slot up while the rollback window is open', async (t) => {
+  const happens = async (move: Move) => {
+    await loseSlot(t, eu)
+    worker.goOn()
+    await told(move, /Rolling back is not safe any more: Replication slot .* is lost/)
+    await t.rejects(catalog.operations.requestRollback(move.id), { code: 'rollback_unsafe' })
+    const { rollback } = await catalog.moves.detail(move.id)
+    t.match(rollback, { state: 'unsafe' })
+    await catalog.operations.requestFinalize(move.id)
+  }
+  const ended = await unlucky(t, 'soak.applied', happens, WINDOW_SECONDS)
+  t.match(ended, { phase: 'completed', error: null })
 })
 
 t.test('a password is changed', async (t) => {
@@ -202,12 +223,13 @@ async function unlucky(
   t: Test,
   barrier: string,
   happens: (move: Move, tenant: Tenant) => Promise<void>,
+  windowSeconds = 0,
 ): Promise<MoveDetail> {
   const tenant = await ground.tenant(`unlucky-${++tenants}`, CUSTOMERS)
   const content = await contentAtHome(ground, tenant)
   const writer = ground.startWriter(tenant)
   const stands = await worker.stopAt(barrier)
-  const move = await ground.startMove(tenant)
+  const move = await ground.startMove(tenant, 'eu', 'auto', {}, windowSeconds)
   t.ok(await stands(REACHED_WITHIN_MS), barrier)
   await happens(move, tenant)
   const ended = await ground.ended(move)
@@ -237,8 +259,24 @@ async function told({ id }: Move, what: RegExp): Promise<void> {
   }
 }
 
-async function slotStatus(): Promise<unknown> {
-  return (await sql(us, 'pool', 'select wal_status from pg_replication_slots'))[0]?.wal_status
+/** Has a server give up its only slot, because it would have to keep more of its log for it than it may. */
+async function loseSlot(t: Test, server: PreparedCluster): Promise<void> {
+  t.teardown(() =>
+    sql(server, 'postgres', 'alter system reset max_slot_wal_keep_size', 'select pg_reload_conf()'),
+  )
+  await sql(
+    server,
+    'postgres',
+    "alter system set max_slot_wal_keep_size = '1MB'",
+    'select pg_reload_conf()',
+    ...Array.from({ length: 4 }, () => [
+      "select pg_logical_emit_message(false, 'churn', repeat('x', 100))",
+      'select pg_switch_wal()',
+    ]).flat(),
+    'checkpoint',
+  )
+  const slots = await sql(server, 'postgres', 'select wal_status from pg_replication_slots')
+  t.same(slots, [{ wal_status: 'lost' }])
 }
 
 async function setPassword(
