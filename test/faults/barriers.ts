@@ -111,6 +111,28 @@ export const criticalBarriers = [
   'cutover.activated',
 ] as const satisfies readonly Barrier[]
 
+/** Struck on one of these, a move need not come by its other barriers: rows that are repaired do not differ for the next worker. */
+const struckOnce: ReadonlySet<Way> = new Set([
+  'move_repaired',
+  'move_called_off',
+  'move_from_schema',
+  'rollback_called_off',
+])
+
+/**
+ * Deals barriers out to moves that are struck at several of them, each at barriers of one way, in the order in which it comes by
+ * them and as far apart as can be.
+ *
+ * @param strikes how many barriers a move gets at most.
+ */
+export function dealtOut(names: readonly Barrier[], strikes: number): Barrier[][] {
+  const byWay = Map.groupBy(names, (name) => barriers[name])
+  return [...byWay].flatMap(([way, passed]) => {
+    const moves = Math.ceil(passed.length / (struckOnce.has(way) ? 1 : strikes))
+    return Array.from({ length: moves }, (_, move) => passed.filter((_, index) => index % moves === move))
+  })
+}
+
 const engineSources = fileURLToPath(new URL('../../packages/engine/src', import.meta.url))
 const BARRIER_CALL = /\bbarrier\(\s*(['"`])([^'"`]+)\1/g
 /** The orchestrator passes one when a move has entered a phase. */

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
 import { barrierNames } from './barriers.ts'
-import { faults } from './faults.ts'
+import { faultKinds, faultSets, faults } from './faults.ts'
 
 /** How the moves of a matrix are followed. */
 export const MATRIX_STREAMS = ['logical', 'triggers'] as const
@@ -21,15 +21,20 @@ temporary folder and removes it again.
   --schema-changes
                 no faults: whatever an owner does to the source's tables, in each phase, by either stream
   --jobs N      with one of these three: so many at a time, each on servers of its own, 1 to 8 (default 1)
-  --fault NAME  with --matrix: this fault only
+  --fault NAME  with --matrix: this fault only; with --in-turn, this kind
   --at NAME     with --matrix: this barrier only
   --by NAME     with --matrix: followed by this only, logical or triggers, and so in the rollback window
+  --in-turn     with --matrix: at every barrier each kind of fault, but one of the kind: the servers and connections
+                take turns from barrier to barrier
+  --strikes N   with --matrix: each move is struck at so many barriers of its way, one after the other and far
+                apart, 1 to 20 (default 1): fewer moves
   --only TEXT   with --pairs or --schema-changes: only what has this in its name, and what brings a tenant there
   --help        this text
 
 Whatever goes wrong is told with the command that repeats it.
 
 Faults: ${faults.map(({ name }) => name).join(', ')}.
+Kinds: ${faultKinds.join(', ')}.
 Barriers: ${barrierNames.join(', ')}.
 
 Exit status: 0 all invariants held, 1 one did not, 2 wrong options, 130 interrupted.
@@ -42,17 +47,32 @@ const argumentsSchema = z
     matrix: z.boolean().default(false),
     pairs: z.boolean().default(false),
     'schema-changes': z.boolean().default(false),
-    fault: z.enum(faults.map(({ name }) => name)).optional(),
+    fault: z.enum([...faults.map(({ name }) => name), ...faultKinds]).optional(),
+    'in-turn': z.boolean().optional(),
     at: z.enum(barrierNames).optional(),
     by: z.enum(MATRIX_STREAMS).optional(),
+    strikes: z.coerce.number().int().min(1).max(20).optional(),
     jobs: z.coerce.number().int().min(1).max(8).optional(),
     only: z.string().min(1).optional(),
     help: z.boolean().default(false),
   })
-  .refine(({ matrix, fault, at, by }) => matrix || (fault ?? at ?? by) === undefined, {
-    path: ['fault'],
-    message: '--fault, --at and --by go with --matrix',
-  })
+  .refine(
+    (given) =>
+      given.matrix ||
+      (given.fault ?? given.at ?? given.by ?? given.strikes ?? given['in-turn']) === undefined,
+    {
+      path: ['fault', 'at', 'by', 'strikes', 'in-turn'],
+      message: 'go with --matrix',
+    },
+  )
+  .refine(
+    (given) =>
+      given.fault === undefined || faultSets(given['in-turn']).some(({ name }) => name === given.fault),
+    {
+      path: ['fault'],
+      message: 'a kind with --in-turn, a fault without',
+    },
+  )
   .refine((given) => [given.matrix, given.pairs, given['schema-changes']].filter(Boolean).length <= 1, {
     path: ['matrix', 'pairs', 'schema-changes'],
     message: 'one of them at a time',
@@ -87,6 +107,8 @@ export function readArguments(args: readonly string[]): z.infer<typeof arguments
       fault: { type: 'string' },
       at: { type: 'string' },
       by: { type: 'string' },
+      'in-turn': { type: 'boolean' },
+      strikes: { type: 'string' },
       jobs: { type: 'string' },
       only: { type: 'string' },
       help: { type: 'boolean' },

@@ -25,7 +25,21 @@ t.test('moves and faults at random leave every invariant as it was', async (t) =
 
 t.test('each kind of run comes to its end', async (t) => {
   const runs = [
-    [['--matrix', '--fault', 'worker killed', '--at', 'cutover.sealed', '--by', 'logical'], 1],
+    [
+      [
+        '--matrix',
+        '--in-turn',
+        '--strikes',
+        '20',
+        '--fault',
+        'cut off',
+        '--at',
+        'finalize.left',
+        '--by',
+        'logical',
+      ],
+      1,
+    ],
     [['--matrix', '--fault', 'worker killed', '--at', 'soak.removed'], 2],
     [['--pairs', '--seed', '1', '--only', 'pool in us to pool in eu by logical, rolled back'], 3],
     [['--schema-changes', '--jobs', '2', '--only', 'a renamed column at verify.entered'], 2],
@@ -48,6 +62,11 @@ t.test('wrong options are refused', async (t) => {
     ['--minutes', '0'],
     ['--seed', '-1'],
     ['--fault', 'source killed'],
+    ['--strikes', '2'],
+    ['--in-turn'],
+    ['--matrix', '--fault', 'cut off'],
+    ['--matrix', '--in-turn', '--fault', 'source cut off'],
+    ['--matrix', '--strikes', '0'],
     ['--matrix', '--at', 'nowhere'],
     ['--matrix', '--by', 'auto'],
     ['--by', 'triggers'],

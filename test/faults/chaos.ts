@@ -1,5 +1,8 @@
 // `npm run chaos`: see `chaos-arguments.ts` for what it does and takes.
 import { randomInt } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { ChangeStreamChoice } from '@freehold/contract'
 import {
   abortOnInterruption,
@@ -16,11 +19,10 @@ import {
   prepareChangingGround,
   type SchemaChangeCase,
 } from '../moves/schema-changes.ts'
-import { type Barrier, barrierNames, criticalBarriers } from './barriers.ts'
 import { MATRIX_STREAMS, readArguments, USAGE } from './chaos-arguments.ts'
 import { type FaultGround, prepareFaultGround } from './fault-ground.ts'
-import { type Fault, faults } from './faults.ts'
-import { runCase, type Strike } from './kill-matrix.ts'
+import { faultSets } from './faults.ts'
+import { runCase, type Strike, strikesOf } from './kill-matrix.ts'
 import { runChaos } from './random-chaos.ts'
 import { Grounds, runCases } from './run-cases.ts'
 import { Tally } from './tally.ts'
@@ -36,6 +38,7 @@ else await main()
 
 async function main(): Promise<void> {
   const { signal, interrupted } = untilInterrupted()
+  const compiled = await keepCompiled()
   try {
     const held = run(signal)
     // Interrupted, we do not wait for what is under way: it ends with the servers.
@@ -47,9 +50,17 @@ async function main(): Promise<void> {
   } finally {
     setTimeout(() => process.exit(), CLEAN_UP_PATIENCE_MS).unref()
     await grounds.removeAll()
+    await rm(compiled, { recursive: true })
   }
   // What was interrupted may still wait for something that does not come any more.
   process.exit()
+}
+
+/** Has the workers compile what they are made of once, and not each of them anew. @returns where that is kept. */
+async function keepCompiled(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'freehold-compiled-'))
+  process.env.NODE_COMPILE_CACHE ??= folder
+  return folder
 }
 
 /** @returns whether every invariant held. */
@@ -93,23 +104,26 @@ async function chaos(signal: AbortSignal): Promise<boolean> {
 async function matrix(signal: AbortSignal): Promise<boolean> {
   const tally = new Tally(say)
   let longestMs = 0
+  const { strikes = 1, 'in-turn': inTurn } = options
   const streams = options.by === undefined ? MATRIX_STREAMS : [options.by]
-  const cases = faults
-    .flatMap((fault) => placesOf(fault).map((at) => ({ fault, at })))
-    .filter(({ fault, at }) => (options.fault ?? fault.name) === fault.name && (options.at ?? at) === at)
-    .flatMap((strike) => streams.map((by) => ({ strike, by })))
+  const cases = faultSets(inTurn)
+    .filter(({ name }) => (options.fault ?? name) === name)
+    .flatMap(({ name, faults }) => strikesOf(faults, strikes).map((strikes) => ({ name, strikes })))
+    .filter(({ strikes }) => options.at === undefined || strikes.some(({ at }) => at === options.at))
+    .flatMap((each) => streams.map((by) => ({ ...each, by })))
   await runCases(grounds, {
     cases,
     jobs,
     signal,
     prepare: prepareFaultGround,
-    async run(ground, { strike, by }) {
-      const { what, problems, outageMs } = await struck(ground, strike, by)
+    async run(ground, { name, strikes: struckBy, by }) {
+      const { what, problems, outageMs } = await struck(ground, struckBy, by)
       longestMs = Math.max(longestMs, outageMs)
+      const which = `${inTurn ? ' --in-turn' : ''}${strikes === 1 ? '' : ` --strikes ${strikes}`}`
       tally.add(
         what,
         problems,
-        command(`--matrix --fault '${strike.fault.name}' --at ${strike.at} --by ${by}`),
+        command(`--matrix${which} --fault '${name}' --at ${struckBy[0]?.at} --by ${by}`),
       )
       return problems.length === 0
     },
@@ -123,11 +137,15 @@ interface Outcome {
   readonly outageMs: number
 }
 
-async function struck(ground: FaultGround, strike: Strike, by: ChangeStreamChoice): Promise<Outcome> {
-  const what = `${strike.fault.name} at ${strike.at}, by ${by}`
+async function struck(
+  ground: FaultGround,
+  strikes: readonly Strike[],
+  by: ChangeStreamChoice,
+): Promise<Outcome> {
+  const what = `${strikes.map(({ fault, at }) => `${fault.name} at ${at}`).join(', ')}, by ${by}`
   const log = () => ground.worker.log.map((line) => `worker: ${line}`)
   try {
-    const { move, problems, acknowledged, failed, outageMs } = await runCase(ground, [strike], by)
+    const { move, problems, acknowledged, failed, outageMs } = await runCase(ground, strikes, by)
     const figures = `${acknowledged} writes, ${failed} failed, longest outage ${Math.round(outageMs)} ms`
     const timeline = move.events.map(({ at, phase, message }) => `${at} ${phase}: ${message}`)
     return {
@@ -184,11 +202,6 @@ async function schemaChanges(signal: AbortSignal): Promise<boolean> {
     },
   })
   return tally.end()
-}
-
-/** Where nobody waits for an answer for long; elsewhere a connection that vanishes for good is the network's to end. */
-function placesOf({ everywhere }: Fault): readonly Barrier[] {
-  return everywhere ? barrierNames : criticalBarriers
 }
 
 function command(args: string): string {

@@ -3,10 +3,12 @@ import {
   type DatabaseAddress,
   formatDatabaseUrl,
   hasSqlState,
+  isConnectionError,
   quoteIdentifier,
   SQLSTATE,
   withClient,
 } from '@freehold/postgres'
+import type pg from 'pg'
 import { type PreparedCluster, startPreparedCluster } from '../kit/control-plane.ts'
 import { type CuttableProxy, startCuttableProxy } from '../kit/cuttable-proxy.ts'
 import { asSuperuser } from '../kit/databases.ts'
@@ -23,6 +25,8 @@ export const FENCE_EXPIRY_MS = 2_000
 /** Long enough that a worker which is only slow keeps it; of one that was killed it is expired. */
 const LEASE_MS = 3_000
 const NEIGHBOURS_CUSTOMERS = 20
+/** A write or two at every step. More would take the processor from what is tried, the more so the slower the machine. */
+const WRITES_PER_SECOND = 50
 
 /** What the worker connects to, each a server process of its own. */
 export const serverNames = ['source', 'target', 'catalog', 'queue'] as const
@@ -63,6 +67,8 @@ export interface FaultGround extends Pick<MovingGround, 'us' | 'eu' | 'catalog' 
   readonly bare: ReadonlyMap<PreparedCluster, readonly string[]>
   /** Has the time of every lease passed, as it does by itself a while later. */
   expireLeases(): Promise<void>
+  /** Has every move that rests be due, as it is by itself a while later; does nothing while the catalog is away. */
+  endRests(): Promise<void>
   /** Has a move that nobody works on have been verified so many times. */
   countVerifications(move: Pick<MoveDetail, 'id'>, times: number): Promise<void>
   /** Tenants that are never moved, one in each pool, with rows of the same keys, and what they have. */
@@ -116,7 +122,7 @@ export async function prepareFaultGround(): Promise<FaultGround> {
       FREEHOLD_FENCE_EXPIRY_MS: `${FENCE_EXPIRY_MS}`,
       FREEHOLD_SOAK_INTERVAL_MS: '200',
     })
-    undo.defer(() => worker.kill())
+    undo.defer(() => worker.close())
     const { us, eu } = moving
     const direct = new Map([
       [source.address.port, us.cluster.port],
@@ -127,35 +133,42 @@ export async function prepareFaultGround(): Promise<FaultGround> {
       [eu, await inventory(eu)],
     ])
     const neighbours = await settleNeighbours(moving)
+    const inCatalog = <Row extends pg.QueryResultRow>(statement: string, values: readonly unknown[] = []) =>
+      withClient(asSuperuser(control.cluster, 'freehold_catalog'), 'test', (client) =>
+        client.query<Row>(statement, [...values]),
+      )
     const ends = undo.move()
     return {
       us,
       eu,
       bare,
       cluster: (id) => (id.startsWith('us') ? us : eu),
-      expireLeases: () =>
-        withClient(asSuperuser(control.cluster, 'freehold_catalog'), 'test', async (client) => {
-          await client.query(
-            'update catalog.operations set lease_expires_at = clock_timestamp() where lease_expires_at is not null',
-          )
-        }),
-      countVerifications: ({ id }, times) =>
-        withClient(asSuperuser(control.cluster, 'freehold_catalog'), 'test', async (client) => {
-          await client.query(
-            "update catalog.operations set state = jsonb_set(state, '{verifications}', to_jsonb($2::int)) where id = $1",
-            [id, times],
-          )
-        }),
+      expireLeases: async () => {
+        await inCatalog(
+          'update catalog.operations set lease_expires_at = clock_timestamp() where lease_expires_at is not null',
+        )
+      },
+      async endRests() {
+        await inCatalog(
+          `update catalog.operations set run_after = clock_timestamp()
+           where finished_at is null and run_after > clock_timestamp()`,
+        ).catch(passOverAway)
+      },
+      async countVerifications({ id }, times) {
+        await inCatalog(
+          "update catalog.operations set state = jsonb_set(state, '{verifications}', to_jsonb($2::int)) where id = $1",
+          [id, times],
+        )
+      },
       neighbours,
-      homes: () =>
-        withClient(asSuperuser(control.cluster, 'freehold_catalog'), 'test', async (client) => {
-          const found = await client.query<Home>(
-            `select cluster_id as cluster, data_databases.name as database, schema_name as schema
-             from catalog.placements join catalog.data_databases on data_databases.id = data_database_id
-             where until is null`,
-          )
-          return found.rows
-        }),
+      homes: async () => {
+        const found = await inCatalog<Home>(
+          `select cluster_id as cluster, data_databases.name as database, schema_name as schema
+           from catalog.placements join catalog.data_databases on data_databases.id = data_database_id
+           where until is null`,
+        )
+        return found.rows
+      },
       catalog: moving.catalog,
       tenant: moving.tenant,
       startMove: moving.startMove,
@@ -171,6 +184,7 @@ export async function prepareFaultGround(): Promise<FaultGround> {
       startWriter: (tenant, ledger = new Map()) =>
         startTenantWriter(control.as('freehold_reader', 'freehold_catalog'), tenant, 2, {
           ledger,
+          writesPerSecond: WRITES_PER_SECOND,
           reach: (address) => ({ ...address, port: direct.get(address.port) ?? address.port }),
         }),
       ended: ({ id }, standstillMs) => endOfMove(() => moving.catalog.moves.detail(id), { standstillMs }),
@@ -180,6 +194,10 @@ export async function prepareFaultGround(): Promise<FaultGround> {
     await undo.disposeAsync()
     throw error
   }
+}
+
+function passOverAway(error: unknown): void {
+  if (!isConnectionError(error)) throw error
 }
 
 async function settleNeighbours(moving: MovingGround): Promise<Neighbour[]> {

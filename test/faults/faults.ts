@@ -3,6 +3,8 @@ import { type FaultGround, type ServerName, serverNames } from './fault-ground.t
 /** Something that goes wrong, and is mended: what is killed is started again, what is cut may connect again. */
 export interface Fault {
   readonly name: string
+  /** Faults of a kind differ in whom they strike. */
+  readonly kind: string
   /** Whether requests of the tenant's own can fail by it, as those do that were under way at a killed server. */
   readonly hitsWriters: boolean
   /** How long whatever was struck is away, ms. */
@@ -27,6 +29,7 @@ const HOUR_MS = 3_600_000
 
 const workerKilled: Fault = {
   name: 'worker killed',
+  kind: 'worker killed',
   hitsWriters: false,
   awayMs: 0,
   lasting: false,
@@ -41,6 +44,7 @@ const workerKilled: Fault = {
 /** The worker's connections to a server are closed under it. */
 const cutOff = (server: ServerName): Fault => ({
   name: `${server} cut off`,
+  kind: 'cut off',
   hitsWriters: false,
   awayMs: 0,
   lasting: false,
@@ -53,12 +57,14 @@ const cutOff = (server: ServerName): Fault => ({
 const oneCutOff = (server: ServerName, what: string, name: RegExp): Fault => ({
   ...cutOff(server),
   name: `${server} cut off from ${what}`,
+  kind: 'one connection cut off',
   strike: async ({ proxies }) => proxies[server].cut(name),
 })
 
 /** What the worker and a server send each other is lost, on the connections that there are, and nobody tells them. */
 const vanished = (server: ServerName): Fault => ({
   name: `${server} vanished`,
+  kind: 'vanished',
   hitsWriters: false,
   awayMs: SILENT_MS,
   lasting: false,
@@ -72,6 +78,7 @@ const vanished = (server: ServerName): Fault => ({
 const unreachable = (server: ServerName): Fault => ({
   ...vanished(server),
   name: `${server} unreachable`,
+  kind: 'unreachable',
   awayMs: UNREACHABLE_MS,
   everywhere: false,
   async strike({ proxies }) {
@@ -87,6 +94,7 @@ const unreachable = (server: ServerName): Fault => ({
 /** The worker takes it for an hour later or earlier than it is, all at once and for a while. */
 const clockJumped = (direction: 'forward' | 'back', ms: number): Fault => ({
   name: `clock set ${direction}`,
+  kind: 'clock set',
   hitsWriters: false,
   awayMs: JUMPED_MS,
   lasting: false,
@@ -99,6 +107,7 @@ const clockJumped = (direction: 'forward' | 'back', ms: number): Fault => ({
 const vanishedForGood = (server: ServerName): Fault => ({
   ...vanished(server),
   name: `${server} vanished for good`,
+  kind: 'vanished for good',
   awayMs: 0,
   lasting: true,
   everywhere: false,
@@ -107,6 +116,7 @@ const vanishedForGood = (server: ServerName): Fault => ({
 
 const serverKilled = (server: ServerName): Fault => ({
   name: `${server} killed`,
+  kind: 'server killed',
   hitsWriters: server !== 'queue',
   awayMs: DOWN_MS,
   lasting: false,
@@ -131,6 +141,20 @@ export const faults: readonly Fault[] = [
   clockJumped('forward', HOUR_MS),
   clockJumped('back', -HOUR_MS),
 ]
+
+export const faultKinds = [...new Set(faults.map(({ kind }) => kind))]
+
+/** Faults that strike one after the other, from barrier to barrier. */
+export interface FaultSet {
+  readonly name: string
+  readonly faults: readonly Fault[]
+}
+
+/** Each fault by itself; `inTurn`, those of each kind together. */
+export function faultSets(inTurn = false): FaultSet[] {
+  if (!inTurn) return faults.map((fault) => ({ name: fault.name, faults: [fault] }))
+  return [...Map.groupBy(faults, ({ kind }) => kind)].map(([name, faults]) => ({ name, faults }))
+}
 
 export function faultNamed(name: string): Fault {
   const found = faults.find((fault) => fault.name === name)

@@ -11,7 +11,7 @@ import { z } from 'zod'
 import { asSuperuser } from '../kit/databases.ts'
 import { giveOwnSchema } from '../kit/own-schema.ts'
 import { patiently } from '../kit/patiently.ts'
-import { type Barrier, barriers, type Way } from './barriers.ts'
+import { type Barrier, barrierNames, barriers, criticalBarriers, dealtOut, type Way } from './barriers.ts'
 import { changedNeighbours, contentAtHome, examineTenant, leftBehind, openHomes } from './examine.ts'
 import { dropSilo, type FaultGround, FENCE_EXPIRY_MS } from './fault-ground.ts'
 import type { Fault } from './faults.ts'
@@ -27,6 +27,8 @@ const finalized: ReadonlySet<Way> = new Set([
 ])
 /** It is a matter of seconds, but for the machine. */
 const REACHED_WITHIN_MS = 180_000
+/** How long a move rests at most after a failed attempt before it is taken up again. */
+const REST_MS = 500
 /** How long a worker waits at most for an answer that writers wait for: the catalog's. */
 const NOTICED_MS = 10_000
 /** What the machine may add to an outage: it may be a slow one, and has others to serve. */
@@ -46,6 +48,22 @@ export interface CaseResult {
   readonly failed: number
   /** The longest time in which no write of the tenant was acknowledged, ms. */
   readonly outageMs: number
+}
+
+/**
+ * Every barrier at which faults strike, dealt out to moves that are struck at so many of them at most.
+ *
+ * @param faults take turns from barrier to barrier.
+ */
+export function strikesOf(faults: readonly Fault[], strikes: number): Strike[][] {
+  // Elsewhere than between two homes, a connection that vanishes for good is the network's to end.
+  const places = faults.every(({ everywhere }) => everywhere) ? barrierNames : criticalBarriers
+  return dealtOut(places, strikes).map((passed) =>
+    passed.flatMap((at) => {
+      const fault = faults[barrierNames.indexOf(at) % faults.length]
+      return fault === undefined ? [] : [{ at, fault }]
+    }),
+  )
 }
 
 let cases = 0
@@ -112,18 +130,26 @@ async function strikeInTurn(
   const problems: string[] = []
   let stands = firstStand
   for (const [index, { at, fault }] of strikes.entries()) {
-    if (!(await stands(REACHED_WITHIN_MS))) return [...problems, `${at} was not come by`]
+    if (!(await comesBy(stands, ground))) return [...problems, `${at} was not come by`]
     problems.push(...(await openHomes({ worker, ...ground }, move)).map((home) => `${at}: ${home}`))
     await fault.strike({ worker, ...ground })
     const next = strikes[index + 1]
-    const alive = worker.runs
-    if (alive && next !== undefined) stands = await worker.stopAt(next.at)
+    if (next !== undefined) stands = await worker.stopAt(next.at)
     worker.goOn()
     await sleep(fault.awayMs)
     await fault.mend({ worker, ...ground })
-    if (!alive && next !== undefined) stands = await worker.stopAt(next.at)
   }
   return problems
+}
+
+/** Nobody rests meanwhile after what was struck before: how long that is has nothing to do with what comes of it. */
+async function comesBy(stands: Wait, { endRests }: Pick<FaultGround, 'endRests'>): Promise<boolean> {
+  const deadline = performance.now() + REACHED_WITHIN_MS
+  while (!(await stands(REST_MS))) {
+    if (performance.now() > deadline) return false
+    await endRests()
+  }
+  return true
 }
 
 async function begin(ground: FaultGround, way: Way): Promise<Tenant> {
@@ -175,9 +201,10 @@ async function setOut(
     await catalog.operations.requestCancel(move.id)
   } else {
     await worker.kill()
-    await worker.start()
+    await ground.expireLeases()
   }
   const stands = await worker.stopAt(barrier)
+  await worker.start()
   worker.goOn()
   return { move, stands }
 }
@@ -223,8 +250,9 @@ async function callOffRollback(
   await worker.kill()
   await ground.countVerifications(move, MANY_VERIFICATIONS)
   await ground.expireLeases()
+  const stands = await worker.stopAt(barrier)
   await worker.start()
-  return { move, stands: await worker.stopAt(barrier) }
+  return { move, stands }
 }
 
 /** Has rows of the target differ that nobody writes. */

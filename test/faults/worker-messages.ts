@@ -2,6 +2,8 @@ import { z } from 'zod'
 
 /** What a test asks of its worker process. */
 export const commandSchema = z.discriminatedUnion('kind', [
+  /** Begin to work; and, with a barrier, stand still the first time it is come by. */
+  z.object({ kind: z.literal('begin'), barrier: z.string().optional() }),
   /** Stand still the next time the barrier is come by; without a barrier, at none. */
   z.object({ kind: z.literal('stop_at'), barrier: z.string().optional() }),
   z.object({ kind: z.literal('go_on') }),

@@ -6,11 +6,22 @@ const ENTRY = new URL('./moving-worker.ts', import.meta.url)
 const READY_TIMEOUT_MS = 180_000
 const LOG_LINES = 30
 
-/** A worker in a process of its own, to be stopped at a barrier, killed there, and started again. */
+/** A barrier at which the worker is to stand still, and whether it does. */
+interface Watch {
+  readonly barrier: string
+  readonly stands: PromiseWithResolvers<void>
+}
+
+/**
+ * A worker in a process of its own, to be stopped at a barrier, killed there, and started again. The next one is always there
+ * already, with all that it has to load: what takes the processor longest would come after every kill otherwise.
+ */
 export class WorkerProcess {
   readonly #environment: Readonly<Record<string, string>>
   readonly #log: string[] = []
   #child: ChildProcess | undefined
+  #next: ChildProcess | undefined
+  #watch: Watch | undefined
   #dismissed = new WeakSet<ChildProcess>()
   #deaths = 0
 
@@ -29,10 +40,6 @@ export class WorkerProcess {
     return this.#deaths
   }
 
-  get runs(): boolean {
-    return this.#child !== undefined
-  }
-
   /** The end of what it has logged. */
   get log(): readonly string[] {
     return this.#log
@@ -41,52 +48,38 @@ export class WorkerProcess {
   /** Starts the process unless it runs. */
   async start(): Promise<void> {
     if (this.#child !== undefined) return
-    const child = fork(ENTRY, {
-      execArgv: ['--conditions=@freehold/source'],
-      env: { ...process.env, ...this.#environment },
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      // In a session of its own: Ctrl-C is for us, who then clean up with it still there.
-      detached: true,
-    })
+    const child = this.#next ?? this.#load()
     this.#child = child
-    for (const output of [child.stdout, child.stderr]) {
-      if (output !== null) createInterface({ input: output }).on('line', (line) => this.#keep(line))
-    }
-    child.once('exit', (code, signal) => {
-      if (this.#child === child) this.#child = undefined
-      if (this.#dismissed.has(child)) return
-      this.#deaths++
-      this.#keep(`the worker ended by itself (${code ?? signal})`)
-    })
-    await this.#heard(child, 'ready', READY_TIMEOUT_MS)
+    const ready = this.#heard(child, 'ready', READY_TIMEOUT_MS)
+    this.#send({ kind: 'begin', barrier: this.#watch?.barrier })
+    await ready
+    this.#next = this.#load()
   }
 
   /**
-   * Has the worker stand still the next time it comes by the barrier, and at no other.
+   * Has the worker stand still the next time it comes by the barrier, and at no other; from its start on, if it does not run.
    *
    * @returns once the worker knows: a wait until it stands there.
    */
   async stopAt(barrier: string): Promise<(timeoutMs: number) => Promise<boolean>> {
-    const child = this.#running()
-    const stands = Promise.withResolvers<void>()
-    const listen = (message: unknown) => {
-      const report = reportSchema.parse(message)
-      if (report.kind === 'stands' && report.barrier === barrier) stands.resolve()
-    }
-    child.on('message', listen)
-    await this.#arm(barrier)
+    const watch: Watch = { barrier, stands: Promise.withResolvers() }
+    this.#watch = watch
+    if (this.#child !== undefined) await this.#arm(barrier)
     return async (timeoutMs) => {
       const timeout = Promise.withResolvers<void>()
       const timer = setTimeout(timeout.resolve, timeoutMs)
-      const reached = await Promise.race([stands.promise.then(() => true), timeout.promise.then(() => false)])
+      const reached = await Promise.race([
+        watch.stands.promise.then(() => true),
+        timeout.promise.then(() => false),
+      ])
       clearTimeout(timer)
-      child.off('message', listen)
       return reached
     }
   }
 
   /** Has the worker stand still nowhere, and go on if it does. */
   async stopNowhere(): Promise<void> {
+    this.#watch = undefined
     await this.#arm(undefined)
     this.goOn()
   }
@@ -115,8 +108,47 @@ export class WorkerProcess {
   async kill(): Promise<void> {
     const child = this.#child
     if (child === undefined) return
-    this.#dismissed.add(child)
     this.#child = undefined
+    this.#watch = undefined
+    await this.#end(child)
+  }
+
+  /** Ends the process, and the one that waits to come after it. */
+  async close(): Promise<void> {
+    await this.kill()
+    if (this.#next !== undefined) await this.#end(this.#next)
+    this.#next = undefined
+  }
+
+  /** A process that has loaded what a worker is made of, or is about to, and does nothing until it is told to begin. */
+  #load(): ChildProcess {
+    const child = fork(ENTRY, {
+      execArgv: ['--conditions=@freehold/source'],
+      env: { ...process.env, ...this.#environment },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      // In a session of its own: Ctrl-C is for us, who then clean up with it still there.
+      detached: true,
+    })
+    for (const output of [child.stdout, child.stderr]) {
+      if (output !== null) createInterface({ input: output }).on('line', (line) => this.#keep(line))
+    }
+    child.on('message', (message) => {
+      const report = reportSchema.parse(message)
+      const watch = this.#watch
+      if (report.kind === 'stands' && report.barrier === watch?.barrier) watch.stands.resolve()
+    })
+    child.once('exit', (code, signal) => {
+      if (this.#child === child) this.#child = undefined
+      if (this.#next === child) this.#next = undefined
+      if (this.#dismissed.has(child)) return
+      this.#deaths++
+      this.#keep(`the worker ended by itself (${code ?? signal})`)
+    })
+    return child
+  }
+
+  async #end(child: ChildProcess): Promise<void> {
+    this.#dismissed.add(child)
     const exited = new Promise((resolve) => child.once('exit', resolve))
     child.kill('SIGKILL')
     await exited

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MoveDetail } from '@freehold/contract'
 
-const POLL_MS = 50
+const POLL_MS = 100
 /** A worker that cannot go on waits 15 s at most until it tries again. */
 const STANDSTILL_MS = 120_000
 /** Somebody who does the same again and again says so each time. */

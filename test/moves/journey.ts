@@ -46,6 +46,8 @@ const WINDOW_SECONDS = 3_600
 const LEASE_MS = 400
 /** So that nobody else takes the move over, nor is the switch broken off, while both sides are compared. */
 const UNHURRIED_MS = 60_000
+/** How far behind the source the target may be: on a machine that is busy it may be no closer for minutes. */
+const LAG_MS = 5_000
 
 /** A tenant that is moved about while it is written to, and what must be true of it all the time. */
 export interface Journey extends AsyncDisposable {
@@ -123,7 +125,7 @@ async function play(
   let compared = 0
   const engine = ground.engine({
     leaseMs: script.kind === 'given up' ? LEASE_MS : UNHURRIED_MS,
-    settings: { soakIntervalMs: 100, fenceExpiryMs: UNHURRIED_MS },
+    settings: { soakIntervalMs: 100, fenceExpiryMs: UNHURRIED_MS, maxLagMs: LAG_MS },
     barrier: async (name) => {
       if (script.kind === 'given up' && name === script.at && !cancelled) {
         cancelled = true
