@@ -462,6 +462,7 @@ t.test('these findings block a move, each by itself, and no others', async (t) =
   const blocking = [
     'application_locked_out',
     'connections_exhausted',
+    'database_outdated',
     'encoding_differs',
     'extension_missing',
     'feature_missing',
