@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { rm, statfs } from 'node:fs/promises'
+import { mkdir, rename, rm, rmdir, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { TemporaryCluster } from '@freehold/local'
@@ -12,7 +12,10 @@ const SIZE = '600m'
 /** Whether this process may mount a file system. */
 export const canMount = process.platform === 'linux' && process.getuid?.() === 0
 
-/** A file system that a server has for itself, log and all, and that can be full. */
+/**
+ * A file system that a server has for its tables, and that can be full. What else it writes is where it was: without room for its log,
+ * or for the state of a slot, it would stop altogether.
+ */
 export class SmallDisk {
   readonly #cluster: TemporaryCluster
   readonly #path: string
@@ -24,18 +27,19 @@ export class SmallDisk {
     this.#filler = join(path, 'filler')
   }
 
-  /** Puts it under a server's data, which is stopped for it meanwhile. */
+  /** Puts it under a server's tables. The server is stopped for it meanwhile. */
   static async under(cluster: TemporaryCluster): Promise<SmallDisk> {
-    const path = await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
+    const data = await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
       const found = await client.query<{ path: string }>("select current_setting('data_directory') as path")
       return found.rows[0]?.path ?? ''
     })
+    const path = join(data, 'base')
     await cluster.kill()
-    const aside = `${path}-aside`
-    await run('cp', ['-a', path, aside])
+    await rename(path, asideOf(path))
+    await mkdir(path)
     await run('mount', ['-t', 'tmpfs', '-o', `size=${SIZE}`, 'tmpfs', path])
-    await run('cp', ['-a', `${aside}/.`, path])
-    await rm(aside, { recursive: true })
+    await run('cp', ['-a', `${asideOf(path)}/.`, path])
+    await rm(asideOf(path), { recursive: true })
     await cluster.restart()
     return new SmallDisk(cluster, path)
   }
@@ -50,10 +54,16 @@ export class SmallDisk {
     await rm(this.#filler, { force: true })
   }
 
-  /** The server has its data where they were, as they were before. */
+  /** The server has its tables where they were. */
   async remove(): Promise<void> {
+    await this.empty()
     await this.#cluster.kill()
+    await run('cp', ['-a', this.#path, asideOf(this.#path)])
     await run('umount', [this.#path])
+    await rmdir(this.#path)
+    await rename(asideOf(this.#path), this.#path)
     await this.#cluster.restart()
   }
 }
+
+const asideOf = (path: string) => `${path}-aside`

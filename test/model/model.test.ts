@@ -53,5 +53,5 @@ function isOutOfReach(text: string, flags: readonly string[]): boolean {
 t.test('a search that was cut short is told from one that was not', async (t) => {
   const whole = { flags: ['WRITES=1'] }
   t.equal((await search({ ...whole, maxDepth: 1_000 })).exhaustive, false, 'by its depth')
-  t.equal((await search({ ...whole, maxMegabytes: 185 })).exhaustive, false, 'by its memory')
+  t.equal((await search({ ...whole, maxMegabytes: 50 })).exhaustive, false, 'by its memory')
 })
