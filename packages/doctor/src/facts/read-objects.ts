@@ -14,7 +14,7 @@ export async function readViews(client: ClientBase, appRole: string): Promise<Vi
        union
        select reads.view, dependency.refobjid
        from reads
-       join pg_rewrite rule on rule.ev_class = reads.relation and not reads.relation = any (array[to_regclass('freehold.entered'), to_regclass('freehold.entered_to_write')])
+       join pg_rewrite rule on rule.ev_class = reads.relation and reads.relation <> all (array_remove(array[to_regclass('freehold.entered'), to_regclass('freehold.entered_to_write')], null))
        join pg_depend dependency on dependency.classid = 'pg_rewrite'::regclass and dependency.objid = rule.oid
          and dependency.refclassid = 'pg_class'::regclass and dependency.refobjid <> rule.ev_class
      )
