@@ -563,6 +563,35 @@ t.test('a tenant that does not come to where it was expected is asked for', asyn
   t.equal(router.metrics().placements.rereads, rereads, 'and leads nobody back')
 })
 
+t.test('a home that cannot be reached for a moment is not taken for one that was left', async (t) => {
+  const tenantId = await newTenant()
+  const router = newRouter()
+  const items = () => router.forTenant(tenantId).selectFrom('items').select('id').execute()
+  await items()
+  source.coming.set(tenantId, homeAt(silo, tenantId))
+  source.announce({ tenantId, coming: true })
+  await sleep(50)
+  await setResident(silo, tenantId, 'standby', 2)
+  source.failure = new Error('the catalog is away')
+  t.teardown(() => {
+    source.failure = undefined
+  })
+  const limit = (connections: number) =>
+    withClient(pool.superuser, 'test', (client) =>
+      client.query(`alter database pool connection limit ${connections}`),
+    )
+  await limit(0)
+  await withClient(pool.superuser, 'test', (client) =>
+    client.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = 'pool' and usename = 'freehold_app'`,
+    ),
+  )
+  await sleep(50)
+  await t.rejects(items(), { code: 'database_unavailable' })
+  await limit(-1)
+  t.equal((await items()).length, 0, 'it lives there as before, and the catalog is not needed')
+})
+
 t.test('what was heard of a tenant and not answered is asked for where it has come, too', async (t) => {
   const tenantId = await newTenant()
   const router = newRouter()

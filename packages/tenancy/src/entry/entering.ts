@@ -113,7 +113,7 @@ export class Entering {
       } catch (error) {
         if (!(error instanceof EntryRefusedError)) throw error
         if (error.reason === 'held') return 'held'
-        return (await this.#placements.reread(placement)) === placement ? 'open' : 'held'
+        return (await this.#placements.reread(placement, 'left')) === placement ? 'open' : 'held'
       }
     } catch {
       // Whatever it is, those who wait meet it themselves and report it better.
@@ -123,7 +123,7 @@ export class Entering {
 
   /** Not resident where we thought: asks the catalog where instead, and again until it knows. */
   async #relocate(tried: Placement, attempt: Attempts, refused: EntryRefusedError): Promise<void> {
-    const fresh = await this.#placements.reread(tried)
+    const fresh = await this.#placements.reread(tried, 'left')
     if (fresh !== tried) return
     if (performance.now() >= attempt.deadline()) {
       throw new FreeholdError('not_resident', undefined, {
@@ -139,7 +139,7 @@ export class Entering {
   async #lookElsewhere(tried: Placement, attempt: Attempts, failed: ConnectFailedError): Promise<void> {
     if (attempt.lookedElsewhere) throw databaseUnavailable(failed)
     attempt.lookedElsewhere = true
-    const fresh = await this.#placements.reread(tried)
+    const fresh = await this.#placements.reread(tried, 'dead')
     if (fresh === tried && failed.tookMs > QUICK_FAILURE_MS) throw databaseUnavailable(failed)
   }
 }

@@ -141,17 +141,19 @@ export class PlacementCache {
   }
 
   /**
-   * Asks the catalog again because a placement has proved wrong or dead.
+   * Asks the catalog again because a placement has proved wrong or dead. One that is `dead`, as it cannot be reached, may still be
+   * the tenant's; from one that has refused it, it has `left`, perhaps for where it was expected.
    *
    * @returns `tried` itself when the catalog knows nothing better or does not answer.
    */
-  async reread(tried: Placement): Promise<Placement> {
+  async reread(tried: Placement, it: 'left' | 'dead'): Promise<Placement> {
     const { tenantId } = tried.route
     this.#rereads++
     const known = this.#known.get(tenantId)
     const isCurrent = known?.generation === this.#generation && known.placement !== tried
     if (isCurrent) return known.placement
-    return this.#takeExpected(tenantId, tried.route.epoch + 1) ?? this.#ask(tenantId, tried)
+    const expected = it === 'left' ? this.#takeExpected(tenantId, tried.route.epoch + 1) : undefined
+    return expected ?? this.#ask(tenantId, tried)
   }
 
   /** Forgets nothing, but asks again before the next use. */
