@@ -4,7 +4,7 @@ import { quoteIdentifier, quoteLiteral, withClient } from '@freehold/postgres'
 import t, { type Test } from 'tap'
 import type { PreparedCluster } from '../kit/control-plane.ts'
 import { asSuperuser } from '../kit/databases.ts'
-import { canMount, SmallDisk } from '../kit/small-disk.ts'
+import { mayMount, SmallDisk } from '../kit/small-disk.ts'
 import { contentAtHome, examineTenant, leftBehind } from './examine.ts'
 import { dropSilo, type FaultGround, prepareFaultGround } from './fault-ground.ts'
 
@@ -81,7 +81,7 @@ t.test('the target goes down and stays away: what is left there is removed when 
   t.match(ended.error, { code: 'move_cancelled' })
 })
 
-t.test("the target's disk is full in earnest", { skip: !canMount && 'takes a mount' }, async (t) => {
+t.test("the target's disk is full in earnest", { skip: !mayMount() && 'takes a mount' }, async (t) => {
   const disk = await SmallDisk.under(eu.cluster)
   t.teardown(() => disk.remove())
   const begun = await unlucky(t, 'backfill.entered', async (move) => {

@@ -1,5 +1,7 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmdirSync } from 'node:fs'
 import { mkdir, rename, rm, rmdir, statfs } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { TemporaryCluster } from '@freehold/local'
@@ -9,8 +11,14 @@ import { asSuperuser } from './databases.ts'
 const run = promisify(execFile)
 const SIZE = '600m'
 
-/** Whether this process may mount a file system. */
-export const canMount = process.platform === 'linux' && process.getuid?.() === 0
+/** Whether this process may mount a file system: root may not in every container. */
+export function mayMount(): boolean {
+  const path = mkdtempSync(join(tmpdir(), 'freehold-mount-'))
+  const isMounted = spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', path]).status === 0
+  if (isMounted) spawnSync('umount', [path])
+  rmdirSync(path)
+  return isMounted
+}
 
 /**
  * A file system that a server has for its tables, and that can be full. What else it writes is where it was: without room for its log,
