@@ -1,24 +1,29 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { ChangeStreamChoice, Move, MoveDetail, MovePhase, OperationId, Tenant } from '@freehold/contract'
+import type { ChangeStreamChoice, Move, MoveDetail, Tenant } from '@freehold/contract'
 import type { DatabaseAddress } from '@freehold/postgres'
 import { quoteLiteral, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../kit/databases.ts'
 import { moveTraces } from '../kit/move-traces.ts'
 import { type MovingGround, prepareMovingGround } from '../kit/moving-ground.ts'
-import { patiently } from '../kit/patiently.ts'
 import { keepFailing, relay } from '../kit/relay.ts'
+import {
+  inWindow,
+  moveThat,
+  openWindow,
+  PATIENCE_MS,
+  said,
+  soaked,
+  soaking,
+  WINDOW_SECONDS,
+} from '../kit/rollback-window.ts'
 import { tenantContent } from '../kit/tenant-content.ts'
 import { startTenantWriter } from '../kit/tenant-writer.ts'
 
-const WINDOW_SECONDS = 3_600
-const PATIENCE_MS = 300_000
 const ground: MovingGround = await prepareMovingGround()
 t.teardown(() => ground.remove())
 const reader = ground.us.as('freehold_reader', 'freehold_catalog')
 const pool = asSuperuser(ground.us.cluster, 'pool')
 const silo = (move: Pick<Move, 'to'>) => asSuperuser(ground.eu.cluster, move.to.database)
-const soaking = { settings: { soakIntervalMs: 100 } }
 
 /** How the changes of the new home are carried back to the old one, and before that those of the old one to the new. */
 const STREAMS = ['logical', 'triggers'] as const satisfies readonly ChangeStreamChoice[]
@@ -54,15 +59,11 @@ for (const by of STREAMS) {
     `a stream back that is lost makes the rollback unsafe, and the move can be finalized, by ${by}`,
     async (t) => {
       const tenant = await ground.tenant(`stranded-${by}`, 50)
-      const engine = ground.engine(soaking)
-      engine.start()
-      const move = await ground.startMove(tenant, 'eu', by, {}, WINDOW_SECONDS)
+      const { move, engine } = await openWindow(ground, tenant, 'eu', by)
       const { id } = move
-      const open = await inPhase(id, 'soak')
-      t.match(open.rollback, { seconds: WINDOW_SECONDS, state: 'open', problem: null })
-      await soaked(id)
+      t.match(move.rollback, { seconds: WINDOW_SECONDS, state: 'open', problem: null })
       await loseStreamBack[by](move)
-      const unsafe = await until(id, ({ rollback }) => rollback?.state === 'unsafe')
+      const unsafe = await moveThat(ground, id, ({ rollback }) => rollback?.state === 'unsafe')
       t.match(unsafe.rollback?.problem, { code: 'rollback_unsafe', details: { cause: LOST_BECAUSE[by] } })
       t.match(unsafe.events.at(-1)?.message, /^Rolling back is not safe any more: /)
       await t.rejects(ground.catalog.operations.requestRollback(id), { code: 'rollback_unsafe' })
@@ -80,11 +81,7 @@ for (const by of STREAMS) {
     `a server that refuses for a while is the trouble of the window, and not its end, by ${by}`,
     async (t) => {
       const tenant = await ground.tenant(`refused-${by}`, 50)
-      const engine = ground.engine(soaking)
-      engine.start()
-      const move = await ground.startMove(tenant, 'eu', by, {}, WINDOW_SECONDS)
-      await inPhase(move.id, 'soak')
-      await soaked(move.id)
+      const { move, engine } = await openWindow(ground, tenant, 'eu', by)
       const role = (change: string) => sql(pool, `alter role freehold_mover ${change}`)
       for (const { what, begin, end } of [
         {
@@ -111,7 +108,7 @@ for (const by of STREAMS) {
         t.match(rollback, { state: 'open', problem: null, trouble: { code: 'database_unavailable' } }, what)
         t.ok(Date.parse(rollback?.trouble?.since ?? '') < Date.now(), 'told is since when')
         await end()
-        await until(move.id, (now) => now.rollback?.trouble === null)
+        await moveThat(ground, move.id, (now) => now.rollback?.trouble === null)
         t.same(
           await tenantContent(pool, tenant.id),
           await tenantContent(silo(move), tenant.id),
@@ -129,10 +126,8 @@ for (const by of STREAMS) {
     `a transaction that takes longer than a turn of the window is carried back all the same, by ${by}`,
     async (t) => {
       const tenant = await ground.tenant(`bulky-${by}`, 10)
-      const engine = ground.engine({ settings: { soakIntervalMs: 10, catchUpTurnMs: 20 } })
-      engine.start()
-      const move = await ground.startMove(tenant, 'eu', by, {}, WINDOW_SECONDS)
-      await inPhase(move.id, 'soak')
+      const hasty = { soakIntervalMs: 10, catchUpTurnMs: 20 }
+      const { move, engine } = await openWindow(ground, tenant, 'eu', by, hasty)
       await sql(
         silo(move),
         `insert into customers (tenant_id, email, name)
@@ -140,7 +135,7 @@ for (const by of STREAMS) {
       )
       const carried = async () =>
         (await sql(pool, `select from customers where tenant_id = '${tenant.id}'`)).rowCount === 20_010
-      for (let turns = 0; turns < 20 && !(await carried()); turns++) await soaked(move.id)
+      for (let turns = 0; turns < 20 && !(await carried()); turns++) await soaked(ground, move.id)
       t.ok(await carried())
       await ground.catalog.operations.requestFinalize(move.id)
       t.equal((await ground.ended(move.id, PATIENCE_MS)).phase, 'completed')
@@ -150,15 +145,11 @@ for (const by of STREAMS) {
 
   t.test(`a table that nobody declared is in the way of no window and of no purge, by ${by}`, async (t) => {
     const tenant = await ground.tenant(`beside-${by}`, 50)
-    const engine = ground.engine(soaking)
-    engine.start()
-    const move = await ground.startMove(tenant, 'eu', by, {}, WINDOW_SECONDS)
-    await inPhase(move.id, 'soak')
-    await soaked(move.id)
+    const { move, engine } = await openWindow(ground, tenant, 'eu', by)
     t.teardown(() => sql(pool, 'drop table stray_backup'))
     await sql(pool, 'create table stray_backup (id int)')
     await sql(silo(move), "update customers set name = 'changed'")
-    await soaked(move.id)
+    await soaked(ground, move.id)
     t.same(await tenantContent(pool, tenant.id), await tenantContent(silo(move), tenant.id), 'kept in step')
 
     // Where the tenant lives it may have rows in such a table: nothing is carried back until that is settled.
@@ -169,7 +160,7 @@ for (const by of STREAMS) {
       trouble: { code: 'table_without_tenant_column', reason: /stray is declared neither/ },
     })
     await sql(silo(move), 'drop table stray')
-    await until(move.id, (now) => now.rollback?.trouble === null)
+    await moveThat(ground, move.id, (now) => now.rollback?.trouble === null)
     await ground.catalog.operations.requestFinalize(move.id)
     const ended = await ground.ended(move.id, PATIENCE_MS)
     await engine.stop()
@@ -191,15 +182,15 @@ for (const by of STREAMS) {
     t.teardown(() => sql(pool, 'alter table order_lines drop column if exists late'))
     engine.start()
     const { id } = await ground.startMove(tenant, 'eu', by, {}, WINDOW_SECONDS)
-    const paused = await until(id, ({ waiting }) => waiting?.for === 'resume')
+    const paused = await moveThat(ground, id, ({ waiting }) => waiting?.for === 'resume')
     await sql(pool, 'alter table order_lines drop column late')
     // Whoever takes it up makes the copy in another place.
     await engine.stop()
     const successor = ground.engine(soaking)
     successor.start()
     await ground.catalog.operations.resume(id, 'test')
-    const open = await inPhase(id, 'soak')
-    await soaked(id)
+    const open = await inWindow(ground, id)
+    await soaked(ground, id)
     await sql(silo(open), "update customers set name = 'written there'")
     await ground.catalog.operations.requestRollback(id)
     const ended = await ground.ended(id, PATIENCE_MS)
@@ -212,11 +203,8 @@ for (const by of STREAMS) {
 
   t.test(`a rollback is unsafe when the two sides are found to differ, by ${by}`, async (t) => {
     const tenant = await ground.tenant(`tampered-${by}`, 50)
-    const engine = ground.engine(soaking)
-    engine.start()
-    const { id } = await ground.startMove(tenant, 'eu', by, {}, WINDOW_SECONDS)
-    await inPhase(id, 'soak')
-    await soaked(id)
+    const { move, engine } = await openWindow(ground, tenant, 'eu', by)
+    const { id } = move
     await withClient(pool, 'test', (client) =>
       client.query(
         "update customers set name = name || '.' where id = (select id from customers where tenant_id = $1 limit 1)",
@@ -224,7 +212,11 @@ for (const by of STREAMS) {
       ),
     )
     await ground.catalog.operations.requestRollback(id)
-    const unsafe = await until(id, ({ phase, rollback }) => phase === 'soak' && rollback?.state === 'unsafe')
+    const unsafe = await moveThat(
+      ground,
+      id,
+      ({ phase, rollback }) => phase === 'soak' && rollback?.state === 'unsafe',
+    )
     t.match(unsafe.rollback?.problem?.details, { cause: 'verification_failed', table: 'customers' })
     t.match(await ground.catalog.placements.home(tenant.id), { epoch: 2 }, 'the tenant stays at its new home')
     await ground.catalog.operations.requestFinalize(id)
@@ -307,37 +299,6 @@ const loseStreamBack = {
   },
 }
 const LOST_BECAUSE = { logical: 'change_stream_failed', triggers: 'schema_mismatch' } as const
-
-function said(move: MoveDetail): string {
-  return JSON.stringify(
-    [move.error, move.events.map(({ phase, message }) => `${phase}: ${message}`)],
-    null,
-    1,
-  )
-}
-
-const inPhase = (id: OperationId, phase: MovePhase) => until(id, (move) => move.phase === phase)
-
-async function until(id: OperationId, is: (move: MoveDetail) => boolean): Promise<MoveDetail> {
-  const deadline = performance.now() + PATIENCE_MS
-  for (;;) {
-    const move = await patiently(() => ground.catalog.moves.detail(id))
-    if (is(move)) return move
-    if (move.finishedAt !== null || performance.now() > deadline) throw new Error(said(move))
-    await sleep(20)
-  }
-}
-
-/** Waits until the changes have been carried back some times. */
-async function soaked(id: OperationId): Promise<void> {
-  const turn = async () => (await patiently(() => ground.catalog.operations.get(id))).fencingToken
-  const before = await turn()
-  const deadline = performance.now() + PATIENCE_MS
-  while ((await turn()) < before + 2) {
-    if (performance.now() > deadline) throw new Error(said(await ground.catalog.moves.detail(id)))
-    await sleep(20)
-  }
-}
 
 async function residency(database: DatabaseAddress, tenant: Tenant): Promise<unknown> {
   return withClient(database, 'test', async (client) => {

@@ -6,7 +6,6 @@ import {
   type Move,
   type MoveDetail,
   moveTargetSchema,
-  type OperationId,
   type Tenant,
 } from '@freehold/contract'
 import { planMove } from '@freehold/engine'
@@ -16,15 +15,22 @@ import { asSuperuser } from '../kit/databases.ts'
 import { haltAt } from '../kit/halt-at.ts'
 import { moveTraces } from '../kit/move-traces.ts'
 import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
-import { patiently } from '../kit/patiently.ts'
 import { expireLease } from '../kit/relay.ts'
+import {
+  inWindow,
+  moveThat,
+  openWindow,
+  PATIENCE_MS,
+  said,
+  soaked,
+  soaking,
+  WINDOW_SECONDS,
+} from '../kit/rollback-window.ts'
 import { contentAt, databaseOf, remainsOf } from '../kit/tenant-places.ts'
 import { startTenantWriter } from '../kit/tenant-writer.ts'
 
 // Back from a server without logical decoding: by its triggers, whatever the way forth goes by.
 
-const WINDOW_SECONDS = 3_600
-const PATIENCE_MS = 300_000
 /** More keys than are read at once. */
 const BULK_ROWS = 2_500
 const ground: MovingGround = await prepareMovingGround({
@@ -35,7 +41,6 @@ await withClient(asSuperuser(ground.eu.cluster, 'postgres'), 'test', (client) =>
   client.query('alter role freehold_mover noreplication'),
 )
 const pool = asSuperuser(ground.us.cluster, 'pool')
-const soaking = { settings: { soakIntervalMs: 100 } }
 
 t.test('a target without a log has triggers note what is to go back, and the plan says so', async (t) => {
   const tenant = await ground.tenant('planned', 10)
@@ -80,7 +85,7 @@ for (const isolation of isolationSchema.options) {
       },
     })
     engine.start()
-    const { to } = await inWindow(move.id)
+    const { to } = await inWindow(ground, move.id)
     t.ok(
       seen[0]?.some((trace) => trace.startsWith('trigger freehold_b_')),
       'they are there before writers are',
@@ -94,7 +99,7 @@ for (const isolation of isolationSchema.options) {
     await stirThere(to, tenant)
     await withClient(pool, 'test', (client) => client.query('create table stray_backup (id int)'))
     t.teardown(() => withClient(pool, 'test', (client) => client.query('drop table if exists stray_backup')))
-    await soaked(move.id)
+    await soaked(ground, move.id)
     const expected = withoutWriter(await contentAt(ground, tenant.id, to))
     t.ok((expected.customers?.length ?? 0) > BULK_ROWS, 'there is what was written')
     t.same(withoutWriter(await contentAt(ground, tenant.id, tenant.placement)), expected, 'in step')
@@ -207,12 +212,12 @@ t.test('what was changed while the triggers were disabled is missed before the w
   )
   const engine = ground.engine(soaking)
   engine.start()
-  await soaked(move.id)
+  await soaked(ground, move.id)
   await ground.catalog.operations.requestRollback(move.id)
-  const unsafe = await ground.endedOr(
+  const unsafe = await moveThat(
+    ground,
     move.id,
     ({ phase, rollback }) => phase === 'soak' && rollback?.state === 'unsafe',
-    PATIENCE_MS,
   )
   await engine.stop()
   t.match(unsafe, {
@@ -226,18 +231,13 @@ t.test('what was changed while the triggers were disabled is missed before the w
 async function soak(slug: string, isolation: Isolation) {
   const tenant = await ground.tenant(slug, 10)
   const target = moveTargetSchema.parse({ isolation, region: 'eu' })
-  const { id } = await ground.startMove(tenant, target, 'auto', {}, WINDOW_SECONDS)
-  const engine = ground.engine(soaking)
-  engine.start()
-  await inWindow(id)
-  await soaked(id)
+  const { move, engine } = await openWindow(ground, tenant, target, 'auto')
   await engine.stop()
-  const move: Move = await ground.catalog.moves.get(id)
   const end = async (): Promise<MoveDetail> => {
-    await ground.catalog.operations.requestFinalize(id)
+    await ground.catalog.operations.requestFinalize(move.id)
     const last = ground.engine(soaking)
     last.start()
-    const ended = await ground.ended(id, PATIENCE_MS)
+    const ended = await ground.ended(move.id, PATIENCE_MS)
     await last.stop()
     return ended
   }
@@ -306,31 +306,5 @@ function withoutWriter(content: Record<string, string[]>): Record<string, string
       table,
       rows.filter((row) => !row.includes('@writer.test"')),
     ]),
-  )
-}
-
-/** Waits until the window is open and changes have been carried back. */
-async function inWindow(id: OperationId): Promise<MoveDetail> {
-  const move = await ground.endedOr(id, ({ phase }) => phase === 'soak', PATIENCE_MS)
-  if (move.phase !== 'soak') throw new Error(said(move))
-  return move
-}
-
-/** Waits until the changes have been carried back some times. */
-async function soaked(id: OperationId): Promise<void> {
-  const turn = async () => (await patiently(() => ground.catalog.operations.get(id))).fencingToken
-  const before = await turn()
-  const deadline = performance.now() + PATIENCE_MS
-  while ((await turn()) < before + 2) {
-    if (performance.now() > deadline) throw new Error(said(await ground.catalog.moves.detail(id)))
-    await sleep(20)
-  }
-}
-
-function said(move: MoveDetail): string {
-  return JSON.stringify(
-    [move.error, move.rollback, move.events.map(({ phase, message }) => `${phase}: ${message}`)],
-    null,
-    1,
   )
 }
