@@ -1,0 +1,33 @@
+import { apiKey, host, ids, membership, unknown, type Violation } from './catalog-rows.ts'
+
+/** Hosts, API keys and memberships: how somebody comes to a tenant. */
+export const doorViolations: readonly Violation[] = [
+  ['tenant_hosts_pkey', 'an id twice', host('other.example.com', ids.roamer, ids.host)],
+  ['host_leads_to_one_tenant', "another tenant's host", host('shop.example.com', ids.pinned)],
+  ['host_is_of_a_tenant', 'an unknown tenant', host('other.example.com', unknown)],
+  ['host_is_a_domain_name', 'a capital', host('Other.example.com', ids.roamer)],
+  ['host_is_a_domain_name', 'a port', host('other.example.com:80', ids.roamer)],
+  ['host_is_a_domain_name', 'a final dot', host('other.example.com.', ids.roamer)],
+  ['host_is_a_domain_name', 'an address', host('127.0.0.1', ids.roamer)],
+  ['host_is_a_domain_name', 'a wildcard', host('*.example.com', ids.roamer)],
+  ['host_is_a_domain_name', 'one label', host('localhost', ids.roamer)],
+  ['host_is_a_domain_name', '254 characters', host(`${'a.'.repeat(126)}ab`, ids.roamer)],
+  ['api_keys_pkey', 'an id twice', apiKey({ id: ids.apiKey, prefix: 'f'.repeat(16) })],
+  ['prefix_means_one_api_key', 'a prefix twice', apiKey({ of: ids.pinned })],
+  ['api_key_is_of_a_tenant', 'an unknown tenant', apiKey({ of: unknown, prefix: 'f'.repeat(16) })],
+  ['api_key_has_a_name', 'no name', apiKey({ name: '' })],
+  ['api_key_prefix_is_hexadecimal', 'a word', apiKey({ prefix: 'a prefix of mine' })],
+  ['api_key_digest_is_sha256', 'a key instead of its digest', apiKey({ digest: "'fh_secret'" })],
+  ['api_key_scopes_are_names', 'a scope with a space', apiKey({ scopes: '{"a b?"}' })],
+  ['api_key_scopes_are_names', 'a scope that is null', apiKey({ scopes: '{null}' })],
+  ['api_key_scopes_are_names', 'an empty scope', apiKey({ scopes: '{""," "}' })],
+  ['api_key_scopes_are_names', '33 scopes', apiKey({ scopes: `{${Array(33).fill('a').join()}}` })],
+  ['api_key_expires_after_it_was_made', 'an expiry in the past', apiKey({ expiresAt: "'2020-01-01'" })],
+  ['revoked_keys_stay_revoked', 'a key given back', 'update catalog.api_keys set revoked_at = null'],
+  ['memberships_pkey', 'an id twice', membership('bob', ids.roamer, 'admin', ids.membership)],
+  ['subject_is_a_member_once', 'two roles', membership('ada', ids.roamer, 'viewer')],
+  ['membership_is_in_a_tenant', 'an unknown tenant', membership('ada', unknown, 'admin')],
+  ['subject_is_short', 'nobody', membership('', ids.roamer, 'admin')],
+  ['subject_is_short', '256 characters', membership('x'.repeat(256), ids.roamer, 'admin')],
+  ['member_role_is_a_name', 'a role in capitals', membership('bob', ids.roamer, 'Admin')],
+]
