@@ -100,7 +100,7 @@ t.test('changes of placements and operations are announced', async (t) => {
 
   await moveHome(tenant)
   await until(() => heard.length > 0)
-  t.same(heard.splice(0)[0], { kind: 'placement', tenantId: tenant.id })
+  t.same(heard.splice(0), [{ kind: 'placement', tenantId: tenant.id, epoch: 2 }], 'once, with its epoch')
 })
 
 t.test('who unsubscribes hears nothing more', async (t) => {
@@ -245,7 +245,7 @@ t.test('a router is told what to look up anew', async (t) => {
   await recordMove(catalog, tenant, eu.cluster)
   await moveHome(tenant)
   await until(() => heard.length > 0)
-  t.same(heard.splice(0)[0], { tenantId: tenant.id }, 'operations are not its business')
+  t.same(heard.splice(0), [{ tenantId: tenant.id, homeSince: 2 }], 'operations are not its business')
   t.match(await source.lookup(tenant.id), { epoch: 2, isolation: 'silo', region: 'eu' })
   await cutListeners('test-router')
   await until(() => heard.includes('all'))

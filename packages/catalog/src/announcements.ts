@@ -12,7 +12,8 @@ import type { CatalogDatabase } from './database.ts'
 
 /** What has changed in the catalog. `all`: the connection was interrupted, so anything may have. */
 export type Announcement =
-  | { readonly kind: 'placement'; readonly tenantId: TenantId }
+  /** Of a tenant that has a new home, that home's epoch. */
+  | { readonly kind: 'placement'; readonly tenantId: TenantId; readonly epoch?: Epoch }
   /** A tenant is about to be moved; its home is still the same. */
   | { readonly kind: 'coming'; readonly tenantId: TenantId }
   /** A tenant has been moved: its home of this epoch takes its writes. */
@@ -89,15 +90,14 @@ function parseAnnouncement(channel: string, payload: string): Announcement | und
     const id = operationIdSchema.safeParse(payload)
     return id.success ? { kind: 'operation', id: id.data } : undefined
   }
-  if (channel === OPEN_CHANNEL) return parseOpen(payload)
+  const home = homeSchema.safeParse(payload.split(' '))
+  if (home.success && channel !== COMING_CHANNEL) {
+    const [tenantId, epoch] = home.data
+    return { kind: channel === OPEN_CHANNEL ? 'open' : 'placement', tenantId, epoch }
+  }
   const tenantId = tenantIdSchema.safeParse(payload)
-  const kind = channel === PLACEMENT_CHANNEL ? 'placement' : 'coming'
-  return tenantId.success ? { kind, tenantId: tenantId.data } : undefined
+  if (!tenantId.success || channel === OPEN_CHANNEL) return undefined
+  return { kind: channel === PLACEMENT_CHANNEL ? 'placement' : 'coming', tenantId: tenantId.data }
 }
 
-const openSchema = z.tuple([tenantIdSchema, z.coerce.number().pipe(epochSchema)])
-
-function parseOpen(payload: string): Announcement | undefined {
-  const open = openSchema.safeParse(payload.split(' '))
-  return open.success ? { kind: 'open', tenantId: open.data[0], epoch: open.data[1] } : undefined
-}
+const homeSchema = z.tuple([tenantIdSchema, z.coerce.number().pipe(epochSchema)])

@@ -96,29 +96,14 @@ export function createPlacements(database: CatalogDatabase) {
   }
 }
 
-/**
- * One statement, because the tenant's writers wait for its answer. The tenant's row is locked first: that keeps its pin as it is until
- * the end, and a second switch of the tenant waiting. One home ends and the other begins, or neither.
- */
-const SWITCH_HOME = `
-  with tenant as (
-    select id, pinned_to from catalog.tenants where id = $1 for no key update
-  ), left_home as (
-    update catalog.placements set until = clock_timestamp()
-    from tenant, catalog.data_databases
-    where tenant_id = tenant.id and epoch = $2 and until is null and data_databases.id = $4
-    returning tenant_id
-  )
-  insert into catalog.placements (tenant_id, epoch, data_database_id, database_kind, isolation, schema_name,
-    jurisdiction, pinned_to)
-  select left_home.tenant_id, $3, data_databases.id, data_databases.kind, $5, $6, data_databases.jurisdiction, tenant.pinned_to
-  from left_home, tenant, catalog.data_databases
-  where data_databases.id = $4`
-
 async function switchHome(queries: Queries, to: HomeSwitch): Promise<'switched' | 'already'> {
   const { tenantId, fromEpoch, toEpoch, dataDatabaseId, isolation, schema } = to
-  const values = [tenantId, fromEpoch, toEpoch, dataDatabaseId, isolation, schema]
-  return (await queries.run(SWITCH_HOME, values)) === 1 ? 'switched' : requireSwitched(queries, to)
+  const switched = await queries.first(
+    z.object({ switched: z.boolean() }),
+    'select catalog.switch_home($1, $2, $3, $4, $5, $6) as switched',
+    [tenantId, fromEpoch, toEpoch, dataDatabaseId, isolation, schema],
+  )
+  return switched?.switched === true ? 'switched' : requireSwitched(queries, to)
 }
 
 function explained<T>(database: CatalogDatabase, to: HomeSwitch, work: () => Promise<T>): Promise<T> {

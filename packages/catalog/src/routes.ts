@@ -90,15 +90,22 @@ export interface RouteSource {
   /** @returns where the tenant will live next; null when it is not being moved. @throws FreeholdError `catalog_unavailable` */
   comingHome(tenantId: TenantId): Promise<ComingHome | null>
   /**
-   * Tells of routes that may have changed or are about to (`coming`), and of homes that take writes after a move (`openSince` their
-   * epoch); `'all'` after an interruption. Listening has begun when the promise is fulfilled, unless the control database was away;
+   * Tells of routes that may have changed (to a home of the epoch `homeSince`, if that is known) or are about to (`coming`), and of
+   * homes that take writes after a move (`openSince` their epoch); `'all'` after an interruption. Listening has begun when the promise is fulfilled, unless the control database was away;
    * then it begins later, with `'all'`.
    *
    * @returns ends the subscription.
    */
   subscribe(
     listener: (
-      change: { readonly tenantId: TenantId; readonly coming?: true; readonly openSince?: Epoch } | 'all',
+      change:
+        | {
+            readonly tenantId: TenantId
+            readonly coming?: true
+            readonly homeSince?: Epoch
+            readonly openSince?: Epoch
+          }
+        | 'all',
     ) => void,
   ): Promise<() => Promise<void>>
   /**
@@ -156,7 +163,10 @@ export function createRouteSource({ address, applicationName, max = 4 }: RouteSo
     async subscribe(listener) {
       const unsubscribe = await announcements.subscribe((announcement) => {
         const { kind } = announcement
-        if (kind === 'placement') listener({ tenantId: announcement.tenantId })
+        if (kind === 'placement') {
+          const { tenantId, epoch } = announcement
+          listener(epoch === undefined ? { tenantId } : { tenantId, homeSince: epoch })
+        }
         if (kind === 'coming') listener({ tenantId: announcement.tenantId, coming: true })
         if (kind === 'open') listener({ tenantId: announcement.tenantId, openSince: announcement.epoch })
         if (kind === 'all') listener('all')

@@ -96,7 +96,7 @@ class TenantRouter<DB> implements Router<DB> {
   readonly #source: PlacementSource
   readonly #placements: PlacementCache
   readonly #pools: DatabasePools
-  readonly #holds = new Holds()
+  readonly #holds = new Holds((tenantId) => this.#isSwitching(tenantId))
   readonly #entering: Entering
   readonly #subscription: Subscription
   readonly #warmStart: WarmStart
@@ -171,14 +171,24 @@ class TenantRouter<DB> implements Router<DB> {
     if (change !== 'all' && change.coming) this.#expectSwitch(change.tenantId)
     else if (change !== 'all' && change.openSince !== undefined)
       this.#letOn(change.tenantId, change.openSince)
-    else this.#lookAnew(change)
+    else if (!this.#hasFollowed(change)) this.#lookAnew(change)
+  }
+
+  /** Readers go on at the new home if it is the one that was expected. Writers are told when they may. */
+  #hasFollowed(change: PlacementChange): boolean {
+    if (change === 'all' || change.homeSince === undefined || !this.#isSwitching(change.tenantId))
+      return false
+    return this.#placements.arrived(change.tenantId, change.homeSince)
   }
 
   #lookAnew(change: PlacementChange): void {
-    const isSwitching = change !== 'all' && performance.now() < (this.#switching.get(change.tenantId) ?? 0)
-    if (isSwitching) this.#placements.refresh(change.tenantId)
+    if (change !== 'all' && this.#isSwitching(change.tenantId)) this.#placements.refresh(change.tenantId)
     else this.#placements.invalidate(change)
     this.#holds.wake(change)
+  }
+
+  #isSwitching(tenantId: TenantId): boolean {
+    return performance.now() < (this.#switching.get(tenantId) ?? 0)
   }
 
   #expectSwitch(tenantId: TenantId): void {
@@ -190,7 +200,7 @@ class TenantRouter<DB> implements Router<DB> {
   /** Whoever was not told where the tenant is coming knows it all the same, because that its home has changed was announced before. */
   #letOn(tenantId: TenantId, openSince: Epoch): void {
     this.#switching.delete(tenantId)
-    this.#placements.arrived(tenantId, openSince)
+    if (!this.#placements.arrived(tenantId, openSince)) this.#placements.invalidate({ tenantId })
     this.#holds.open(tenantId)
   }
 

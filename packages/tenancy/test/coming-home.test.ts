@@ -91,6 +91,60 @@ t.test('whoever was told where a tenant is coming goes there without asking, onc
   await allIdle(t, router)
 })
 
+t.test('told that the home is the expected one, readers go there at once, and nobody asks', async (t) => {
+  const { tenantId, router, items, write, prepare } = await knownTenant()
+  const second = epochSchema.parse(2)
+  await prepare(homeAt(silo, tenantId))
+  await setResident(silo, tenantId, 'frozen', 2)
+  await setResident(pool, tenantId, 'sealed')
+  const asked = source.lookups
+  source.gate = new Promise(() => undefined)
+  t.teardown(() => {
+    source.gate = undefined
+  })
+  const waiting = write(1)
+  while (router.metrics().heldTenants === 0) await sleep(1)
+  source.announce({ tenantId, homeSince: second })
+  await setResident(pool, tenantId, 'moved')
+  const { rereads } = router.metrics().placements
+  t.equal((await items()).length, 0, 'at its new home')
+  t.equal(router.metrics().placements.rereads, rereads, 'without a detour')
+  t.equal(router.metrics().heldTenants, 1, 'writers wait until they are told')
+  await setResident(silo, tenantId, 'active', 2)
+  source.announce({ tenantId, openSince: second })
+  await waiting
+  t.equal((await items()).length, 1)
+  t.equal(source.lookups, asked)
+})
+
+t.test('a home of another epoch than the expected one is asked for', async (t) => {
+  const { tenantId, items, prepare } = await knownTenant()
+  await prepare(homeAt(silo, tenantId))
+  const asked = source.lookups
+  await setResident(silo, tenantId, 'active', 3)
+  source.place(silo, tenantId, { epoch: epochSchema.parse(3) })
+  await setResident(pool, tenantId, 'moved')
+  source.announce({ tenantId, homeSince: epochSchema.parse(3) })
+  t.equal(source.lookups, asked + 1)
+  t.equal((await items()).length, 0)
+})
+
+t.test(
+  'writers of an announced switch go on when it is called off, whether they are told or not',
+  async () => {
+    for (const told of [true, false]) {
+      const { tenantId, router, write, prepare } = await knownTenant()
+      await prepare(homeAt(silo, tenantId))
+      await setResident(pool, tenantId, 'fenced')
+      const waiting = write(1)
+      while (router.metrics().heldTenants === 0) await sleep(1)
+      await setResident(pool, tenantId, 'active')
+      if (told) source.announce({ tenantId, openSince: epochSchema.parse(1) })
+      await waiting
+    }
+  },
+)
+
 t.test('a tenant that does not come to where it was expected is asked for', async (t) => {
   const { tenantId, router, items, prepare } = await knownTenant()
   const [second, third] = [2, 3].map((epoch) => epochSchema.parse(epoch)) as [Epoch, Epoch]

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { withClient } from '@freehold/postgres'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
@@ -82,6 +82,32 @@ t.test('a connection is not made for somebody who gets one that was lent for a m
   const other = await waiting[1]
   t.not(other, lent, 'whoever waits for longer has one made')
   for (const connection of [next, other]) pool.release(connection)
+})
+
+t.test('connections are not made for a queue that moves on faster than they could be', async (t) => {
+  const many = { ...limits, maxConnections: 9, maxConnectionsPerDatabase: 9, maxConnectionsPerTenant: 9 }
+  /** @returns how many connections there are when all have had one as often as they want. */
+  const queueOf = async (count: number, times: number, work: () => Promise<unknown>) => {
+    const pools = new DatabasePools({ ...many, connectionWaitMs: 60_000 })
+    const pool = pools.for(toOne)
+    pool.release(await pool.acquire(tenantId, undefined))
+    const client = async () => {
+      for (let turn = 0; turn < times; turn++) {
+        const connection = await pool.acquire(tenantId, undefined)
+        await work()
+        pool.release(connection)
+      }
+    }
+    await Promise.all(Array.from({ length: count }, client))
+    const { size } = pool
+    await pools.close()
+    return size
+  }
+  // A process that does not get the processor for a moment cannot tell why nothing has come back.
+  let size = 9
+  for (let round = 0; size > 1 && round < 10; round++) size = await queueOf(50, 100, () => setImmediate())
+  t.equal(size, 1)
+  t.equal(await queueOf(50, 1, () => sleep(50)), 9, 'work that takes longer is waited for by fewer')
 })
 
 t.test('a connection comes back as it was given, or not at all', async (t) => {

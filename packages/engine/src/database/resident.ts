@@ -1,6 +1,7 @@
 // The tenant's mark in a data database, and every change of it that a move makes. Each is a compare-and-set that
 // may be run twice; what guards each stands in docs/protocol.md.
 
+import { randomUUID } from 'node:crypto'
 import type { Lease } from '@freehold/catalog'
 import { FreeholdError } from '@freehold/contract'
 import { entryDigest, type Lsn, parseLsn } from '@freehold/postgres'
@@ -33,9 +34,10 @@ interface SealingSession {
   readonly relations: readonly number[]
 }
 
-/** Epochs and tokens that no mark has. */
-const NO_EPOCH = 0
-const NO_TOKEN = '00000000-0000-0000-0000-000000000000'
+/** So long the row of a mark is locked at most by a worker that stands still while it rehearses, ms. */
+const REHEARSAL_IDLE_MS = 1_000
+/** Of a fence that nobody sees. */
+const REHEARSED_FENCE_MS = 60_000
 
 /**
  * @returns the tenant's mark of this epoch, or undefined when it has none here. There is one at most: a mark is known by
@@ -228,7 +230,8 @@ export async function activate(client: ClientBase, scope: ResidentScope): Promis
 }
 
 /**
- * Has the sessions of a switch plan what writers will wait for, on a mark that there is not: nothing is changed.
+ * Has the sessions of a switch do what writers will wait for, each in a transaction that is rolled back: what the server plans and
+ * loads for it is there when it is done in earnest. A trigger's function and the tables that it reads cost more than all the rest.
  *
  * @param back as for {@link freeze}.
  */
@@ -239,13 +242,35 @@ export async function rehearseMarks(
   lease: Lease,
   back?: TargetClaim,
 ): Promise<void> {
-  const left = { ...source.scope, epoch: NO_EPOCH }
-  const coming = { ...target.scope, epoch: NO_EPOCH }
+  const token = randomUUID()
+  const fenceAndSeal = async (client: ClientBase) => {
+    await fence(client, source.scope, lease, token, REHEARSED_FENCE_MS)
+    await seal({ client, relations: lockHolder.relations }, source.scope, token)
+  }
   await Promise.all([
-    fence(source.client, left, lease, NO_TOKEN, 0).then(() => retire(source.client, left)),
-    seal(lockHolder, left, NO_TOKEN),
-    freeze(target.client, coming, back).then(() => activate(target.client, coming)),
+    rehearsed(target.client, async (client) => {
+      await freeze(client, target.scope, back)
+      await activate(client, target.scope)
+    }),
+    // One after the other: it is one row, and one waits for the other's transaction.
+    (async () => {
+      await rehearsed(lockHolder.client, fenceAndSeal)
+      await rehearsed(source.client, async (client) => {
+        await fenceAndSeal(client)
+        await retire(client, source.scope)
+        await leave(client, source.scope)
+      })
+    })(),
   ])
+}
+
+async function rehearsed(client: ClientBase, work: (client: ClientBase) => Promise<void>): Promise<void> {
+  await client.query(`begin; set local idle_in_transaction_session_timeout = ${REHEARSAL_IDLE_MS}`)
+  try {
+    await work(client)
+  } finally {
+    await client.query('rollback')
+  }
 }
 
 async function transition(

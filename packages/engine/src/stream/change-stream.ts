@@ -101,10 +101,12 @@ export interface Applier {
   /**
    * Waits until all that has committed at the source before this call is applied at the target.
    *
+   * @param behind a session at the source: what it has been asked so far, answered or not, comes before that point. Then its answers
+   * need not be waited for.
    * @returns how long that took, in ms: the lag of the stream as a writer would feel it.
    * @throws DOMException (TimeoutError) when it takes longer than `timeoutMs`; the failure of the stream, if any.
    */
-  drain(timeoutMs: number): Promise<number>
+  drain(timeoutMs: number, behind?: ClientBase): Promise<number>
 
   /**
    * Brings the target to exactly one state of the source, and keeps it there while `work` looks at both. Writers of the

@@ -137,13 +137,13 @@ export class LogApplier implements Applier {
     return now > this.#position ? Number(now - this.#position) : 0
   }
 
-  async drain(timeoutMs: number): Promise<number> {
+  async drain(timeoutMs: number, behind: pg.ClientBase = this.#source): Promise<number> {
     const started = performance.now()
     const timeout = AbortSignal.timeout(timeoutMs)
     const expired = new Promise<never>((_, reject) => {
       timeout.addEventListener('abort', () => reject(timeout.reason), { once: true })
     })
-    await this.#orFailure(Promise.race([this.#marked(), expired]))
+    await this.#orFailure(Promise.race([this.#marked(behind), expired]))
     return performance.now() - started
   }
 
@@ -216,7 +216,7 @@ export class LogApplier implements Applier {
     this.#barrier = point
     this.#pump()
     // Something that commits after the point: it, or what else is the first to do so, says that all before the point is here.
-    await this.#emit('')
+    await this.#emit(this.#source, '')
     await this.#orFailure(this.#queue.begunAt(point))
     this.#pump()
     await this.#settled()
@@ -233,18 +233,18 @@ export class LogApplier implements Applier {
     this.#pump()
   }
 
-  /** Resolves when all that has committed so far is applied. */
-  async #marked(): Promise<void> {
+  /** Resolves when all is applied that has committed before the marker, which is written when the session comes to it. */
+  async #marked(session: pg.ClientBase): Promise<void> {
     const content = randomUUID()
     const applied = Promise.withResolvers<void>()
     this.#markers.set(content, applied.resolve)
-    await this.#emit(content)
+    await this.#emit(session, content)
     await applied.promise
   }
 
   /** Transactional: only a commit makes the server write out the log up to here at once. */
-  async #emit(content: string): Promise<void> {
-    await this.#source.query('select pg_logical_emit_message(true, $1, $2)', [this.#options.stream, content])
+  async #emit(session: pg.ClientBase, content: string): Promise<void> {
+    await session.query('select pg_logical_emit_message(true, $1, $2)', [this.#options.stream, content])
   }
 
   #orFailure<T>(work: Promise<T>): Promise<T> {

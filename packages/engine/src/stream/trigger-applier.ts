@@ -141,14 +141,18 @@ export class TriggerApplier implements Applier {
     return Number(measured[2].rows[0]?.bytes ?? 0)
   }
 
-  async drain(timeoutMs: number): Promise<number> {
+  async drain(timeoutMs: number, behind?: pg.ClientBase): Promise<number> {
     const started = performance.now()
     const timeout = AbortSignal.timeout(timeoutMs)
     const expired = new Promise<never>((_, reject) => {
       timeout.addEventListener('abort', () => reject(timeout.reason), { once: true })
     })
-    this.#nextLooksAtTriggers = true
-    await Promise.race([this.#round(), expired])
+    const next = async () => {
+      await behind?.query('select')
+      this.#nextLooksAtTriggers = true
+      await this.#round()
+    }
+    await Promise.race([next(), expired])
     return performance.now() - started
   }
 

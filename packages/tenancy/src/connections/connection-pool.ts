@@ -24,6 +24,8 @@ export interface PoolLimits {
 const MAX_CONNECTING_UNPROVEN = 2
 /** Whoever is at work may be done before a connection is made, which costs both machines more than most work does. */
 const GROW_AFTER_MS = 5
+/** Those who will have been served before new connections could do it: so many times as many as since it was last looked at. */
+const SERVED_MEANWHILE = 2
 
 /**
  * The connections to one data database, as the application's role, within the budget of the process. Beyond what
@@ -55,6 +57,8 @@ export class ConnectionPool implements BudgetMember {
   #failing = false
   #usedAt = performance.now()
   #growing: NodeJS.Timeout | undefined
+  /** Who have waited and got a connection, since it was last looked at whether to grow. */
+  #served = 0
   #closed: { readonly resolve: () => void; readonly promise: Promise<void> } | undefined
   /** Given to the queue; how many more connections a tenant may have. */
   readonly #room = (tenantId: TenantId) => this.#limits.maxConnectionsPerTenant - this.#lentTo(tenantId)
@@ -179,29 +183,33 @@ export class ConnectionPool implements BudgetMember {
     this.#end(oldest, 'evicted')
   }
 
-  /** Opens as many connections as are needed and allowed. */
-  grow(): void {
-    while (this.need > 0) {
+  /** Opens as many connections as are needed and allowed, but for `spared` of those who wait. */
+  grow(spared = 0): void {
+    while (this.need > 0 && this.#waiting.size - this.#connecting > spared) {
       if (!this.#budget.claim(this)) return
       void this.#connect()
     }
   }
 
-  /** Grows when somebody has waited for a moment, unless there is nobody who could give a connection back. */
+  /**
+   * Grows when somebody has waited for a moment, for those who will not be served by what is given back; at once when there is
+   * nobody who could give a connection back.
+   */
   #growInTime(): void {
     if (this.need === 0) return
-    const waitedMs = performance.now() - (this.waitingSince ?? 0)
-    if (this.#lent === 0 || waitedMs >= GROW_AFTER_MS) {
+    if (this.#lent === 0) {
       this.grow()
-      return
+    } else if (this.#growing === undefined) {
+      this.#served = 0
+      this.#growing = setTimeout(() => this.#growAsNeeded(), GROW_AFTER_MS)
     }
-    this.#growing ??= setTimeout(
-      () => {
-        this.#growing = undefined
-        this.#growInTime()
-      },
-      Math.ceil(GROW_AFTER_MS - waitedMs),
-    )
+  }
+
+  #growAsNeeded(): void {
+    this.#growing = undefined
+    const waitedMs = performance.now() - (this.waitingSince ?? 0)
+    if (waitedMs >= GROW_AFTER_MS) this.grow(this.#served * SERVED_MEANWHILE)
+    this.#growInTime()
   }
 
   /**
@@ -287,6 +295,7 @@ export class ConnectionPool implements BudgetMember {
       const connection = waiter && this.take(waiter.tenantId, waiter.affinity)
       if (!connection) break
       this.#dismiss(waiter).resolve(connection)
+      this.#served++
     }
     if (this.#closed) this.#closeIdle(Number.POSITIVE_INFINITY, 'shutdown')
     this.#growInTime()

@@ -3,17 +3,26 @@ import type { PlacementChange } from '../placement/placement-source.ts'
 
 const FIRST_DELAY_MS = 1
 const MAX_DELAY_MS = 20
+/** Whoever will be told asks only in case that is missed: asking takes the processor from the switch that is waited for. */
+const TOLD_DELAY_MS = 40
 
 /** What came of asking whether a held tenant may write again. `open`: it may, or its requests can find out why not. */
 export type ProbeAnswer = 'open' | 'held'
 
 /**
  * Requests that wait for their tenant's cutover, in memory and holding no connection. One probe a tenant, not one a
- * request, asks the data database whether writers may enter again: first after 1 ms, then after 2, 4, up to 20 ms,
- * and at once when the tenant's placement is announced to have changed. None asks when the tenant is announced to be let in.
+ * request, asks the data database whether writers may enter again: first after 1 ms (40 ms when the switch was announced), then
+ * after 2, 4, up to 20 ms, and at once when the tenant's placement is announced to have changed. None asks when the tenant is
+ * announced to be let in.
  */
 export class Holds {
   readonly #held = new Map<TenantId, Hold>()
+  readonly #willBeTold: (tenantId: TenantId) => boolean
+
+  /** @param willBeTold whether it is to be announced when a tenant is let in again. */
+  constructor(willBeTold: (tenantId: TenantId) => boolean) {
+    this.#willBeTold = willBeTold
+  }
 
   /** Tenants that are being held. */
   get size(): number {
@@ -33,7 +42,8 @@ export class Holds {
   async wait(tenantId: TenantId, deadline: number, probe: () => Promise<ProbeAnswer>): Promise<boolean> {
     let hold = this.#held.get(tenantId)
     if (!hold) {
-      hold = new Hold(probe, () => this.#held.delete(tenantId))
+      const firstDelay = this.#willBeTold(tenantId) ? TOLD_DELAY_MS : FIRST_DELAY_MS
+      hold = new Hold(firstDelay, probe, () => this.#held.delete(tenantId))
       this.#held.set(tenantId, hold)
     }
     return hold.wait(deadline)
@@ -55,11 +65,12 @@ class Hold {
   readonly #probe: () => Promise<ProbeAnswer>
   readonly #ended: () => void
   readonly #waiting = new Set<(released: boolean) => void>()
-  #delay = FIRST_DELAY_MS
+  #delay: number
   #timer: NodeJS.Timeout | undefined
   #isOver = false
 
-  constructor(probe: () => Promise<ProbeAnswer>, ended: () => void) {
+  constructor(firstDelay: number, probe: () => Promise<ProbeAnswer>, ended: () => void) {
+    this.#delay = firstDelay
     this.#probe = probe
     this.#ended = ended
     this.#schedule()

@@ -189,11 +189,15 @@ export class PlacementCache {
     this.#expected.set(tenantId, home)
   }
 
-  /** The tenant is at its home of this epoch. What is known of it is asked for again before the next use, if that is older. */
-  arrived(tenantId: TenantId, epoch: Epoch): void {
+  /**
+   * The tenant's home is that of this epoch.
+   *
+   * @returns whether that is what is known of it now, because it was, or was expected.
+   */
+  arrived(tenantId: TenantId, epoch: Epoch): boolean {
     const known = this.#known.get(tenantId)
-    if (known === undefined || known.placement.route.epoch >= epoch) return
-    if (this.#takeExpected(tenantId, epoch) === undefined) this.invalidate({ tenantId })
+    if (known === undefined) return false
+    return known.placement.route.epoch >= epoch || this.#takeExpected(tenantId, epoch) !== undefined
   }
 
   /** Makes where a tenant was expected what is known of it, once, if that is at this epoch or later. */

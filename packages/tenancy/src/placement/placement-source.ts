@@ -29,11 +29,16 @@ export interface Route {
 export type ComingHome = Omit<Route, 'tenantId' | 'slug' | 'status' | 'tier'>
 
 /**
- * A tenant whose route may have changed, or is about to (`coming`), or whose home of an epoch takes its writes after a move
- * (`openSince`); `'all'` when changes may have been missed, as after a reconnect.
+ * A tenant whose route may have changed (`homeSince`: to a home of this epoch), or is about to (`coming`), or whose home of an epoch
+ * takes its writes after a move (`openSince`); `'all'` when changes may have been missed, as after a reconnect.
  */
 export type PlacementChange =
-  | { readonly tenantId: TenantId; readonly coming?: true; readonly openSince?: Epoch }
+  | {
+      readonly tenantId: TenantId
+      readonly coming?: true
+      readonly homeSince?: Epoch
+      readonly openSince?: Epoch
+    }
   | 'all'
 
 export type PlacementListener = (change: PlacementChange) => void

@@ -55,6 +55,11 @@ const QUICK_MS = 10
 const PATIENCE_MS = 200
 /** Between rehearsals, which keep both machines busy themselves: what has piled up behind one is not to stand before the fence. */
 const BREATH_MS = 15
+/**
+ * How long those who have waited for the switch are let go first, all at once as they come: connections that are closed, and what the
+ * next phase begins with, would have them wait on.
+ */
+const WAY_MS = 60
 
 const REFERENCES_CHANGED = 'Reference tables of the source have changed.'
 
@@ -138,7 +143,7 @@ async function rehearse(attempt: ReadySwitch): Promise<boolean> {
     noteCalledOff(move, REFERENCES_CHANGED)
     return calledOffInRehearsal(move)
   }
-  await alignSequences(source.client, target.client, await moveSequences(move))
+  await alignSequences(lockHolder, target.client, await moveSequences(move))
   const begun = performance.now()
   for (let rehearsal = 1, tookMs = Number.POSITIVE_INFINITY; ; rehearsal++) {
     const isQuick = tookMs <= QUICK_MS || performance.now() - begun > PATIENCE_MS
@@ -197,9 +202,7 @@ async function fenceToSeal(
     return withdraw(move)
   try {
     await move.barrier('cutover.fenced')
-    if (!(await drainWriters(attempt))) return await liftFence(attempt, token)
-    if (!(await drainStream(attempt, started + settings.fenceExpiryMs)))
-      return await liftFence(attempt, token)
+    if (!(await drain(attempt, started + settings.fenceExpiryMs))) return await liftFence(attempt, token)
     await move.barrier('cutover.drained')
     const { lockHolder: client, relations } = attempt
     if (await seal({ client, relations }, source.scope, token)) return 'sealed'
@@ -212,6 +215,7 @@ async function fenceToSeal(
     // is asked when the step runs again.
     const lifted = await unfence(source.client, source.scope, token).catch(() => false)
     if (!lifted) throw error
+    await letWritersGoOn(move)
     return notSwitchedBecause(attempt, error)
   }
 }
@@ -287,16 +291,65 @@ const homeSwitch = ({ move: { operation, source, target }, target: { id } }: Swi
 async function leaveSource(attempt: Switch): Promise<void> {
   await impatiently(attempt, () => leave(attempt.source.client, attempt.source.scope))
   await attempt.move.barrier('cutover.left')
+  await sleep(WAY_MS)
 }
 
 /** What will carry the target's changes back, when the move may be rolled back. */
 const streamBack = (move: Move) => (hasWindow(move) ? sourceClaim(move) : undefined)
 
 /**
+ * Waits for the tenant's writers at the source, brings the target to the same point, and compares. What the session with the lock is
+ * asked goes out together: the server does one after the other, and its answers are not waited for in between.
+ *
+ * @returns false when a writer does not end, the tables of either side are not what they were when they were verified, reference
+ * tables have changed, or more rows have changed since than can be remembered, or some differ that may be repaired: to be verified
+ * again.
+ */
+async function drain(attempt: ReadySwitch, deadline: number): Promise<boolean> {
+  const { move, source, target, lockHolder } = attempt
+  const applier = await runningApplier(move)
+  const sequences = await moveSequences(move)
+  const timeoutMs = Math.min(
+    Math.max(1, Math.floor(deadline - performance.now())),
+    move.settings.fenceExpiryMs,
+  )
+  const lockedOut = lockWritersOut(attempt)
+  const drainAndCompare = async () => {
+    await applier.drain(timeoutMs, lockHolder)
+    if (!(await lockedOut)) return undefined
+    const changed = applier.changedRows()
+    return changed && compareRows(source, target, changed)
+  }
+  // In this order: the marker goes its way through the log while the rest is looked for.
+  const [isLockedOut, different, atSource, atTarget, inStep] = await Promise.all([
+    lockedOut,
+    drainAndCompare(),
+    schemaFingerprint(lockHolder, move.source.schema),
+    schemaFingerprint(target.client, move.target.schema),
+    areReferencesInStep(move, lockHolder, 'impatient'),
+    alignSequences(lockHolder, target.client, sequences),
+  ])
+  if (!isLockedOut) return false
+  const [first] = different ?? []
+  // Under the fence nothing is repaired: writers would wait for it.
+  const isRepairable = first !== undefined && mayRepair(move)
+  const { verifiedSchemas: verified } = move.session
+  const isAsVerified = atSource === verified?.source && atTarget === verified.target
+  if (different === undefined || !isAsVerified || isRepairable) {
+    delete move.session.verifiedBy
+    noteCalledOff(move, 'The verification has to be repeated.')
+    return false
+  }
+  if (first !== undefined) throw verificationFailed(first)
+  if (!inStep) noteCalledOff(move, REFERENCES_CHANGED)
+  return inStep
+}
+
+/**
  * @returns whether every transaction of the tenant at the source has ended, and none can begin; and nobody writes to its tables who
  * has not entered, and whom neither fence nor lock keep out.
  */
-async function drainWriters({ move, lockHolder, relations }: ReadySwitch): Promise<boolean> {
+async function lockWritersOut({ move, lockHolder, relations }: ReadySwitch): Promise<boolean> {
   try {
     // Sent together, and looked for when the lock is got: who writes from here on commits after the marker, or is seen at the seal.
     const [, writer] = await Promise.all([
@@ -325,45 +378,6 @@ function isHeldUp(move: Move, writer: UnenteredWriter | undefined): boolean {
 }
 
 /**
- * Nothing is written at the source any more: brings the target to the same point, and compares.
- *
- * @returns false when the tables of either side are not what they were when they were verified, reference tables have changed, or more rows have changed
- * since than can be remembered, or some differ that may be repaired: to be verified again.
- */
-async function drainStream(attempt: Switch, deadline: number): Promise<boolean> {
-  const { move, source, target } = attempt
-  const applier = await runningApplier(move)
-  const sequences = await moveSequences(move)
-  const drainAndCompare = async () => {
-    const left = Math.floor(deadline - performance.now())
-    await applier.drain(Math.min(Math.max(1, left), move.settings.fenceExpiryMs))
-    const changed = applier.changedRows()
-    return changed && compareRows(source, target, changed)
-  }
-  // The target is asked first: while the stream is drained its session has nothing else to do.
-  const [atSource, atTarget, inStep, different] = await Promise.all([
-    schemaFingerprint(attempt.lockHolder, move.source.schema),
-    schemaFingerprint(target.client, move.target.schema),
-    areReferencesInStep(move, attempt.lockHolder, 'impatient'),
-    drainAndCompare(),
-    alignSequences(source.client, target.client, sequences),
-  ])
-  const [first] = different ?? []
-  // Under the fence nothing is repaired: writers would wait for it.
-  const isRepairable = first !== undefined && mayRepair(move)
-  const { verifiedSchemas: verified } = move.session
-  const isAsVerified = atSource === verified?.source && atTarget === verified.target
-  if (different === undefined || !isAsVerified || isRepairable) {
-    delete move.session.verifiedBy
-    noteCalledOff(move, 'The verification has to be repeated.')
-    return false
-  }
-  if (first !== undefined) throw verificationFailed(first)
-  if (!inStep) noteCalledOff(move, REFERENCES_CHANGED)
-  return inStep
-}
-
-/**
  * Finds out what became of the attempt that the catalog has recorded, and makes sure that it cannot go on: without the
  * claim, a slow worker cannot fence; without its fence, its seal fails; and without its lock, writers do not wait for it.
  *
@@ -384,8 +398,15 @@ function isPastNoReturn(resident: Resident | undefined): boolean {
 
 async function liftFence({ move, source }: Switch, token: string): Promise<'not_switched'> {
   await unfence(source.client, source.scope, token)
+  await letWritersGoOn(move)
   await move.barrier('cutover.unfenced')
   return withdraw(move)
+}
+
+/** Routers are told that the home is the one that it was; without that they ask a little later. The next attempt is announced anew. */
+async function letWritersGoOn({ catalog, operation, source, session }: Move): Promise<void> {
+  delete session.routersToldAt
+  await catalog.announcements.announceOpen(operation.tenantId, source.epoch).catch(() => undefined)
 }
 
 /** The fence is lifted, so nothing was switched and nothing will be by this attempt. */
