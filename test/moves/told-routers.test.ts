@@ -55,6 +55,62 @@ t.test(
   },
 )
 
+t.test('routers are told when a switch is called off under the fence, and of the next anew', async (t) => {
+  const tenant = await ground.tenant('called-off', 20)
+  const source = createRouteSource({
+    address: ground.us.as('freehold_reader', 'freehold_catalog'),
+    applicationName: 'test-router',
+  })
+  const router = createRouter<{ customers: { id: string; name: string } }>({
+    source,
+    entrySecret: TEST_ENTRY_SECRET,
+  })
+  const heard: string[] = []
+  const end = await ground.catalog.announcements.subscribe((announcement) => {
+    const { kind } = announcement
+    if (kind === 'open') heard.push(`open ${announcement.epoch}`)
+    if (kind === 'coming') heard.push(kind)
+  })
+  t.teardown(async () => {
+    end()
+    await router.close()
+    await source.close()
+  })
+  const db = router.forTenant(tenant.id)
+  const commit = Promise.withResolvers<void>()
+  let writing: Promise<unknown> | undefined
+  const write = () => {
+    const begun = Promise.withResolvers<void>()
+    writing = db.transaction().execute(async (trx) => {
+      await trx.updateTable('customers').set({ name: 'written for long' }).execute()
+      begun.resolve()
+      await commit.promise
+    })
+    return begun.promise
+  }
+
+  const move = await ground.startMove(tenant)
+  const engine = ground.engine({
+    settings: { lockTimeoutMs: 200 },
+    barrier: async (name) => {
+      if (name === 'cutover.rehearsed' && writing === undefined) await write()
+      if (name === 'cutover.withdrawn') commit.resolve()
+    },
+  })
+  engine.start()
+  t.equal((await ground.ended(move.id, 300_000)).phase, 'completed')
+  await engine.stop()
+  await writing
+  while (!heard.includes('open 2')) await sleep(10)
+  const [calledOff, after] = [heard.indexOf('open 1'), heard.lastIndexOf('coming')]
+  t.ok(
+    heard.indexOf('coming') < calledOff && calledOff < after && after < heard.indexOf('open 2'),
+    `${heard}`,
+  )
+  const names = await db.selectFrom('customers').select('name').distinct().execute()
+  t.same(names, [{ name: 'written for long' }])
+})
+
 async function routersAt(database: string): Promise<number> {
   return withClient(asSuperuser(ground.eu.cluster, 'postgres'), 'test', async (client) => {
     const found = await client.query(
