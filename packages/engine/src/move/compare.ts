@@ -1,5 +1,5 @@
-import { quoteLiteral } from '@freehold/postgres'
-import type { ClientBase } from 'pg'
+import { quoteLiteral, sendTogether } from '@freehold/postgres'
+import type pg from 'pg'
 import {
   type Checksum,
   type Comparison,
@@ -19,7 +19,7 @@ import type { ChangedRows, Key } from '../stream/change-stream.ts'
 
 /** A connection to one side, and the tenant there. */
 export interface ComparedSide {
-  readonly client: ClientBase
+  readonly client: pg.Client
   readonly scope: TenantScope
   /** An exported snapshot to look at; without one, what is committed now. */
   readonly snapshot?: string
@@ -177,17 +177,19 @@ export async function compareRows(
   })
 }
 
-/** Nothing is awaited in between: the statements go out together. */
 async function hashRows(
   { client, scope }: ComparedSide,
   end: keyof TablePair,
   changed: ChangedRows,
 ): Promise<(readonly (string | null)[])[]> {
-  const begun = client.query('begin read only')
-  const entered = enterAsMover(client, scope)
-  const hashes = Promise.all(changed.map(({ tables, keys }) => rowHashes(client, tables[end], keys)))
-  const committed = client.query('commit')
-  await Promise.all([begun, entered, hashes, committed])
+  const [, , hashes] = await sendTogether(client, () =>
+    Promise.all([
+      client.query('begin read only'),
+      enterAsMover(client, scope),
+      Promise.all(changed.map(({ tables, keys }) => rowHashes(client, tables[end], keys))),
+      client.query('commit'),
+    ]),
+  )
   return hashes
 }
 

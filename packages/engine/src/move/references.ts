@@ -41,7 +41,7 @@ async function readReferences({ connections, source, target }: Move): Promise<Ta
  */
 export async function bringReferencesInStep(
   move: Move,
-  source: ComparedSide & { readonly client: pg.Client },
+  source: ComparedSide,
 ): Promise<{ readonly tables: number; readonly rows: number; readonly rewritten: boolean }> {
   const pairs = await moveReferences(move)
   let rewritten = false

@@ -7,6 +7,7 @@ import {
   type Lsn,
   liftTimeouts,
   parseLsn,
+  sendTogether,
   watchSilence,
 } from '@freehold/postgres'
 import pg from 'pg'
@@ -359,15 +360,17 @@ export class LogApplier implements Applier {
     const { stream, fencingToken, target } = this.#options
     const position = endLsn === undefined ? null : formatLsn(endLsn)
     const begins = this.#changesUnderWay === undefined
-    const entered = begins
-      ? [this.#target.query('begin'), this.#target.query({ ...ENTER, values: [target.entryKey] })]
-      : []
     const isPatient = this.#options.misfits.arePassedOver()
-    const [claim, fitted] = await Promise.all([
-      this.#target.query({ ...CLAIM, values: [stream, fencingToken, position] }),
-      isPatient ? this.#writeWhatFits(changes) : this.#write(changes),
-      ...entered,
-    ])
+    const [claim, fitted] = await sendTogether(this.#target, () => {
+      const entered = begins
+        ? [this.#target.query('begin'), this.#target.query({ ...ENTER, values: [target.entryKey] })]
+        : []
+      return Promise.all([
+        this.#target.query({ ...CLAIM, values: [stream, fencingToken, position] }),
+        isPatient ? this.#writeWhatFits(changes) : this.#write(changes),
+        ...entered,
+      ])
+    })
     if (claim.rowCount !== 1) throw targetTaken()
     const misfits = changes.filter((_, index) => !fitted[index])
     if (misfits[0] !== undefined && !isPatient) throw divergence(misfits[0])

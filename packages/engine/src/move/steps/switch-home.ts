@@ -8,6 +8,7 @@ import {
   type DatabaseAddress,
   hasSqlState,
   SQLSTATE,
+  sendTogether,
   tenantLock,
   withClient,
 } from '@freehold/postgres'
@@ -313,22 +314,24 @@ async function drain(attempt: ReadySwitch, deadline: number): Promise<boolean> {
     Math.max(1, Math.floor(deadline - performance.now())),
     move.settings.fenceExpiryMs,
   )
-  const lockedOut = lockWritersOut(attempt)
-  const drainAndCompare = async () => {
+  const drainAndCompare = async (lockedOut: Promise<boolean>) => {
     await applier.drain(timeoutMs, lockHolder)
     if (!(await lockedOut)) return undefined
     const changed = applier.changedRows()
     return changed && compareRows(source, target, changed)
   }
   // In this order: the marker goes its way through the log while the rest is looked for.
-  const [isLockedOut, different, atSource, atTarget, inStep] = await Promise.all([
-    lockedOut,
-    drainAndCompare(),
-    schemaFingerprint(lockHolder, move.source.schema),
-    schemaFingerprint(target.client, move.target.schema),
-    areReferencesInStep(move, lockHolder, 'impatient'),
-    alignSequences(lockHolder, target.client, sequences),
-  ])
+  const [isLockedOut, different, atSource, atTarget, inStep] = await sendTogether(lockHolder, () => {
+    const lockedOut = lockWritersOut(attempt)
+    return Promise.all([
+      lockedOut,
+      drainAndCompare(lockedOut),
+      schemaFingerprint(lockHolder, move.source.schema),
+      schemaFingerprint(target.client, move.target.schema),
+      areReferencesInStep(move, lockHolder, 'impatient'),
+      alignSequences(lockHolder, target.client, sequences),
+    ])
+  })
   if (!isLockedOut) return false
   const [first] = different ?? []
   // Under the fence nothing is repaired: writers would wait for it.
