@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Announcement, createRouteSource, type Route, type RouteSource } from '@freehold/catalog'
 import { createTenantSchema, epochSchema, type Tenant, tenantIdSchema } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
@@ -7,6 +6,7 @@ import t from 'tap'
 import { openTestCatalog, registerTestCluster, startPreparedCluster } from '../kit/control-plane.ts'
 import { asSuperuser } from '../kit/databases.ts'
 import { noProgress, recordMove } from '../kit/moves.ts'
+import { until } from '../kit/until.ts'
 
 const server = await startPreparedCluster('announcements')
 const catalog = await openTestCatalog(server)
@@ -40,15 +40,6 @@ async function moveHome(tenant: Tenant): Promise<void> {
     isolation: 'silo',
     schema: 'public',
   })
-}
-
-/** Waits for something that is announced. */
-async function until(condition: () => boolean, patienceMs = 10_000): Promise<void> {
-  const begun = performance.now()
-  while (!condition()) {
-    if (performance.now() - begun > patienceMs) throw new Error('not announced')
-    await sleep(10)
-  }
 }
 
 async function cutListeners(name: string): Promise<void> {
@@ -148,7 +139,7 @@ t.test('a server that falls silent is noticed', async (t) => {
   if (pid === undefined) throw new Error('nobody listens')
   process.kill(pid, 'SIGSTOP')
   t.teardown(() => process.kill(pid, 'SIGCONT'))
-  await until(() => heard.some(({ kind }) => kind === 'all'), 20_000)
+  await until(() => heard.some(({ kind }) => kind === 'all'))
   const tenant = await newTenant()
   await until(() => heard.some((each) => each.kind === 'placement' && each.tenantId === tenant.id))
   t.pass('it is listened to again, over another connection')

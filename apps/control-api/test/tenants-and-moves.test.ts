@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   clusterIdSchema,
   drainPlanSchema,
@@ -26,6 +25,7 @@ import { buildTestControlApi } from '../../../test/kit/control-api.ts'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import { readEventStream, type StreamEvent } from '../../../test/kit/event-stream.ts'
 import { prepareMovingGround } from '../../../test/kit/moving-ground.ts'
+import { until } from '../../../test/kit/until.ts'
 
 const ground = await prepareMovingGround()
 const { catalog } = ground
@@ -493,13 +493,5 @@ t.test('streams of those who left are ended, and closing ends the others', async
   t.ok(performance.now() - begun < 2_000)
   t.notMatch(second.heard.at(-1), { event: 'end' }, 'the move has not ended, only the stream')
 })
-
-async function until(condition: () => boolean): Promise<void> {
-  const begun = performance.now()
-  while (!condition()) {
-    if (performance.now() - begun > 10_000) throw new Error('waited in vain')
-    await sleep(10)
-  }
-}
 
 t.end()

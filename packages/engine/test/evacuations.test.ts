@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type ClusterId,
   clusterIdSchema,
@@ -11,6 +10,7 @@ import { closeClient, connectClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import { prepareMovingGround, TEST_ENTRY_SECRET } from '../../../test/kit/moving-ground.ts'
+import { until } from '../../../test/kit/until.ts'
 import { planDrain } from '../src/evacuate.ts'
 
 const ground = await prepareMovingGround()
@@ -208,12 +208,4 @@ async function evacuated(cluster: ClusterId): Promise<Evacuation> {
     throw new Error(JSON.stringify(evacuation), { cause: error })
   })
   return evacuation
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const begun = performance.now()
-  while (!(await condition())) {
-    if (performance.now() - begun > 60_000) throw new Error('waited in vain')
-    await sleep(50)
-  }
 }

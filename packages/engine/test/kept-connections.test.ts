@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { operationIdSchema } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import type pg from 'pg'
@@ -7,6 +6,7 @@ import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { startCuttableProxy } from '../../../test/kit/cuttable-proxy.ts'
 import { asSuperuser } from '../../../test/kit/databases.ts'
+import { until } from '../../../test/kit/until.ts'
 import { KeptConnections } from '../src/kept-connections.ts'
 
 const { cluster } = await startPreparedCluster('kept')
@@ -110,11 +110,4 @@ async function sleeping(): Promise<number> {
     const found = await client.query("select from pg_stat_activity where wait_event = 'PgSleep'")
     return found.rowCount ?? 0
   })
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let looks = 0; !(await condition()); looks++) {
-    if (looks > 200) throw new Error('waited in vain')
-    await sleep(20)
-  }
 }

@@ -5,6 +5,7 @@ import t from 'tap'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import { prepareMovingGround } from '../../../test/kit/moving-ground.ts'
 import { startTenantWriter } from '../../../test/kit/tenant-writer.ts'
+import { until } from '../../../test/kit/until.ts'
 
 const ground = await prepareMovingGround()
 const { catalog } = ground
@@ -129,11 +130,3 @@ t.test('a move with a limit of its own copies no faster, and says why and how fa
     `${rows} rows in ${ended.progress.seconds.backfill} s`,
   )
 })
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const begun = performance.now()
-  while (!(await condition())) {
-    if (performance.now() - begun > 30_000) throw new Error('waited in vain')
-    await sleep(30)
-  }
-}

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import { startTestRedis } from '../../../test/kit/redis.ts'
+import { until } from '../../../test/kit/until.ts'
 import { openQueue, type QueueLocation, receiveNudges } from '../src/queue.ts'
 
 /** A queue's server, which can go away and come back. */
@@ -137,14 +138,6 @@ for (const [name, start] of Object.entries(backends)) {
 
 function newId(): OperationId {
   return operationIdSchema.parse(randomUUID())
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const begun = performance.now()
-  while (!(await condition())) {
-    if (performance.now() - begun > 30_000) throw new Error('waited in vain')
-    await sleep(20)
-  }
 }
 
 t.end()

@@ -1,52 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { epochSchema, type TenantId } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
-import { createRouter, type Router, type RouterOptions } from '@freehold/tenancy'
-import { type Generated, sql } from 'kysely'
+import { createRouter } from '@freehold/tenancy'
+import { sql } from 'kysely'
 import t from 'tap'
-import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { startCuttableProxy } from '../../../test/kit/cuttable-proxy.ts'
-import {
-  ControlledSource,
-  createItemsDatabase,
-  newTenantId,
-  setResident,
-  testEntrySecret,
-} from '../../../test/kit/tenants.ts'
+import { createItemsDatabase, setResident, testEntrySecret } from '../../../test/kit/tenants.ts'
+import { allIdle, prepareRouterGround } from './router-ground.ts'
 
-interface Database {
-  items: { tenant_id: Generated<string>; id: number; name: string; quantity: Generated<number> }
-}
-
-const prepared = await startPreparedCluster('failures')
+const ground = await prepareRouterGround('failures', { maxConnectionsPerDatabase: 3 })
+const { prepared, source, newRouter } = ground
 const direct = await createItemsDatabase(prepared, 'pool')
 const proxy = await startCuttableProxy(direct.app)
 const pool = { ...direct, app: proxy.address }
-const source = new ControlledSource()
-const routers: Router<Database>[] = []
 t.teardown(async () => {
-  await Promise.all(routers.map((router) => router.close()))
+  await ground.remove()
   await proxy.close()
-  await prepared.cluster.remove()
 })
 
-function newRouter(options: Partial<RouterOptions> = {}): Router<Database> {
-  const router = createRouter<Database>({
-    source,
-    entrySecret: testEntrySecret,
-    maxConnectionsPerDatabase: 3,
-    ...options,
-  })
-  routers.push(router)
-  return router
-}
-
-async function newTenant(): Promise<TenantId> {
-  const tenantId = newTenantId()
-  await setResident(pool, tenantId)
-  source.place(pool, tenantId)
-  return tenantId
-}
+const newTenant = () => ground.newTenant(pool)
 
 /** What is in the database, whatever the router thinks. */
 const rowsOf = (tenantId: TenantId) =>
@@ -71,13 +43,6 @@ const terminate = (state: 'active' | 'idle' | 'idle in transaction') =>
   })
 
 const slowly = (seconds: number) => sql<number>`length(pg_sleep(${sql.lit(seconds)})::text)`
-
-async function allIdle(test: Pick<typeof t, 'match'>, of: Router<Database>): Promise<void> {
-  for (let tries = 0; tries < 50 && [...of.connections().values()].some((c) => c.idle < c.size); tries++) {
-    await sleep(10)
-  }
-  for (const counts of of.connections().values()) test.match(counts, { idle: counts.size, waiting: 0 })
-}
 
 t.test('the catalog is down', async (t) => {
   const router = newRouter()
@@ -378,7 +343,7 @@ t.test('closing lets work finish and takes no more', async (t) => {
   const left = await withClient(direct.superuser, 'test', (client) =>
     client.query(`select from pg_stat_activity where application_name = 'freehold-router'`),
   )
-  const others = routers.filter((other) => other !== router)
+  const others = ground.routers.filter((other) => other !== router)
   const open = others
     .flatMap((other) => [...other.connections().values()])
     .reduce((sum, c) => sum + c.size, 0)

@@ -30,6 +30,7 @@ import {
   setResident,
   testEntrySecret,
 } from '../../../test/kit/tenants.ts'
+import { until } from '../../../test/kit/until.ts'
 import { openBackend } from '../src/jobs/queue-backend.ts'
 import { queueOf, RegionQueues } from '../src/jobs/region-queues.ts'
 
@@ -558,12 +559,4 @@ function count(values: readonly string[]): Record<string, number> {
   const counted: Record<string, number> = {}
   for (const value of values) counted[value] = (counted[value] ?? 0) + 1
   return counted
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const begun = performance.now()
-  while (!(await condition())) {
-    if (performance.now() - begun > 60_000) throw new Error('waited in vain')
-    await sleep(5)
-  }
 }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createRouteSource, type RouteSource } from '@freehold/catalog'
@@ -21,6 +20,7 @@ import {
   type TestDatabase,
   testEntrySecret,
 } from '../../../test/kit/tenants.ts'
+import { until } from '../../../test/kit/until.ts'
 import { PlacementCache } from '../src/placement/placement-cache.ts'
 import { SecondChanceMap } from '../src/placement/second-chance-map.ts'
 import { countQueries } from './count-queries.ts'
@@ -143,14 +143,6 @@ async function queriesOf(work: () => Promise<unknown>): Promise<number> {
   const before = wire.queries
   await work()
   return wire.queries - before
-}
-
-async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const begun = performance.now()
-  while (!(await condition())) {
-    if (performance.now() - begun > 20_000) throw new Error(`not within 20 s: ${what}`)
-    await sleep(10)
-  }
 }
 
 async function allowCatalog(allowed: boolean): Promise<void> {

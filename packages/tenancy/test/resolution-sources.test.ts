@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Tenant } from '@freehold/contract'
 import { fromHeader, fromToken, withoutTenantPath } from '@freehold/tenancy/fastify'
 import t from 'tap'
+import { until } from '../../../test/kit/until.ts'
 import { hostOf, PROXY, type Product, prepareShops, type Sent } from './resolution-shops.ts'
 
 const shops = await prepareShops('resolution-sources')
@@ -271,11 +272,3 @@ t.test('what arrives over a socket', async (t) => {
     /401/,
   )
 })
-
-async function until(condition: () => Promise<boolean>, patienceMs = 20_000): Promise<void> {
-  const begun = performance.now()
-  while (!(await condition())) {
-    if (performance.now() - begun > patienceMs) throw new Error('it has not come to be')
-    await sleep(20)
-  }
-}

@@ -15,6 +15,8 @@ import {
 export interface RouterGround<Tables> {
   readonly prepared: PreparedCluster
   readonly source: ControlledSource
+  /** All that have been made. */
+  readonly routers: readonly Router<Tables>[]
   /** A router that is closed with the ground, if not before. */
   newRouter(options?: Partial<RouterOptions>): Router<Tables>
   /**
@@ -39,6 +41,7 @@ export async function prepareRouterGround<Tables = FreeholdDatabase>(
   return {
     prepared,
     source,
+    routers,
     newRouter(options) {
       const router = createRouter<Tables>({ source, entrySecret: testEntrySecret, ...defaults, ...options })
       routers.push(router)
