@@ -38,14 +38,23 @@ async function check(): Promise<void> {
 async function test(files: readonly string[]): Promise<void> {
   if (files.length === 0) fail(`no test file matches ${filters.join(' or ')}`)
   if (files.length === 0 || interrupted) return
-  // Several files need it, and each would build it at the same time.
-  await ensureConsoleBuilt({ onBuild: () => print('\nBuilding the console ...') })
+  await buildConsole()
+  if (interrupted) return
   const folder = await openRunFolder()
   const tally = await runTap(files, folder.path, print)
   total.passed += tally.passed
   total.failed += tally.failed
   total.skipped += tally.skipped
   for (const leftover of await folder.close()) fail(`the tests left behind ${leftover}`)
+}
+
+/** Several files need it, and each would build it at the same time. */
+async function buildConsole(): Promise<void> {
+  try {
+    await ensureConsoleBuilt({ onBuild: () => print('\nBuilding the console ...') })
+  } catch (error) {
+    if (!interrupted) fail(error instanceof Error ? error.message : String(error))
+  }
 }
 
 function fail(what: string): void {

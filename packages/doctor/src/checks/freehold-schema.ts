@@ -7,7 +7,7 @@ import { hasRightOwner } from '../facts/freehold-schema.ts'
 export const freeholdSchemaChanged: Check = {
   id: 'freehold-schema',
   severity: 'blocking',
-  why: 'Who a tenant is decide the view freehold.entered and the functions around it: changed, they let anybody in, and what else stands there runs or reads beside them.',
+  why: 'Who a tenant is decide the views freehold.entered and freehold.entered_to_write and the functions around them: changed, they let anybody in, and what else stands there runs or reads beside them.',
   fix: "Bring the schema to this version's migrations (`freehold adopt`); where they are applied already, find out who has changed it.",
   find: ({ freehold }) => {
     if (!freehold) return []

@@ -83,7 +83,7 @@ export interface Examination {
   readonly tables: readonly TableEstimate[]
   /** null: not both sides could be read. */
   readonly estimates: MoveEstimates | null
-  /** How the target's changes will be carried back; undefined without a rollback window, or when the target could not be read. */
+  /** How the target's changes will be carried back; undefined without a rollback window, or when not both sides could be read. */
   readonly back: StreamKind | undefined
 }
 
@@ -273,7 +273,7 @@ function checkBoth(
     capacityBytes,
   })
   return [
-    ...checkDatabases({ ...named(from, { server, database }) }, named(to, { server: target })),
+    ...checkDatabases(named(from, { server, database }), named(to, { server: target })),
     ...checkVersions(named(from, server), named(to, target), traits, scope.schema),
     ...checkRoles(named(from, server), named(to, target), { forth: stream, back }),
     ...checkRoom(named(from, { server }), named(to, { server: target }), estimates),
