@@ -1,8 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { TenantId } from '@freehold/contract'
 import { connectClient, withClient } from '@freehold/postgres'
 import { createRouter } from '@freehold/tenancy'
-import type { Generated, Kysely } from 'kysely'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { startCuttableProxy } from '../../../test/kit/cuttable-proxy.ts'
@@ -14,15 +12,12 @@ import {
   setResident,
   testEntrySecret,
 } from '../../../test/kit/tenants.ts'
-
-interface Database {
-  items: { tenant_id: Generated<string>; id: number; name: string; quantity: Generated<number> }
-}
+import { ids, waitsForLock } from './pooler-ground.ts'
 
 const prepared = await startPreparedCluster('pooler-failures')
 const database = await createItemsDatabase(prepared, 'pool')
 const source = new ControlledSource()
-const router = createRouter<Database>({ source, entrySecret: testEntrySecret, pooler: 'transaction' })
+const router = createRouter({ source, entrySecret: testEntrySecret, pooler: 'transaction' })
 t.teardown(async () => {
   await router.close()
   await prepared.cluster.remove()
@@ -33,15 +28,6 @@ async function newTenant(through: TestPgBouncer): Promise<TenantId> {
   await setResident(database, tenantId)
   source.place(database, tenantId, { address: through.through(database.app) })
   return tenantId
-}
-
-const ids = async (db: Kysely<Database>) =>
-  (await db.selectFrom('items').select('id').orderBy('id').execute()).map(({ id }) => id)
-
-async function waitsForLock(client: {
-  query(text: string): Promise<{ rowCount: number | null }>
-}): Promise<void> {
-  while (!(await client.query('select from pg_locks where not granted')).rowCount) await sleep(10)
 }
 
 t.test('the pooler dies and comes back', async (t) => {
