@@ -1,148 +1,27 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { regionIdSchema, type TenantId, tierIdSchema } from '@freehold/contract'
-import { withClient } from '@freehold/postgres'
-import {
-  createRouter,
-  currentTenant,
-  currentTenantIfAny,
-  type Route,
-  runAsTenant,
-  tenantLogFields,
-} from '@freehold/tenancy'
-import {
-  type QueueLocation,
-  type TenantJob,
-  type TenantQueueOptions,
-  type TenantWorkerOptions,
-  tenantQueue,
-  tenantWorker,
-} from '@freehold/tenancy/jobs'
-import t, { type Test } from 'tap'
+import { regionIdSchema } from '@freehold/contract'
+import { createRouter, currentTenantIfAny, runAsTenant, tenantLogFields } from '@freehold/tenancy'
+import { tenantQueue, tenantWorker } from '@freehold/tenancy/jobs'
+import t from 'tap'
 import { z } from 'zod'
-import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
-import { asSuperuser } from '../../../test/kit/databases.ts'
 import { startTestRedis } from '../../../test/kit/redis.ts'
-import {
-  ControlledSource,
-  createItemsDatabase,
-  newTenantId,
-  setResident,
-  testEntrySecret,
-} from '../../../test/kit/tenants.ts'
+import { newTenantId, testEntrySecret } from '../../../test/kit/tenants.ts'
 import { until } from '../../../test/kit/until.ts'
 import { openBackend } from '../src/jobs/queue-backend.ts'
 import { queueOf, RegionQueues } from '../src/jobs/region-queues.ts'
+import { count, east, prepareJobsGround, TIMEOUT_MS } from './jobs-ground.ts'
 
-/** For the flood, on a busy machine. */
-const TIMEOUT_MS = 300_000
 t.setTimeout(2 * TIMEOUT_MS)
+const ground = await prepareJobsGround('jobs')
+t.teardown(() => ground.remove())
+const { source, router, newTenant, change } = ground
 
-const prepared = await startPreparedCluster('jobs')
-const pool = await createItemsDatabase(prepared, 'pool')
-const source = new ControlledSource()
-const router = createRouter({ source, entrySecret: testEntrySecret })
-const closers: (() => Promise<unknown>)[] = []
-t.teardown(async () => {
-  for (const close of closers.reverse()) await close()
-  await router.close()
-  await prepared.cluster.remove()
-})
-
-const east = regionIdSchema.parse('us-east')
 const europe = regionIdSchema.parse('eu-central')
 
-async function newTenant(changes: Partial<Route> & { readonly plan?: string } = {}): Promise<TenantId> {
-  const { plan = 'free', ...route } = changes
-  const tenantId = newTenantId()
-  await setResident(pool, tenantId)
-  source.place(pool, tenantId, { tier: tierIdSchema.parse(plan), ...route })
-  return tenantId
-}
-
-function change(tenantId: TenantId, changes: Partial<Route> | null): void {
-  if (changes) source.place(pool, tenantId, changes)
-  else source.routes.delete(tenantId)
-  source.announce({ tenantId })
-}
-
-interface Server {
-  readonly location: QueueLocation
-  /** All jobs that it holds, as text. */
-  contents(): Promise<string>
-}
-
-/** What is asked of both backends, and how much each of them is asked. */
-interface Kind {
-  readonly flood: number
-  start(): Promise<Server>
-}
-
-const kinds: Record<string, Kind> = {
-  Redis: {
-    flood: 100_000,
-    async start() {
-      const redis = await startTestRedis()
-      closers.push(() => redis.remove())
-      const script = `local out = {} for _, key in ipairs(redis.call('keys', '*')) do if redis.call('type', key).ok == 'hash' then table.insert(out, key .. ' ' .. table.concat(redis.call('hgetall', key), ' ')) end end return table.concat(out, '; ')`
-      return { location: { redisUrl: redis.url }, contents: () => redis.command(`EVAL "${script}" 0`) }
-    },
-  },
-  PostgreSQL: {
-    flood: 3_000,
-    async start() {
-      const name = `queue_${randomUUID().slice(0, 8)}`
-      const asRoot = (sql: string, database = 'postgres') =>
-        withClient(asSuperuser(prepared.cluster, database), 'test', (client) => client.query(sql))
-      await asRoot(`create database ${name} owner freehold_control`)
-      const { host, port } = prepared.cluster
-      const password = prepared.passwords.freehold_control
-      return {
-        location: {
-          databaseUrl: `postgres://freehold_control:${password}@${host}:${port}/${name}?sslmode=disable`,
-        },
-        contents: async () =>
-          JSON.stringify((await asRoot('select to_jsonb(job) from bullmq.job', name)).rows),
-      }
-    },
-  },
-}
-
-for (const [kindName, kind] of Object.entries(kinds)) {
+for (const [kindName, kind] of Object.entries(ground.kinds)) {
   t.test(kindName, { timeout: TIMEOUT_MS }, async (t) => {
-    const here = await kind.start()
-    const everywhere = { [east]: here.location }
-    const newName = () => `jobs-${randomUUID().slice(0, 8)}`
-
-    function newQueue<P = unknown>(name: string, options: Partial<TenantQueueOptions<P>> = {}) {
-      const queue = tenantQueue<P>({ router, name, regions: everywhere, ...options })
-      closers.push(() => queue.close())
-      return queue
-    }
-
-    /** A worker that writes down what it runs and what it refuses. */
-    function newWorker(
-      t: Test,
-      name: string,
-      options: Partial<TenantWorkerOptions> & { readonly work?: (job: TenantJob) => Promise<unknown> } = {},
-    ) {
-      const { work, ...rest } = options
-      const runs: { readonly tenant: string; readonly payload: unknown; readonly attempt: number }[] = []
-      const errors: Error[] = []
-      const worker = tenantWorker({
-        router,
-        name,
-        regions: everywhere,
-        ...rest,
-        onError: (error) => errors.push(error),
-        async handler(job) {
-          runs.push({ tenant: currentTenant().tenant.id, payload: job.payload, attempt: job.attempt })
-          return work?.(job)
-        },
-      })
-      t.teardown(() => worker.close(0))
-      return { worker, runs, errors }
-    }
+    const { here, newName, newQueue, newWorker } = await ground.use(kind)
 
     t.test('a job runs as the tenant as whom it was put in', async (t) => {
       const name = newName()
@@ -274,110 +153,6 @@ for (const [kindName, kind] of Object.entries(kinds)) {
       await until(() => errors.length === 4)
       t.same(runs, [])
       for (const error of errors) t.match(error.message, /^invalid_request/)
-    })
-
-    t.test(`${kind.flood} jobs of one tenant do not keep another's first one waiting`, async (t) => {
-      const name = newName()
-      const queue = newQueue(name)
-      const [loud, quiet] = [await newTenant(), await newTenant()]
-      const jobs = Array.from({ length: kind.flood }, (_, n) => ({ name: 'job', payload: n }))
-      await queue.forTenant(loud).addMany(jobs)
-      const { runs, worker } = newWorker(t, name, { concurrency: 5 })
-      await until(() => runs.length > 50)
-      await queue.forTenant(quiet).add('job', 'first')
-      const before = runs.length
-      await until(() => runs.some((run) => run.tenant === quiet))
-      const ahead = runs.findIndex((run) => run.tenant === quiet) - before
-      // Four places and five workers; everything else is how much the worker did before `add` came back.
-      t.ok(ahead <= 4 + 5, `${ahead} jobs began before it`)
-      await worker.close()
-      const order = runs.filter((run) => run.tenant === loud).map((run) => Number(run.payload))
-      const strayed = order.map((payload, index) => Math.abs(payload - index))
-      t.ok(
-        Math.max(...strayed) <= 4 + 5,
-        'and its own begin in the order in which they were put in, but for its places',
-      )
-    })
-
-    t.test('a tenant has so many jobs and no more, by its tier', async (t) => {
-      const name = newName()
-      const queue = newQueue(name, { maxWaiting: { default: 10, pro: 30 } })
-      const [loud, quiet, paying] = [await newTenant(), await newTenant(), await newTenant({ plan: 'pro' })]
-      const fill = (tenant: TenantId, count: number) =>
-        queue
-          .forTenant(tenant)
-          .addMany(Array.from({ length: count }, (_, n) => ({ name: 'job', payload: n })))
-      const full = { code: 'too_many_jobs', details: { maximum: 10 }, retryAfterSeconds: 10 }
-      await t.rejects(fill(loud, 11), full, 'all or nothing')
-      await fill(loud, 9)
-      await t.rejects(fill(loud, 2), full)
-      await fill(loud, 1)
-      await t.rejects(fill(loud, 1), full)
-      await fill(quiet, 10)
-      await fill(paying, 30)
-      await newQueue(name).forTenant(loud).add('job', 'without the limit')
-      const { runs } = newWorker(t, name)
-      await until(() => runs.length === 51)
-      t.same(count(runs.map((run) => run.tenant)), { [loud]: 11, [quiet]: 10, [paying]: 30 })
-      await until(() => fill(loud, 10).then(Boolean, () => false))
-      await until(() => runs.length === 61)
-    })
-
-    t.test('without places, as in a plain queue, it waits for all of them', async (t) => {
-      const name = newName()
-      const queue = newQueue(name, { shares: { default: 1_000 } })
-      const [loud, quiet] = [await newTenant(), await newTenant()]
-      await queue
-        .forTenant(loud)
-        .addMany(Array.from({ length: 500 }, (_, n) => ({ name: 'job', payload: n })))
-      await queue.forTenant(quiet).add('job', 'first')
-      const { runs } = newWorker(t, name, { shares: { default: 1_000 } })
-      await until(() => runs.some((run) => run.tenant === quiet))
-      t.ok(runs.findIndex((run) => run.tenant === quiet) > 400)
-    })
-
-    t.test('long jobs of one tenant take no more workers than its share, and nobody spins', async (t) => {
-      const name = newName()
-      const queue = newQueue(name, { shares: { default: 2 } })
-      const [slow, quick] = [await newTenant(), await newTenant()]
-      const gate = Promise.withResolvers<void>()
-      let running = 0
-      let most = 0
-      const { runs } = newWorker(t, name, {
-        shares: { default: 2 },
-        concurrency: 8,
-        async work({ tenant }) {
-          if (tenant.id !== slow) return
-          most = Math.max(most, ++running)
-          await gate.promise
-          running--
-        },
-      })
-      await queue.forTenant(slow).addMany(Array.from({ length: 12 }, (_, n) => ({ name: 'job', payload: n })))
-      await until(() => running === 2)
-      for (let n = 0; n < 10; n++) await queue.forTenant(quick).add('job', n)
-      await until(() => runs.filter((run) => run.tenant === quick).length === 10)
-      t.equal(running, 2)
-      gate.resolve()
-      await until(() => runs.filter((run) => run.tenant === slow).length === 12)
-      t.equal(most, 2)
-      t.equal(runs.length, 22, 'each ran once')
-    })
-
-    t.test('under load, tenants get worker time by their tiers', async (t) => {
-      const name = newName()
-      const shares = { free: 2, pro: 6 }
-      const queue = newQueue(name, { shares })
-      const [free, pro] = [await newTenant(), await newTenant({ plan: 'pro' })]
-      const jobs = Array.from({ length: 400 }, (_, n) => ({ name: 'job', payload: n }))
-      await queue.forTenant(free).addMany(jobs)
-      await queue.forTenant(pro).addMany(jobs)
-      const { runs, worker } = newWorker(t, name, { shares, concurrency: 4, work: () => sleep(1) })
-      await until(() => runs.length >= 300)
-      await worker.close()
-      const counted = count(runs.slice(0, 300).map((run) => run.tenant))
-      const ratio = (counted[pro] ?? 0) / (counted[free] ?? 1)
-      t.ok(ratio > 2 && ratio < 4.5, `${ratio} to 1`)
     })
 
     t.test('a tenant in a silo has a queue of its own, which workers find', async (t) => {
@@ -554,9 +329,3 @@ t.test('options are checked, and no message holds a password', async (t) => {
     t.throws(() => tenantWorker({ ...all, handler: async () => undefined }), { code: 'config_invalid' })
   }
 })
-
-function count(values: readonly string[]): Record<string, number> {
-  const counted: Record<string, number> = {}
-  for (const value of values) counted[value] = (counted[value] ?? 0) + 1
-  return counted
-}
