@@ -4,176 +4,21 @@ import {
   evacuationSchema,
   findingRegistry,
   isBlocked,
-  type Move,
   moveDetailSchema,
   movePageSchema,
   movePlanSchema,
   moveSchema,
-  operationIdSchema,
   problemSchema,
   regionIdSchema,
-  type Tenant,
-  tenantDetailSchema,
-  tenantPageSchema,
-  tenantSchema,
   topologySchema,
 } from '@freehold/contract'
-import { receiveNudges } from '@freehold/engine'
-import { withClient } from '@freehold/postgres'
 import t from 'tap'
-import { buildTestControlApi } from '../../../test/kit/control-api.ts'
-import { asSuperuser } from '../../../test/kit/databases.ts'
-import { readEventStream, type StreamEvent } from '../../../test/kit/event-stream.ts'
-import { prepareMovingGround } from '../../../test/kit/moving-ground.ts'
 import { until } from '../../../test/kit/until.ts'
+import { prepareApiGround, toEu } from './api-ground.ts'
 
-const ground = await prepareMovingGround()
-const { catalog } = ground
-const api = await buildTestControlApi(ground)
-const base = await api.app.listen({ host: '127.0.0.1', port: 0 })
-const nudged: string[] = []
-const silent = { info: () => undefined, warn: () => undefined }
-const receiver = receiveNudges(api.queueLocation, silent, (id) => void nudged.push(id))
-t.teardown(async () => {
-  await receiver.close()
-  await api.close()
-  await ground.remove()
-})
-
-const authorization = `Bearer ${api.token()}`
-const get = (url: string) => api.app.inject({ url, headers: { authorization } })
-const post = (url: string, payload?: object, key?: string) =>
-  api.app.inject({
-    method: 'POST',
-    url,
-    headers: { authorization, ...(key && { 'idempotency-key': key }) },
-    ...(payload && { payload }),
-  })
-
-let created = 0
-async function newTenant(rest: object = {}): Promise<Tenant> {
-  const answer = await post('/v1/tenants', { slug: `t-${++created}`, name: 'T', region: 'us', ...rest })
-  return tenantSchema.parse(answer.json())
-}
-const toEu = (tenant: string, rest: object = {}) => ({
-  tenant,
-  target: { isolation: 'silo', region: 'eu' },
-  ...rest,
-})
-const start = async (tenant: Tenant): Promise<Move> =>
-  moveSchema.parse((await post('/v1/moves', toEu(tenant.slug))).json())
-
-const inPool = (sql: string, values: unknown[] = []) =>
-  withClient(asSuperuser(ground.us.cluster, 'pool'), 'test', (client) => client.query(sql, values))
-
-/** Ends a move by hand, as an engine that gives it up does. */
-async function abort(id: string): Promise<void> {
-  const operationId = operationIdSchema.parse(id)
-  const claimed = await catalog.operations.claim(operationId, 'test', 60_000)
-  if (claimed === null) throw new Error('somebody works on it')
-  const step = { id: operationId, token: claimed.fencingToken, state: {} }
-  await catalog.operations.advance({
-    ...step,
-    fromPhase: claimed.phase,
-    toPhase: 'aborting',
-    message: 'Aborting.',
-  })
-  await catalog.operations.advance({
-    ...step,
-    fromPhase: 'aborting',
-    toPhase: 'aborted',
-    message: 'Aborted.',
-  })
-}
-
-t.test('a tenant is created in catalog and pool together', async (t) => {
-  const answer = await post('/v1/tenants', { slug: 'acme', name: ' Acme ', region: 'us', residency: 'us' })
-  t.equal(answer.statusCode, 201)
-  const tenant = tenantSchema.parse(answer.json())
-  t.match(tenant, { slug: 'acme', name: 'Acme', tier: 'free', residency: 'us', activeMoveId: null })
-  const resident = await inPool('select epoch::int, state from freehold.resident where tenant_id = $1', [
-    tenant.id,
-  ])
-  t.same(resident.rows, [{ epoch: 1, state: 'active' }])
-
-  for (const id of ['acme', tenant.id]) {
-    const detail = tenantDetailSchema.parse((await get(`/v1/tenants/${id}`)).json())
-    t.match(detail, { ...tenant, placements: [{ current: true }] })
-  }
-  t.same(tenantPageSchema.parse((await get('/v1/tenants?search=ACM')).json()).items, [tenant])
-  topologySchema.parse((await get('/v1/topology')).json())
-})
-
-t.test('a request that is sent again creates nothing more', async (t) => {
-  const asked = { slug: 'once', name: 'Once', region: 'us' }
-  const first = await post('/v1/tenants', asked, 'key-1')
-  t.equal(first.statusCode, 201)
-  const again = await post('/v1/tenants', { region: 'us', name: 'Once', slug: 'once', tier: 'free' }, 'key-1')
-  t.equal(again.statusCode, 200)
-  t.same(again.json(), first.json(), 'the same request, however it is written')
-  const other = await post('/v1/tenants', { ...asked, slug: 'twice' }, 'key-1')
-  t.match(other.json(), { status: 422, code: 'idempotency_key_reused' })
-  t.match((await post('/v1/moves', toEu('once'), 'key-1')).json(), { code: 'idempotency_key_reused' })
-
-  const both = await Promise.all([1, 2, 3].map(() => post('/v1/moves', toEu('once'), 'key-2')))
-  t.same(
-    both.map(({ statusCode }) => statusCode),
-    [202, 202, 202],
-  )
-  t.equal(new Set(both.map((answer) => answer.json().id)).size, 1)
-  await abort(both[0]?.json().id)
-  t.match(
-    (await post('/v1/moves', toEu('once'), 'key-2')).json(),
-    { phase: 'aborted' },
-    'also when it has ended',
-  )
-})
-
-t.test('a tenant that may not be created leaves no trace', async (t) => {
-  const residents = async () => (await inPool('select from freehold.resident')).rowCount
-  const before = await residents()
-  const asked = { slug: 'refused', name: 'R', region: 'us' }
-  for (const [change, code] of [
-    [{ slug: 'acme' }, 'tenant_slug_taken'],
-    [{ tier: 'gold' }, 'tier_not_found'],
-    [{ region: 'mars' }, 'region_not_found'],
-    [{ residency: 'eu' }, 'residency_violation'],
-  ] as const) {
-    const answer = await post('/v1/tenants', { ...asked, ...change })
-    const problem = problemSchema.parse(answer.json())
-    t.equal(problem.code, code)
-    t.ok(problem.details)
-  }
-  t.equal(await residents(), before)
-  t.match((await get('/v1/tenants/refused')).json(), {
-    code: 'tenant_not_found',
-    details: { tenant: 'refused' },
-  })
-
-  await inPool('alter table freehold.resident rename to away')
-  t.match((await post('/v1/tenants', asked)).json(), { code: 'internal' })
-  await inPool('alter table freehold.away rename to resident')
-  const asRoot = (sql: string) =>
-    withClient(asSuperuser(ground.us.cluster, 'postgres'), 'test', (client) => client.query(sql))
-  await asRoot("update pg_database set datconnlimit = 0 where datname = 'pool'")
-  await asRoot("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'pool'")
-  const away = await post('/v1/tenants', asked)
-  t.match(away.json(), { status: 503, code: 'database_unavailable', details: { database: 'pool' } })
-  await asRoot("update pg_database set datconnlimit = -1 where datname = 'pool'")
-  t.equal((await get('/v1/tenants/refused')).statusCode, 404)
-  t.equal((await post('/v1/tenants', asked)).statusCode, 201, 'and it is created when the pool is back')
-})
-
-t.test('tenants are created many at a time', async (t) => {
-  const begun = performance.now()
-  const answers = await Promise.all(
-    Array.from({ length: 60 }, (_, each) =>
-      post('/v1/tenants', { slug: `many-${each}`, name: 'M', region: 'us' }),
-    ),
-  )
-  t.ok(answers.every(({ statusCode }) => statusCode === 201))
-  t.comment(`60 tenants in ${Math.round(performance.now() - begun)} ms`)
-})
+const ground = await prepareApiGround()
+t.teardown(() => ground.remove())
+const { api, authorization, catalog, nudged, get, post, newTenant, start, abort } = ground
 
 t.test('a plan says what a move would do and changes nothing', async (t) => {
   const tenant = await newTenant()
@@ -406,92 +251,6 @@ t.test('a cluster is drained, takes nothing new, and takes it again', async (t) 
   ]) {
     t.match((await answer).json(), { status: 404, code: 'cluster_not_found' })
   }
-})
-
-/** Follows a move over a real connection. */
-async function follow(id: string, lastEventId?: number) {
-  const leave = new AbortController()
-  const response = await fetch(`${base}/v1/moves/${id}/events`, {
-    headers: { authorization, ...(lastEventId !== undefined && { 'last-event-id': `${lastEventId}` }) },
-    signal: leave.signal,
-  })
-  const heard: StreamEvent[] = []
-  const ended = (async () => {
-    if (response.body !== null) for await (const event of readEventStream(response.body)) heard.push(event)
-  })().catch(() => undefined)
-  return { response, heard, ended, leave: () => leave.abort() }
-}
-
-t.test('who follows a move hears all of it, once, and its end', async (t) => {
-  const { id } = await start(await newTenant())
-  const stream = await follow(id)
-  t.match(stream.response.headers.get('content-type'), /^text\/event-stream/)
-  t.equal(stream.response.headers.get('cache-control'), 'no-store')
-  await until(() => stream.heard.length === 2)
-  t.match(stream.heard, [
-    { event: 'timeline', id: '1', data: { sequence: 1, phase: 'planned' } },
-    { event: 'move', data: { id, phase: 'planned' } },
-  ])
-
-  const operationId = operationIdSchema.parse(id)
-  const claimed = await catalog.operations.claim(operationId, 'test', 60_000)
-  const lease = { id: operationId, token: claimed?.fencingToken ?? 0 }
-  const { progress } = await catalog.operations.get(operationId)
-  for (let rowsCopied = 1; rowsCopied <= 60; rowsCopied++) {
-    await catalog.operations.saveProgress(lease, { ...progress, rowsCopied })
-  }
-  const moves = () =>
-    stream.heard.filter(({ event }) => event === 'move').map(({ data }) => moveSchema.parse(data))
-  await until(() => moves().at(-1)?.progress.rowsCopied === 60)
-  t.ok(moves().length < 30, `60 changes in ${moves().length} messages`)
-
-  await catalog.operations.addEvent(lease, 'Copied.')
-  await catalog.operations.release(lease, 0)
-  await abort(id)
-  await stream.ended
-  const timeline = stream.heard.filter(({ event }) => event === 'timeline')
-  t.same(
-    timeline.map((event) => event.id),
-    ['1', '2', '3', '4'],
-  )
-  t.match(stream.heard.slice(-2), [{ event: 'move', data: { phase: 'aborted' } }, { event: 'end' }])
-
-  const resumed = await follow(id, 2)
-  await resumed.ended
-  t.same(
-    resumed.heard.map((event) => event.id ?? event.event),
-    ['3', '4', 'move', 'end'],
-    'taken up again after what was heard',
-  )
-})
-
-t.test('a follower outlives an interruption of the control database', async (t) => {
-  const { id } = await start(await newTenant())
-  const stream = await follow(id)
-  await until(() => stream.heard.length === 2)
-  const asRoot = (sql: string) =>
-    withClient(asSuperuser(ground.us.cluster, 'postgres'), 'test', (client) => client.query(sql))
-  await asRoot('alter database freehold_catalog allow_connections false')
-  await asRoot("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'freehold_catalog'")
-  t.match((await get(`/v1/moves/${id}`)).json(), { code: 'catalog_unavailable' })
-  await asRoot('alter database freehold_catalog allow_connections true')
-  await abort(id)
-  await stream.ended
-  t.match(stream.heard.at(-1), { event: 'end' })
-})
-
-t.test('streams of those who left are ended, and closing ends the others', async (t) => {
-  const { id } = await start(await newTenant())
-  const first = await follow(id)
-  const second = await follow(id)
-  await until(() => first.heard.length === 2 && second.heard.length === 2)
-  first.leave()
-  await first.ended
-  const begun = performance.now()
-  await api.app.close()
-  await second.ended
-  t.ok(performance.now() - begun < 2_000)
-  t.notMatch(second.heard.at(-1), { event: 'end' }, 'the move has not ended, only the stream')
 })
 
 t.end()
