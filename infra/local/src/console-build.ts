@@ -31,8 +31,8 @@ export async function ensureConsoleBuilt({ onBuild, signal }: ConsoleBuildOption
 }
 
 /**
- * Builds the admin console, into its own folder unless told otherwise. What is there is whole at any time, whoever else builds it or
- * is ended while building.
+ * Builds the admin console, into its own folder unless told otherwise. What is there is whole, whoever else builds it or is ended while
+ * building; for the moment between two renames there is nothing.
  *
  * @throws as {@link ensureConsoleBuilt}
  */
