@@ -429,10 +429,10 @@ t.test('what somebody has put where the silo is to be stops the move, and stays'
 
 t.test('every finding of the registry has been found, or is tried elsewhere', async (t) => {
   const elsewhere: Readonly<Partial<Record<FindingCode, string>>> = {
-    tenant_moving: 'apps/control-api/test/tenants-and-moves.test.ts',
-    residency_violation: 'apps/control-api/test/tenants-and-moves.test.ts',
-    target_unreachable: 'apps/control-api/test/tenants-and-moves.test.ts',
-    target_without_room: 'apps/control-api/test/tenants-and-moves.test.ts',
+    tenant_moving: 'apps/control-api/test/moves.test.ts',
+    residency_violation: 'apps/control-api/test/moves.test.ts',
+    target_unreachable: 'apps/control-api/test/moves.test.ts',
+    target_without_room: 'apps/control-api/test/moves.test.ts',
     target_is_home: 'test/e2e/bad-input.test.ts',
     target_occupied: 'packages/engine/test/given-up-targets.test.ts',
     key_collision: 'packages/engine/test/given-up-targets.test.ts',
