@@ -93,6 +93,7 @@ t.test('routers are told when a switch is called off under the fence, and of the
   const engine = ground.engine({
     settings: { lockTimeoutMs: 200 },
     barrier: async (name) => {
+      if (name === 'cutover.rehearsed') t.equal(await touchedMarks(tenant.id), 0, 'writers enter as before')
       if (name === 'cutover.rehearsed' && writing === undefined) await write()
       if (name === 'cutover.withdrawn') commit.resolve()
     },
@@ -110,6 +111,17 @@ t.test('routers are told when a switch is called off under the fence, and of the
   const names = await db.selectFrom('customers').select('name').distinct().execute()
   t.same(names, [{ name: 'written for long' }])
 })
+
+/** Marks that a transaction has locked or replaced after they were written, whether or not it has committed: writers look twice at such. */
+async function touchedMarks(tenantId: string): Promise<number> {
+  return withClient(asSuperuser(ground.us.cluster, 'pool'), 'test', async (client) => {
+    const found = await client.query(
+      "select from freehold.resident where tenant_id = $1 and xmax <> '0' and xmax <> xmin",
+      [tenantId],
+    )
+    return found.rowCount ?? 0
+  })
+}
 
 async function routersAt(database: string): Promise<number> {
   return withClient(asSuperuser(ground.eu.cluster, 'postgres'), 'test', async (client) => {

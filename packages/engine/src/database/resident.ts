@@ -22,20 +22,12 @@ export type Resident = z.infer<typeof residentSchema>
 export type ResidentScope = Pick<TenantScope, 'tenantId' | 'epoch' | 'entryKey'> &
   Partial<Pick<TenantScope, 'schema'>>
 
-/** One end of a switch. */
-interface MarkedSide {
-  readonly client: ClientBase
-  readonly scope: ResidentScope
-}
-
 /** The session that holds the exclusive lock, and the tables that nobody may be writing to when it seals. */
 interface SealingSession {
   readonly client: ClientBase
   readonly relations: readonly number[]
 }
 
-/** So long the row of a mark is locked at most by a worker that stands still while it rehearses, ms. */
-const REHEARSAL_IDLE_MS = 1_000
 /** Of a fence that nobody sees. */
 const REHEARSED_FENCE_MS = 60_000
 
@@ -230,44 +222,46 @@ export async function activate(client: ClientBase, scope: ResidentScope): Promis
 }
 
 /**
- * Has the sessions of a switch do what writers will wait for, each in a transaction that is rolled back: what the server plans and
- * loads for it is there when it is done in earnest. A trigger's function and the tables that it reads cost more than all the rest.
+ * Has the sessions of a switch do what writers will wait for, with the mark of a tenant that there is not, in transactions that are
+ * rolled back: what the server plans and loads for it is there when it is done in earnest. A trigger's function and the tables that
+ * it reads cost more than all the rest. Not with the tenant's own mark: its writers look whether anybody has touched it.
  *
  * @param back as for {@link freeze}.
  */
 export async function rehearseMarks(
-  source: MarkedSide,
+  source: ClientBase,
   lockHolder: SealingSession,
-  target: MarkedSide,
+  target: ClientBase,
   lease: Lease,
   back?: TargetClaim,
 ): Promise<void> {
+  const { relations } = lockHolder
   const token = randomUUID()
-  const fenceAndSeal = async (client: ClientBase) => {
-    await fence(client, source.scope, lease, token, REHEARSED_FENCE_MS)
-    await seal({ client, relations: lockHolder.relations }, source.scope, token)
+  const fenceAndSeal = async (client: ClientBase, scope: ResidentScope) => {
+    await admitResident(client, scope)
+    await claimSwitch(client, scope, lease)
+    await fence(client, scope, lease, token, REHEARSED_FENCE_MS)
+    await seal({ client, relations }, scope, token)
   }
   await Promise.all([
-    rehearsed(target.client, async (client) => {
-      await freeze(client, target.scope, back)
-      await activate(client, target.scope)
+    rehearsed(lockHolder.client, (scope) => fenceAndSeal(lockHolder.client, scope)),
+    rehearsed(source, async (scope) => {
+      await fenceAndSeal(source, scope)
+      await retire(source, scope)
+      await leave(source, scope)
     }),
-    // One after the other: it is one row, and one waits for the other's transaction.
-    (async () => {
-      await rehearsed(lockHolder.client, fenceAndSeal)
-      await rehearsed(source.client, async (client) => {
-        await fenceAndSeal(client)
-        await retire(client, source.scope)
-        await leave(client, source.scope)
-      })
-    })(),
+    rehearsed(target, async (scope) => {
+      await expectResident(target, scope)
+      await freeze(target, scope, back)
+      await activate(target, scope)
+    }),
   ])
 }
 
-async function rehearsed(client: ClientBase, work: (client: ClientBase) => Promise<void>): Promise<void> {
-  await client.query(`begin; set local idle_in_transaction_session_timeout = ${REHEARSAL_IDLE_MS}`)
+async function rehearsed(client: ClientBase, work: (scope: ResidentScope) => Promise<void>): Promise<void> {
+  await client.query('begin')
   try {
-    await work(client)
+    await work({ tenantId: randomUUID(), epoch: 1, entryKey: randomUUID() })
   } finally {
     await client.query('rollback')
   }

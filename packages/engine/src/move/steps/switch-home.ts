@@ -133,7 +133,8 @@ async function rehearse(attempt: ReadySwitch): Promise<boolean> {
   const { maxLagMs } = move.settings
   const applier = await runningApplier(move)
   await awaitRouters(move)
-  await rehearseMarks(source, { client: lockHolder, relations }, target, move.lease, streamBack(move))
+  const sealing = { client: lockHolder, relations }
+  await rehearseMarks(source.client, sealing, target.client, move.lease, streamBack(move))
   await move.catalog.placements.rehearseSwitch(homeSwitch(attempt))
   if (isHeldUp(move, await findUnenteredWriter(lockHolder, relations))) return calledOffInRehearsal(move)
   await Promise.all([
