@@ -207,8 +207,10 @@ export const findingRegistry = {
   database_outdated: {
     severity: 'blocking',
     error: 'move_blocked',
-    title: "The schema freehold of the tenant's database is of an earlier version than the worker",
-    remedy: 'Run `freehold adopt` for that database: it brings the schema to the version of this release.',
+    title:
+      'The schema freehold of the database that the tenant lives in, or would, is of an earlier version than the worker',
+    remedy:
+      'Run `freehold adopt` for that database, with the file of the secret and the passwords that are in use (--like): it brings the schema to the version of this release.',
   },
   extension_missing: {
     severity: 'blocking',

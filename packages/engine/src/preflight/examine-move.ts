@@ -13,7 +13,7 @@ import { MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
 import type { StreamKind } from '../stream/choose-stream.ts'
 import { checkActivity, checkUnentered } from './checks/activity.ts'
 import { checkChangeStream } from './checks/change-stream.ts'
-import { checkDatabases } from './checks/database.ts'
+import { checkDatabases, checkFreehold } from './checks/database.ts'
 import { checkRoles } from './checks/roles.ts'
 import { checkRoom } from './checks/room.ts'
 import { checkVersions, majorOf } from './checks/servers.ts'
@@ -23,7 +23,7 @@ import { checkIntervals, checkRoutines, holdsInfinity } from './checks/version-n
 import { checkWayBack, type WayBack } from './checks/way-back.ts'
 import { estimateMove, REPLICATION_CONNECTIONS } from './estimate.ts'
 import { type ActivityFacts, readActivity } from './facts/activity.ts'
-import { type DatabaseFacts, readDatabase } from './facts/database.ts'
+import { type DatabaseFacts, isUpToDate, readDatabase } from './facts/database.ts'
 import { readServer, type ServerFacts } from './facts/server.ts'
 import { readTableTraits, type TableTrait } from './facts/table-traits.ts'
 import { infiniteIntervals, missingRoutines, readRoutineUses } from './facts/version-needs.ts'
@@ -165,7 +165,7 @@ export async function examineMove(
     ...(sourceFindings.some(isBlocking)
       ? []
       : [
-          ...(await examinePool(connections, source, destination, read.facts.tables)),
+          ...(await examineShared(connections, source, destination, read.facts.tables)),
           ...(await examineOlder(connections, source, destination, read.facts, target.facts)),
         ]),
     ...checkBoth(source, read.facts, destination, target.facts, { estimates, back: wayBack?.stream }),
@@ -192,21 +192,26 @@ function checkSource({ scope, cluster, stream }: MoveSource, facts: SourceFacts)
       : []),
     ...checkActivity(facts.activity),
     ...checkUnentered(facts.unentered),
+    ...checkFreehold(facts.database.isUpToDate, scope.mover.database, cluster.id),
   ]
 }
 
-/** Others live in a pool, and the tenant must not be in their way. */
-async function examinePool(
+/** Others live in the database of a pool, and the tenant must not be in their way. Nothing there is brought up to date for it. */
+async function examineShared(
   connections: Connections,
   { scope }: MoveSource,
   { cluster, database, isolation, epoch }: MoveDestination,
   facts: readonly TableFacts[],
 ): Promise<Finding[]> {
-  if (isolation !== 'pool') return []
+  if (isolation === 'silo') return []
   const address = await moverAddress(cluster, database)
-  const examined = await reach(connections, 'target_unreachable', cluster.id, address, (target) =>
-    connections.use(scope.mover, (client) => checkPool({ target, epoch, source: { client, scope, facts } })),
-  )
+  const examined = await reach(connections, 'target_unreachable', cluster.id, address, async (target) => {
+    const outdated = checkFreehold(await isUpToDate(target), database, cluster.id)
+    if (outdated.length > 0 || isolation === 'schema') return outdated
+    return connections.use(scope.mover, (client) =>
+      checkPool({ target, epoch, source: { client, scope, facts } }),
+    )
+  })
   return examined.facts ?? [examined.refusal]
 }
 

@@ -2,13 +2,19 @@ import type { DatabaseFacts } from '../facts/database.ts'
 import type { LocaleFacts, ServerFacts } from '../facts/server.ts'
 import type { Finding } from '../finding.ts'
 
+/** Asked for before anything is done: what the source lacks a move would miss behind its point of no return. */
+export function checkFreehold(isUpToDate: boolean, database: string, cluster: string): Finding[] {
+  if (isUpToDate) return []
+  const found = `The schema freehold of ${database} on ${cluster} is of an earlier version.`
+  return [{ code: 'database_outdated', object: database, found }]
+}
+
 /** Whether the target can be a database like the source. */
 export function checkDatabases(
   source: { readonly name: string; readonly database: DatabaseFacts; readonly server: ServerFacts },
   target: { readonly name: string; readonly server: ServerFacts },
 ): Finding[] {
   return [
-    ...checkFreehold(source.database, source.name),
     ...checkExtensions(source.database, target),
     ...checkLocales(source.server.locale, target.server.locale, target.name),
     ...checkCollationVersion(source.server.locale, source.name),
@@ -16,13 +22,6 @@ export function checkDatabases(
     ...checkOddities(source.database, source.name),
     ...checkSettings(source.server, target),
   ]
-}
-
-/** Asked for before anything is done: what the source lacks a move would miss behind its point of no return. */
-function checkFreehold({ isUpToDate }: DatabaseFacts, name: string): Finding[] {
-  if (isUpToDate) return []
-  const found = `The schema freehold of the tenant's database on ${name} is of an earlier version.`
-  return [{ code: 'database_outdated', object: name, found }]
 }
 
 /** Names alone: a value may be a secret. */

@@ -17,6 +17,10 @@ const databaseFactsSchema = z.object({
 /** The database in which the tenant lives. */
 export type DatabaseFacts = z.infer<typeof databaseFactsSchema>
 
+/** The newest thing that a move writes there. */
+const IS_UP_TO_DATE = `exists (select from pg_attribute
+  where attrelid = to_regclass('freehold.resident') and attname = 'left_at' and not attisdropped)`
+
 const DATABASE_SQL = `
   with members as (
     select refobjid as extension, classid, objid from pg_depend
@@ -32,11 +36,16 @@ const DATABASE_SQL = `
     'largeObjects', (select count(*) from pg_largeobject_metadata),
     'eventTriggers', (select coalesce(jsonb_agg(evtname order by evtname), '[]') from pg_event_trigger
       where evtenabled <> 'D'),
-    'isUpToDate', exists (select from pg_attribute
-      where attrelid = to_regclass('freehold.resident') and attname = 'left_at' and not attisdropped)
+    'isUpToDate', ${IS_UP_TO_DATE}
   ) as facts`
 
 export async function readDatabase(client: ClientBase): Promise<DatabaseFacts> {
   const result = await client.query<{ facts: unknown }>(DATABASE_SQL)
   return databaseFactsSchema.parse(result.rows[0]?.facts)
+}
+
+/** Whether the schema `freehold` of a database has what a move writes there. */
+export async function isUpToDate(client: ClientBase): Promise<boolean> {
+  const result = await client.query(`select where ${IS_UP_TO_DATE}`)
+  return result.rowCount === 1
 }
