@@ -129,8 +129,38 @@ async function mergeAll(source: pg.Client, owner: pg.Client, pairs: readonly Tab
     const merge = merges[action.parent]?.merge
     if (merge !== undefined) await refuseAction(owner, action, merge)
   }
-  for (const { merge } of merges.toReversed()) await owner.query(merge.remove)
-  for (const { merge } of merges) await owner.query(merge.put)
+  const remove = async () => {
+    for (const { merge } of merges.toReversed()) await owner.query(merge.remove)
+  }
+  const put = async () => {
+    for (const { merge } of merges) await owner.query(merge.put)
+  }
+  await owner.query('savepoint merging')
+  try {
+    await remove()
+    await put()
+  } catch (refused) {
+    if (!hasSqlState(refused, SQLSTATE.foreignKeyViolation)) throw refused
+    await owner.query('rollback to savepoint merging')
+    await putFirst(put, remove, refused)
+  }
+}
+
+/**
+ * What is unique may be free only when its row has gone; a row may go only when those that refer to it refer to another one. Both at
+ * once is not to be had.
+ */
+async function putFirst(
+  put: () => Promise<void>,
+  remove: () => Promise<void>,
+  refused: unknown,
+): Promise<void> {
+  try {
+    await put()
+    await remove()
+  } catch (error) {
+    throw hasSqlState(error, SQLSTATE.uniqueViolation, SQLSTATE.exclusionViolation) ? refused : error
+  }
 }
 
 async function copyRows(
