@@ -3,7 +3,7 @@ import { type DatabaseAddress, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../../../test/kit/moving-ground.ts'
-import { planMove, syncReferences } from '../src/index.ts'
+import { type MoveSettings, planMove, syncReferences } from '../src/index.ts'
 
 const ground: MovingGround = await prepareMovingGround()
 t.teardown(() => ground.remove())
@@ -26,17 +26,20 @@ const order = (on: DatabaseAddress, tenant: Tenant, currency: string) =>
 /** A machine with other work may take long; only what is found counts. */
 const PATIENCE_MS = 900_000
 
-/** Runs a move to its end; at barriers, each once, something happens. */
-async function runMove(move: Move, events: Readonly<Record<string, () => Promise<unknown>>> = {}) {
+/** Runs a move to its end; at barriers, each once or as often as said, something happens. */
+async function runMove(
+  move: Move,
+  events: Readonly<Record<string, () => Promise<unknown>>> = {},
+  settings: Partial<MoveSettings> = {},
+) {
   const reached = new Set<string>()
   const engine = ground.engine({
     leaseMs: 30_000,
     barrier: async (name) => {
       if (events[name] === undefined || reached.has(name)) return
-      reached.add(name)
-      await events[name]()
+      if ((await events[name]()) !== 'again') reached.add(name)
     },
-    settings: { fenceExpiryMs: 60_000, maxLagMs: 60_000 },
+    settings: { fenceExpiryMs: 60_000, maxLagMs: 60_000, ...settings },
   })
   engine.start()
   const ended = await ground.ended(move.id, PATIENCE_MS)
@@ -253,4 +256,72 @@ t.test('a pool that does not fit is passed over', async (t) => {
     await run(preferred, restore)
     await run(asSuperuser(ground.eu.cluster, other), restore)
   }
+})
+
+t.test('what was compared before reference rows came in step is compared again', async (t) => {
+  /** Runs a move; @returns how often all of the tenant was compared before the switch. */
+  const verifications = async (
+    slug: string,
+    events: Readonly<Record<string, () => Promise<unknown>>>,
+    settings: Partial<MoveSettings> = {},
+  ) => {
+    const move = await ground.startMove(await ground.tenant(slug, 50))
+    let count: unknown
+    const ended = await runMove(
+      move,
+      {
+        ...events,
+        'cutover.entered': async () => {
+          const [row] = await run(
+            asSuperuser(ground.us.cluster, 'freehold_catalog'),
+            "select state -> 'verifications' as count from catalog.operations where id = $1",
+            [move.id],
+          )
+          count = row.count
+        },
+      },
+      settings,
+    )
+    t.equal(ended.phase, 'completed', { timeline: ended.timeline })
+    t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
+    return count
+  }
+  t.equal(await verifications('seen-once', {}), 1)
+  t.equal(await verifications('seen-in-ready', { 'ready.entered': changeReferences('XRY', 'none') }), 2)
+
+  let points = 0
+  const atSecondPoint = async () => {
+    if (++points === 2) await changeReferences('XPT', 'XRY')()
+    return 'again'
+  }
+  const manyPoints = { verifyBatchRows: 20, verifyPointMs: 0 }
+  t.equal(await verifications('seen-between-points', {}, manyPoints), 1)
+  t.equal(await verifications('seen-between', { 'verify.caught_up': atSecondPoint }, manyPoints), 2)
+  t.ok(points > 3, `${points} points`)
+  await run(pool, "delete from currencies where code = 'XPT'")
+})
+
+t.test('a row goes that a target which is behind refers to still', async (t) => {
+  const tenant = await ground.tenant('behind', 10)
+  await run(pool, "insert into currencies values ('XGO', 'Goes', 2)")
+  await order(pool, tenant, 'XGO')
+  const senders: number[] = []
+  const goOn = async () => {
+    for (const pid of senders) process.kill(pid, 'SIGCONT')
+    return 'again'
+  }
+  const ended = await runMove(await ground.startMove(tenant, 'eu', 'logical'), {
+    'ready.entered': async () => {
+      for (const { pid } of await run(pool, 'select pid from pg_stat_replication')) senders.push(pid)
+      for (const pid of senders) process.kill(pid, 'SIGSTOP')
+      await run(pool, "delete from orders where currency = 'XGO'")
+      await run(pool, "delete from currencies where code = 'XGO'")
+    },
+    'verify.entered': goOn,
+    'aborting.entered': goOn,
+  })
+  t.equal(ended.phase, 'completed', { timeline: ended.timeline })
+  t.equal(senders.length, 1)
+  t.equal(ended.timeline.filter((message) => message.endsWith('are equal on both sides.')).length, 2)
+  t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
 })
