@@ -23,11 +23,11 @@ export type MoveFinding = z.infer<typeof moveFindingSchema>
 export const moveEstimatesSchema = z
   .object({
     rows: z.int(),
-    bytes: z.int().describe('Of the rows, without indexes'),
+    bytes: z.int().describe('Of the rows as they travel, without indexes'),
     seconds: z.number(),
     extraDisk: z.object({
       sourceBytes: z.int().describe('Log that the source keeps until the target has read it'),
-      targetBytes: z.int().describe('Rows, indexes and an empty database'),
+      targetBytes: z.int().describe('Rows and indexes, and for a silo an empty database'),
       windowBytes: z
         .int()
         .describe(

@@ -38,7 +38,10 @@ export function estimateMove(
     seconds: Math.round(seconds * 10) / 10,
     extraDisk: {
       sourceBytes: Math.round(source.walBytesPerSecond * seconds),
-      targetBytes: Math.round(sum(({ diskBytesEstimated }) => diskBytesEstimated) + target.templateBytes),
+      targetBytes: Math.round(
+        sum(({ diskBytesEstimated }) => diskBytesEstimated) +
+          (isolation === 'silo' ? target.templateBytes : 0),
+      ),
       windowBytes: window === undefined ? 0 : keptForWindow(window, source, target, isOneServer),
     },
     connections: {
