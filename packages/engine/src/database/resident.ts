@@ -1,10 +1,10 @@
 // The tenant's mark in a data database, and every change of it that a move makes. Each is a compare-and-set that
 // may be run twice; what guards each stands in docs/protocol.md.
 
-import { randomUUID } from 'node:crypto'
+import { randomInt, randomUUID } from 'node:crypto'
 import type { Lease } from '@freehold/catalog'
-import { FreeholdError } from '@freehold/contract'
-import { entryDigest, type Lsn, parseLsn } from '@freehold/postgres'
+import { FreeholdError, type TenantId } from '@freehold/contract'
+import { entryDigest, type Lsn, parseLsn, violatedConstraint } from '@freehold/postgres'
 import type { ClientBase } from 'pg'
 import { z } from 'zod'
 import type { TenantScope } from './entered.ts'
@@ -30,6 +30,8 @@ interface SealingSession {
 
 /** Of a fence that nobody sees. */
 const REHEARSED_FENCE_MS = 60_000
+/** The largest value of a column of the type `integer`. */
+const MAX_INTEGER = 2 ** 31 - 1
 
 /**
  * @returns the tenant's mark of this epoch, or undefined when it has none here. There is one at most: a mark is known by
@@ -221,22 +223,33 @@ export async function activate(client: ClientBase, scope: ResidentScope): Promis
   await transition(client, scope, 'frozen', 'active')
 }
 
+/** A switch as far as its rehearsal needs to know it. */
+interface RehearsedSwitch {
+  /** Who is switched. */
+  readonly tenantId: TenantId
+  readonly lease: Lease
+  /** How long a session may do nothing in the midst of it; then the server ends it, and what a worker that stands still has open. */
+  readonly idleMs: number
+  /** As for {@link freeze}. */
+  readonly back?: TargetClaim | undefined
+}
+
 /**
  * Has the sessions of a switch do what writers will wait for, with the mark of a tenant that there is not, in transactions that are
  * rolled back: what the server plans and loads for it is there when it is done in earnest. A trigger's function and the tables that
- * it reads cost more than all the rest. Not with the tenant's own mark: its writers look whether anybody has touched it.
- *
- * @param back as for {@link freeze}.
+ * it reads cost more than all the rest. Not with the tenant's own mark: its writers look whether anybody has touched it. Nor under
+ * the name of the stream back, for which another worker would wait.
  */
 export async function rehearseMarks(
   source: ClientBase,
   lockHolder: SealingSession,
   target: ClientBase,
-  lease: Lease,
-  back?: TargetClaim,
+  { tenantId, lease, idleMs, back }: RehearsedSwitch,
 ): Promise<void> {
   const { relations } = lockHolder
   const token = randomUUID()
+  const rehearsed = (client: ClientBase, work: (scope: ResidentScope) => Promise<void>) =>
+    undone(client, idleMs, () => work({ tenantId: nobodyLike(tenantId), epoch: 1, entryKey: randomUUID() }))
   const fenceAndSeal = async (client: ClientBase, scope: ResidentScope) => {
     await admitResident(client, scope)
     await claimSwitch(client, scope, lease)
@@ -252,16 +265,24 @@ export async function rehearseMarks(
     }),
     rehearsed(target, async (scope) => {
       await expectResident(target, scope)
-      await freeze(target, scope, back)
+      await freeze(target, scope, back && { ...back, stream: randomUUID() })
       await activate(target, scope)
     }),
   ])
 }
 
-async function rehearsed(client: ClientBase, work: (scope: ResidentScope) => Promise<void>): Promise<void> {
-  await client.query('begin')
+/** An id that no tenant has, of the kind that the column takes in which this tenant's stands: no tenant's number is negative. */
+function nobodyLike(tenantId: TenantId): string {
+  return /^\d+$/.test(tenantId) ? `${-randomInt(1, MAX_INTEGER)}` : randomUUID()
+}
+
+async function undone(client: ClientBase, idleMs: number, work: () => Promise<void>): Promise<void> {
+  await client.query(`begin; set local idle_in_transaction_session_timeout = ${Math.ceil(idleMs)}`)
   try {
-    await work({ tenantId: randomUUID(), epoch: 1, entryKey: randomUUID() })
+    await work()
+  } catch (error) {
+    // A column that is too short for such an id: then the switch goes without.
+    if (violatedConstraint(error) !== 'tenant_id_is_canonical') throw error
   } finally {
     await client.query('rollback')
   }

@@ -30,11 +30,18 @@ const BREATH_MS = 15
  */
 export async function rehearse(attempt: ReadySwitch): Promise<boolean> {
   const { move, source, lockHolder, target, relations } = attempt
-  const { maxLagMs } = move.settings
+  const { maxLagMs, fenceExpiryMs: idleMs } = move.settings
   const applier = await runningApplier(move)
   await awaitRouters(move)
   const sealing = { client: lockHolder, relations }
-  await rehearseMarks(source.client, sealing, target.client, move.lease, streamBack(move))
+  const { lease, operation } = move
+  const back = streamBack(move)
+  await rehearseMarks(source.client, sealing, target.client, {
+    tenantId: operation.tenantId,
+    lease,
+    idleMs,
+    back,
+  })
   await move.catalog.placements.rehearseSwitch(homeSwitch(attempt))
   if (isHeldUp(move, await findUnenteredWriter(lockHolder, relations))) return calledOffInRehearsal(move)
   await Promise.all([
