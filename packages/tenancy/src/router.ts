@@ -193,8 +193,11 @@ class TenantRouter<DB> implements Router<DB> {
 
   #expectSwitch(tenantId: TenantId): void {
     if (!this.#placements.isKnown(tenantId)) return
-    this.#switching.set(tenantId, performance.now() + SWITCHING_MS)
-    void this.#prepareFor(tenantId)
+    const until = performance.now() + SWITCHING_MS
+    this.#switching.set(tenantId, until)
+    // Where it was to come may have been the end of another move, which came to nothing; the next begins with the same epoch.
+    this.#placements.expect(tenantId, undefined)
+    void this.#prepareFor(tenantId, until)
   }
 
   /** Whoever was not told where the tenant is coming knows it all the same, because that its home has changed was announced before. */
@@ -205,10 +208,11 @@ class TenantRouter<DB> implements Router<DB> {
   }
 
   /** Whoever hears of it too late, or cannot connect, does so when the tenant has come. */
-  async #prepareFor(tenantId: TenantId): Promise<void> {
+  async #prepareFor(tenantId: TenantId, until: number): Promise<void> {
     try {
       const coming = await this.#source.comingHome?.(tenantId)
-      if (!coming) return
+      const isOvertaken = this.#switching.get(tenantId) !== until
+      if (!coming || isOvertaken) return
       this.#placements.expect(tenantId, coming)
       await this.#pools.warm(coming)
     } catch {

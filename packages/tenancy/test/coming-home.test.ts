@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Epoch, epochSchema } from '@freehold/contract'
 import { withClient } from '@freehold/postgres'
 import t from 'tap'
-import { createItemsDatabase, homeAt, setResident } from '../../../test/kit/tenants.ts'
+import { createItemsDatabase, createOwnSchema, homeAt, setResident } from '../../../test/kit/tenants.ts'
 import { allIdle, prepareRouterGround } from './router-ground.ts'
 
 const ground = await prepareRouterGround('coming-home', { maxConnectionsPerDatabase: 4 })
@@ -127,6 +127,44 @@ t.test('a home of another epoch than the expected one is asked for', async (t) =
   source.announce({ tenantId, homeSince: epochSchema.parse(3) })
   t.equal(source.lookups, asked + 1)
   t.equal((await items()).length, 0)
+})
+
+t.test('where a move that came to nothing was to lead is not where the next one leads', async (t) => {
+  const second = epochSchema.parse(2)
+  await createOwnSchema(silo, 'own')
+  for (const isUnanswered of [true, false]) {
+    const { tenantId, router, items, prepare } = await knownTenant()
+    const first = homeAt(silo, tenantId)
+    await prepare(first)
+    const late = Promise.withResolvers<typeof first>()
+    const asksInVain = async () => {
+      source.failure = new Error('the catalog is away')
+      await prepare(first)
+      source.failure = undefined
+    }
+    // The same database and epoch, and so the same key; but the tenant has a schema of its own there.
+    const own = { epoch: second, isolation: 'schema', schema: 'own' } as const
+    const asksTwice = async () => {
+      const { comingHome } = source
+      source.comingHome = () => late.promise
+      await prepare(first)
+      source.comingHome = comingHome
+      await prepare(homeAt(silo, tenantId, own))
+      late.resolve(first)
+      await sleep(10)
+    }
+    await (isUnanswered ? asksInVain() : asksTwice())
+    await setResident(silo, tenantId, 'active', 2, 'own')
+    source.place(silo, tenantId, own)
+    await setResident(pool, tenantId, 'moved')
+    source.announce({ tenantId, homeSince: second })
+    source.announce({ tenantId, openSince: second })
+    await items()
+    t.equal((await router.tenant(tenantId)).isolation, 'schema')
+    await withClient(silo.owner, 'test', (client) =>
+      client.query('delete from freehold.resident where tenant_id = $1', [tenantId]),
+    )
+  }
 })
 
 t.test(

@@ -184,9 +184,12 @@ export class PlacementCache {
   /**
    * Where a tenant will live next. It is used when the tenant has {@link arrived}, or is not where it was any more; should it not be
    * there either, the data database says so, and the catalog is asked.
+   *
+   * @param home undefined: that is not known any more.
    */
-  expect(tenantId: TenantId, home: ComingHome): void {
-    this.#expected.set(tenantId, home)
+  expect(tenantId: TenantId, home: ComingHome | undefined): void {
+    if (home === undefined) this.#expected.delete(tenantId)
+    else this.#expected.set(tenantId, home)
   }
 
   /**
