@@ -136,6 +136,27 @@ bit table_is_total, purge_is_whole;
 /* A lease may take over from every older one, in a database that is still there. */
 #define CLAIMABLE(p) (db[p].mark != ABSENT && (newest == w || db[p].claim == w || db[p].claim == NOBODY))
 
+/*
+ * Which session is worker 0's is a matter of names, as long as the weather is rough: the newer one of two, and one by itself. The
+ * other half of the states has the names exchanged, and nothing else.
+ */
+#define OTHER(x) (x < NOBODY -> 1 - x : x)
+#define SWAP(field) held = s[0].field; s[0].field = s[1].field; s[1].field = held
+hidden byte held;
+
+inline exchange_names() {
+  for (p : A .. B) {
+    db[p].exclusive = OTHER(db[p].exclusive);
+    db[p].sealing = OTHER(db[p].sealing);
+    db[p].claim = OTHER(db[p].claim)
+  }
+  p = 0;
+  newest = OTHER(newest);
+  snapshot = OTHER(snapshot);
+  SWAP(at); SWAP(event); SWAP(back); SWAP(token); SWAP(compared); SWAP(applying); SWAP(position);
+  held = 0
+}
+
 /* A token that nobody knows. */
 #define IS_KNOWN(t) (t == db[A].token || t == db[B].token || t == s[1 - w].token)
 #define FRESH_TOKEN (!IS_KNOWN(1) -> 1 : (!IS_KNOWN(2) -> 2 : (!IS_KNOWN(3) -> 3 : 4)))
@@ -217,7 +238,7 @@ bit table_is_total, purge_is_whole;
 #ifdef FORWARD_STREAM_STAYS
 #define TURN_STREAM skip
 #else
-#define TURN_STREAM forward_stream = false
+#define TURN_STREAM close_forward_stream()
 #endif
 
 #ifdef NO_CLAIM_AT_EXPECT
@@ -343,7 +364,8 @@ inline end_session() {
   p = 0;
   if :: newest == w -> newest = NOBODY :: else fi;
   if :: snapshot == w -> snapshot = NOBODY :: else fi;
-  ME.at = IDLE; ME.event = 0; ME.back = 0; ME.token = 0; ME.compared = false; ME.applying = NONE; ME.position = 0
+  ME.at = IDLE; ME.event = 0; ME.back = 0; ME.token = 0; ME.compared = false; ME.applying = NONE; ME.position = 0;
+  if :: ROUGH && w == 0 && s[1].at != IDLE -> exchange_names() :: else fi
 }
 
 /* The session that holds the lock is cut. A seal that is under way on it is undone. */
@@ -400,6 +422,9 @@ inline open_applier(into, direction, start, next) {
   fi
 }
 
+/* Of a stream that will never be again, nobody asks where it began, nor how far it was. */
+inline close_forward_stream() { forward_stream = false; copied_until = 0; db[B].applied = 0 }
+
 inline close_applier() { ME.applying = NONE; ME.position = 0; ME.compared = false }
 
 /* ---- a worker ---- */
@@ -413,7 +438,9 @@ proctype Worker(byte w) {
 end:
   do
   /* Takes the operation, when nobody holds it or the other's lease has expired. */
-  :: d_step { ON(IDLE) && !TERMINAL -> newest = w; outrun(1 - w); begin_phase() }
+  :: d_step { w == 0 && WORKS && !TERMINAL && (s[0].at == IDLE || (ROUGH && s[1].at == IDLE)) ->
+     if :: s[0].at != IDLE -> exchange_names() :: else fi;
+     newest = w; outrun(1 - w); begin_phase() }
 
   /* The catalog's compare-and-set from one phase to the next. */
   :: atomic { ON(REPORT) ->
@@ -449,7 +476,7 @@ end:
      :: newest != w -> end_session()
      :: else ->
         db[B].mark = STANDBY; db[B].epoch = 2; db[B].rows = 0; db[B].applied = 0; db[B].claim = NOBODY;
-        snapshot = NOBODY; forward_stream = false;
+        snapshot = NOBODY; forward_stream = false; copied_until = 0;
         report(provisioned)
      fi }
 
@@ -488,7 +515,7 @@ end:
      :: CLAIMABLE(ME.back) ->
         SOURCE.claim = w;
         if :: ME.token != 0 -> ME.at = LIFT_EARLIER :: else -> try_or_withdraw() fi
-     :: else -> end_session()
+     :: else -> d_step { end_session() }
      fi }
   :: atomic { ON_MARK(LIFT_EARLIER) ->
      if :: FENCED_BY_ME -> lift_fence(); try_or_withdraw() :: else -> ME.at = ASK_SOURCE fi }
@@ -548,7 +575,7 @@ end:
         switch_intended = false;
         if :: SOURCE.exclusive == w -> cut(ME.back) :: else fi;
         if :: report(not_switched) :: !ME.back && ROUGH -> report(given_up) fi
-     :: else -> end_session()
+     :: else -> d_step { end_session() }
      fi }
 
   /* 7: from here any worker may do each step, also one that has lost its lease; each is a compare-and-set. */
@@ -597,7 +624,7 @@ end:
   :: d_step { ON(RESUME_BACK) -> open_applier(A, BACK, switch_point, CLAIM_SOURCE) }
 
   /* The tenant has left the source for good. */
-  :: d_step { ON(CLOSE_STREAM) -> close_applier(); forward_stream = false; ME.at = BEFORE_PURGE }
+  :: d_step { ON(CLOSE_STREAM) -> close_applier(); close_forward_stream(); ME.at = BEFORE_PURGE }
   :: d_step { ON(CLAIM_LEFT) ->
      if :: CLAIMABLE(ME.back) -> SOURCE.claim = w; ME.at = FORGET_BACK :: else -> end_session() fi }
   :: d_step { (ON(FORGET_BACK) || ON(PURGE)) && !MAY_PURGE -> end_session() }
@@ -618,7 +645,7 @@ end:
   :: d_step { ON_MARK(LEAVE_FENCE) ->
      if :: ME.token != 0 && FENCED_BY_ME -> lift_fence() :: else fi;
      ME.at = DROP_SLOT }
-  :: d_step { ON(DROP_SLOT) -> close_applier(); forward_stream = false; ME.at = DROP_TARGET }
+  :: d_step { ON(DROP_SLOT) -> close_applier(); close_forward_stream(); ME.at = DROP_TARGET }
   :: d_step { ON(DROP_TARGET) ->
      db[B].mark = ABSENT; db[B].epoch = 0; db[B].rows = 0; db[B].applied = 0; db[B].claim = NOBODY;
      report(cleaned_up) }
@@ -740,9 +767,24 @@ end:
  * and in the end the move is over and the tenant is written to. With no worker at all: the tenant is written to, unless
  * its home is sealed, which only a worker can know to be meant.
  */
+/* What it has in its memory is of no consequence any more. What its server has under way is. */
+inline stand_still(x) {
+  if
+  :: s[x].at != IDLE && s[x].at != COMMIT_SEAL ->
+     s[x].at = REPORT; s[x].event = 0; s[x].back = 0; s[x].token = 0; s[x].compared = false;
+     s[x].applying = NONE; s[x].position = 0
+  :: else
+  fi
+}
+
 proctype Weather() {
+  byte p;
 progress_rough:
-  if :: calm = 1 :: calm = 2 fi;
+  if
+  :: d_step { calm = 1; stand_still(1) }
+  :: d_step { exchange_names(); calm = 1; stand_still(1) }
+  :: d_step { calm = 2; stand_still(0); stand_still(1) }
+  fi;
   (calm == 1 && written == WRITES && TERMINAL) || (calm == 2 && (written == WRITES || IS_HELD))
 }
 #endif

@@ -64,7 +64,7 @@ export async function search(options: Search): Promise<Findings> {
  * variables, neither compression nor partial orders save any memory, and both take time.
  */
 function compilerFlags({ lookFor, optimized, bounds, maxMegabytes = MAX_MEGABYTES }: Search): string[] {
-  const mode = lookFor === 'cycles' ? ['-DNP'] : ['-DSAFETY', '-DSFH']
+  const mode = lookFor === 'cycles' ? ['-DNP'] : ['-DSAFETY', '-DSFH', '-DNOCOMP']
   const checks = bounds === false ? ['-DNOBOUNDCHECK'] : []
   return [
     '-w',
