@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRouteSource } from '@freehold/catalog'
-import { withClient } from '@freehold/postgres'
+import { closeClient, connectClient, withClient } from '@freehold/postgres'
 import { createRouter } from '@freehold/tenancy'
 import t from 'tap'
 import { asSuperuser } from '../kit/databases.ts'
@@ -110,6 +110,44 @@ t.test('routers are told when a switch is called off under the fence, and of the
   )
   const names = await db.selectFrom('customers').select('name').distinct().execute()
   t.same(names, [{ name: 'written for long' }])
+})
+
+t.test('who is told that a switch is called off can write, whatever the worker does next', async (t) => {
+  const tenant = await ground.tenant('let-go', 20)
+  const source = createRouteSource({
+    address: ground.us.as('freehold_reader', 'freehold_catalog'),
+    applicationName: 'test-router',
+  })
+  const router = createRouter<{ customers: { id: string; name: string } }>({
+    source,
+    entrySecret: TEST_ENTRY_SECRET,
+  })
+  const unentered = await connectClient(asSuperuser(ground.us.cluster, 'pool'), 'test')
+  t.teardown(async () => {
+    await closeClient(unentered)
+    await router.close()
+    await source.close()
+  })
+  const write = () => router.forTenant(tenant.id).updateTable('customers').set({ name: 'let go' }).execute()
+  await write()
+
+  let written: unknown
+  const move = await ground.startMove(tenant)
+  const engine = ground.engine({
+    settings: { fenceExpiryMs: 120_000 },
+    barrier: async (name) => {
+      // Whom the lock does not keep out, so that the switch is called off by the seal.
+      if (name === 'cutover.drained' && written === undefined)
+        await unentered.query('begin; lock table customers in row exclusive mode')
+      if (name !== 'cutover.unfenced' || written !== undefined) return
+      written = await write().catch((error: unknown) => error)
+      await unentered.query('rollback')
+    },
+  })
+  engine.start()
+  t.equal((await ground.ended(move.id, 300_000)).phase, 'completed')
+  await engine.stop()
+  t.match(written, [{ numUpdatedRows: 20n }])
 })
 
 /** Marks that a transaction has locked or replaced after they were written, whether or not it has committed: writers look twice at such. */

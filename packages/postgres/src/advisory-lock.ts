@@ -37,6 +37,11 @@ export const tenantLock = {
     )
   },
 
+  /** Gives up what the session holds, if anything. */
+  async release(client: ClientBase): Promise<void> {
+    await client.query('select pg_advisory_unlock_all()')
+  },
+
   /** @returns for how many ms the oldest transaction has been open that holds the writers' shared lock. */
   async oldestSharedMs(client: ClientBase, tenantId: string): Promise<number> {
     const result = await client.query<{ ms: number }>(

@@ -128,7 +128,7 @@ async function fenceToSeal(
     // is asked when the step runs again.
     const lifted = await unfence(source.client, source.scope, token).catch(() => false)
     if (!lifted) throw error
-    await letWritersGoOn(move)
+    await letWritersGoOn(attempt)
     return notSwitchedBecause(attempt, error)
   }
 }
@@ -199,17 +199,26 @@ function isPastNoReturn(resident: Resident | undefined): boolean {
   return resident?.state === 'sealed' || resident?.state === 'moved'
 }
 
-async function liftFence({ move, source }: Switch, token: string): Promise<'not_switched'> {
+async function liftFence(attempt: Switch, token: string): Promise<'not_switched'> {
+  const { move, source } = attempt
   await unfence(source.client, source.scope, token)
-  await letWritersGoOn(move)
+  await letWritersGoOn(attempt)
   await move.barrier('cutover.unfenced')
   return withdraw(move)
 }
 
-/** Routers are told that the home is the one that it was; without that they ask a little later. The next attempt is announced anew. */
-async function letWritersGoOn({ catalog, operation, source, session }: Move): Promise<void> {
+/**
+ * With the fence goes the lock, which keeps writers out as well. Routers are told that the home is the one that it was; without that they
+ * ask a little later. The next attempt is announced anew.
+ */
+async function letWritersGoOn({ move, lockHolder }: Switch): Promise<void> {
+  const { catalog, operation, source, session } = move
   delete session.routersToldAt
-  await catalog.announcements.announceOpen(operation.tenantId, source.epoch).catch(() => undefined)
+  // Together, as where they go on after a switch. A session that is cut has no lock.
+  await Promise.all([
+    tenantLock.release(lockHolder).catch(() => undefined),
+    catalog.announcements.announceOpen(operation.tenantId, source.epoch).catch(() => undefined),
+  ])
 }
 
 /** The fence is lifted, so nothing was switched and nothing will be by this attempt. */
