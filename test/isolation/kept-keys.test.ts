@@ -254,34 +254,6 @@ t.test('a lock that is taken after the only snapshot, and after the switch', asy
   }
 })
 
-t.test('a mark that is as it was when it was found is not looked at twice, nor locked', async (t) => {
-  for (const level of ['read committed', 'repeatable read', 'serializable']) {
-    const tenant = await newTenant()
-    await callOffFence(tenant)
-    const before = await versionOf(tenant)
-    t.not(before.xmax, '0', 'an UPDATE locks what it writes where there is a trigger before it')
-    await withClient(database.app, 'test', async (client) => {
-      await client.query('select pg_advisory_lock_shared(freehold.lock_key($1))', [tenant])
-      await client.query(`begin isolation level ${level}`)
-      await client.query('select freehold.enter_writer($1, $2)', [tenant, testEntryKey(database, tenant)])
-      t.equal((await client.query(WRITES.update)).rowCount, 1)
-      await client.query('commit')
-    })
-    t.same(await versionOf(tenant), before, level)
-  }
-})
-
-/** Which version of a mark is there, and who has locked it. */
-async function versionOf(tenant: TenantId): Promise<{ xmin: string; xmax: string }> {
-  const { rows } = await withClient(database.superuser, 'test', (client) =>
-    client.query<{ xmin: string; xmax: string }>(
-      'select xmin::text, xmax::text from freehold.resident where tenant_id = $1',
-      [tenant],
-    ),
-  )
-  return rows[0] ?? { xmin: '', xmax: '' }
-}
-
 t.test('who has entered writes on under the fence', async (t) => {
   for (const level of ['read committed', 'repeatable read', 'serializable']) {
     const tenant = await newTenant()
