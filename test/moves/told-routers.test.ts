@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createRouteSource } from '@freehold/catalog'
 import { closeClient, connectClient, withClient } from '@freehold/postgres'
 import { createRouter } from '@freehold/tenancy'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { asSuperuser } from '../kit/databases.ts'
 import { prepareMovingGround, TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
 
@@ -57,25 +57,14 @@ t.test(
 
 t.test('routers are told when a switch is called off under the fence, and of the next anew', async (t) => {
   const tenant = await ground.tenant('called-off', 20)
-  const source = createRouteSource({
-    address: ground.us.as('freehold_reader', 'freehold_catalog'),
-    applicationName: 'test-router',
-  })
-  const router = createRouter<{ customers: { id: string; name: string } }>({
-    source,
-    entrySecret: TEST_ENTRY_SECRET,
-  })
+  const router = newRouter(t)
   const heard: string[] = []
   const end = await ground.catalog.announcements.subscribe((announcement) => {
     const { kind } = announcement
     if (kind === 'open') heard.push(`open ${announcement.epoch}`)
     if (kind === 'coming') heard.push(kind)
   })
-  t.teardown(async () => {
-    end()
-    await router.close()
-    await source.close()
-  })
+  t.teardown(end)
   const db = router.forTenant(tenant.id)
   const commit = Promise.withResolvers<void>()
   let writing: Promise<unknown> | undefined
@@ -114,20 +103,9 @@ t.test('routers are told when a switch is called off under the fence, and of the
 
 t.test('who is told that a switch is called off can write, whatever the worker does next', async (t) => {
   const tenant = await ground.tenant('let-go', 20)
-  const source = createRouteSource({
-    address: ground.us.as('freehold_reader', 'freehold_catalog'),
-    applicationName: 'test-router',
-  })
-  const router = createRouter<{ customers: { id: string; name: string } }>({
-    source,
-    entrySecret: TEST_ENTRY_SECRET,
-  })
+  const router = newRouter(t)
   const unentered = await connectClient(asSuperuser(ground.us.cluster, 'pool'), 'test')
-  t.teardown(async () => {
-    await closeClient(unentered)
-    await router.close()
-    await source.close()
-  })
+  t.teardown(() => closeClient(unentered))
   const write = () => router.forTenant(tenant.id).updateTable('customers').set({ name: 'let go' }).execute()
   await write()
 
@@ -149,6 +127,23 @@ t.test('who is told that a switch is called off can write, whatever the worker d
   await engine.stop()
   t.match(written, [{ numUpdatedRows: 20n }])
 })
+
+/** A router over the catalog, which is closed with the test. */
+function newRouter(t: Test) {
+  const source = createRouteSource({
+    address: ground.us.as('freehold_reader', 'freehold_catalog'),
+    applicationName: 'test-router',
+  })
+  const router = createRouter<{ customers: { id: string; name: string } }>({
+    source,
+    entrySecret: TEST_ENTRY_SECRET,
+  })
+  t.teardown(async () => {
+    await router.close()
+    await source.close()
+  })
+  return router
+}
 
 /** Marks that a transaction has locked or replaced after they were written, whether or not it has committed: writers look twice at such. */
 async function touchedMarks(tenantId: string): Promise<number> {
