@@ -221,7 +221,10 @@ t.test(
       await blocker.query('rollback')
       await write(`update seat set guest = 'second ${guest}' where id = 101`)
     }
-    await until(async () => isDeepStrictEqual(await contentOf(target), await contentOf(source)), 'carried over')
+    await until(
+      async () => isDeepStrictEqual(await contentOf(target), await contentOf(source)),
+      'carried over',
+    )
     await blocker.query(
       "select pg_terminate_backend(pid, 60000) from pg_stat_activity where application_name like 'freehold-stream%'",
     )
