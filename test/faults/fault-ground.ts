@@ -215,11 +215,11 @@ function restartable(redis: TestRedis): Server {
   return { kill: () => redis.kill(), restart: () => redis.start() }
 }
 
-/** Databases, schemas, roles and slots of a cluster, and {@link moveTraces}. */
+/** Databases, schemas, roles and slots of a cluster, and {@link moveTraces}; but not what silos are copied from, which stays. */
 export async function inventory({ cluster }: PreparedCluster): Promise<string[]> {
   const found = await withClient(asSuperuser(cluster, 'postgres'), 'test', async (client) => {
     const result = await client.query<{ what: string; name: string }>(
-      `select 'database' as what, datname as name from pg_database
+      `select 'database' as what, datname as name from pg_database where not starts_with(datname, 'freehold_template_')
        union all select 'role', rolname from pg_roles
        union all select 'slot', slot_name from pg_replication_slots`,
     )

@@ -8,10 +8,6 @@ export { initialProgress } from './move/state.ts'
 export { type MoveEventKind, transitions } from './move/transitions.ts'
 export { type MoveRequest, type PreparedMove, planMove, startMove } from './plan-move.ts'
 export { type OperationQueue, openQueue, type QueueLocation, receiveNudges } from './queue.ts'
-export {
-  createDatabase,
-  type DataMigrations,
-  MAINTENANCE_DATABASE,
-  migrateDataDatabase,
-} from './resources/silo-database.ts'
+export { createDatabase, MAINTENANCE_DATABASE } from './resources/database.ts'
+export { type DataMigrations, migrateDataDatabase } from './resources/silo-database.ts'
 export { syncReferences } from './sync-references.ts'

@@ -6,9 +6,11 @@ import pg, { type ClientBase } from 'pg'
 import { quoteIdentifier } from './quoting.ts'
 import { inTransaction } from './transaction.ts'
 
-interface Migration {
+/** A numbered SQL file. */
+export interface Migration {
   readonly number: number
   readonly name: string
+  /** Of its text, SHA-256 in hexadecimal. */
   readonly digest: string
   readonly sql: string
 }
@@ -79,7 +81,12 @@ function refusedMigration({ name }: Migration, error: unknown): unknown {
   )
 }
 
-async function readMigrations(folder: string): Promise<Migration[]> {
+/**
+ * Reads the numbered SQL files of a folder, in order.
+ *
+ * @throws Error when a number is missing.
+ */
+export async function readMigrations(folder: string): Promise<Migration[]> {
   const files = (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort()
   return Promise.all(
     files.map(async (name, index) => {

@@ -1,7 +1,7 @@
 import { ownerAddress } from '@freehold/catalog'
 import { FreeholdError } from '@freehold/contract'
 import { hasSqlState, SQLSTATE, withClient } from '@freehold/postgres'
-import { MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
+import { MAINTENANCE_DATABASE } from '../resources/database.ts'
 import type { Move } from './move.ts'
 
 /**

@@ -1,6 +1,7 @@
 import { ownerAddress } from '@freehold/catalog'
 import { confirmCreated } from '../move/created.ts'
-import { createSiloDatabase, MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
+import { MAINTENANCE_DATABASE } from '../resources/database.ts'
+import { createSiloDatabase } from '../resources/silo-database.ts'
 import { beginAnew, inspectOwnTables, loadBare } from './own-tables.ts'
 import { expectTenant, type TargetPlacement } from './target-placement.ts'
 

@@ -1,7 +1,7 @@
 import { appAddress, type ClusterRecord, ownerAddress } from '@freehold/catalog'
 import type { ClientBase } from 'pg'
 import { freshConnections } from '../kept-connections.ts'
-import { MAINTENANCE_DATABASE } from '../resources/silo-database.ts'
+import { MAINTENANCE_DATABASE } from '../resources/database.ts'
 import type { Finding } from './finding.ts'
 import { reach } from './reach.ts'
 

@@ -1,17 +1,8 @@
-import {
-  type DatabaseAddress,
-  hasSqlState,
-  migrate,
-  quoteIdentifier,
-  SQLSTATE,
-  withClient,
-} from '@freehold/postgres'
-import type { ClientBase } from 'pg'
+import { type DatabaseAddress, migrate, withClient } from '@freehold/postgres'
 import type { Connections } from '../kept-connections.ts'
+import { createDatabase } from './database.ts'
+import { withSiloTemplate } from './silo-template.ts'
 import { forgetVanishedTables } from './vanished-tables.ts'
-
-/** The database that every cluster has: where others are created from and sizes are asked for. */
-export const MAINTENANCE_DATABASE = 'postgres'
 
 /** Where the numbered SQL of a data database is: Freehold's own part, and the product's. */
 export interface DataMigrations {
@@ -32,8 +23,12 @@ export async function createSiloDatabase(
   silo: DatabaseAddress,
   migrations: DataMigrations,
 ): Promise<void> {
-  await connections.use(maintenance, (client) => createDatabase(client, silo.database))
-  await migrateDataDatabase(silo, migrations)
+  const fill = (database: string) => migrateDataDatabase({ ...silo, database }, migrations)
+  await connections.use(maintenance, (client) =>
+    withSiloTemplate(client, migrations, fill, (template) => createDatabase(client, silo.database, template)),
+  )
+  // What is a copy has everything; one that was left by a worker that was killed may be empty.
+  await fill(silo.database)
 }
 
 /** Brings a data database to the current schema: Freehold's part first, then the product's. Safe to run twice. */
@@ -43,21 +38,4 @@ export async function migrateDataDatabase(owner: DatabaseAddress, migrations: Da
     await migrate(client, migrations.product, 'product')
     await forgetVanishedTables(client)
   })
-}
-
-/** Creates a database that only Freehold's roles may connect to. Safe to run twice. */
-export async function createDatabase(maintenance: ClientBase, name: string): Promise<void> {
-  const database = quoteIdentifier(name)
-  try {
-    await maintenance.query(`create database ${database}`)
-  } catch (error) {
-    if (!hasSqlState(error, SQLSTATE.duplicateDatabase, SQLSTATE.uniqueViolation)) throw error
-  }
-  await maintenance.query(`revoke connect, temporary on database ${database} from public`)
-  await maintenance.query(`grant connect on database ${database} to freehold_mover, freehold_app`)
-}
-
-/** Removes a database, and disconnects whoever is still connected to it. Safe to run twice. */
-export async function dropDatabase(maintenance: ClientBase, name: string): Promise<void> {
-  await maintenance.query(`drop database if exists ${quoteIdentifier(name)} with (force)`)
 }
