@@ -200,7 +200,7 @@ t.test('against a server', async (t) => {
       const address = asSuperuser(cluster, 'postgres')
       const stream: ReplicationStream = await ReplicationStream.open(
         { address, slot: 'reader', publication: 'readers' },
-        0n,
+        Promise.resolve(0n),
         {
           onMessage: async (message) => {
             if (message.kind !== 'commit') return

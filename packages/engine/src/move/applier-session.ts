@@ -1,29 +1,10 @@
 import { once } from 'node:events'
-import { pairTables, readTables, type TablePair } from '../database/tables.ts'
 import type { Applier } from '../stream/change-stream.ts'
 import type { Move } from './move.ts'
 import { moveStream } from './move-stream.ts'
 import { mayRepair } from './repair.ts'
 import { requireSameSchema } from './same-schema.ts'
 import { takeTarget, targetClaim } from './take-target.ts'
-import { readTargetTables } from './target-tables.ts'
-
-/**
- * The tenant's tables at both ends, read once by each worker.
- *
- * @throws FreeholdError `schema_mismatch` when the two ends differ, and what `readTables` throws.
- */
-export async function moveTables(move: Move): Promise<readonly TablePair[]> {
-  if (move.session.tables === undefined) {
-    const { source, target, connections } = move
-    const [from, to] = await Promise.all([
-      connections.use(source.mover, (client) => readTables(client, source.schema)),
-      connections.use(target.mover, (client) => readTargetTables(move, client)),
-    ])
-    move.session.tables = pairTables(from, to)
-  }
-  return move.session.tables
-}
 
 /**
  * The applier of the move's stream: the one this worker has running, or a new one from where the target stands.
@@ -32,8 +13,7 @@ export async function moveTables(move: Move): Promise<readonly TablePair[]> {
  */
 export async function runningApplier(move: Move): Promise<Applier> {
   if (move.session.applier !== undefined) return move.session.applier
-  const tables = await moveTables(move)
-  await requireSameSchema(move, tables)
+  const tables = await requireSameSchema(move)
   await move.connections.use(move.target.mover, (mover) => takeTarget(move, mover))
   const stream = await moveStream(move, tables)
   move.session.applier = await stream.startApplier(targetClaim(move).fencingToken, {

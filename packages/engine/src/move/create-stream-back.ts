@@ -1,7 +1,7 @@
-import { moveTables } from './applier-session.ts'
 import { confirmCreated } from './created.ts'
 import { type Move, saveState } from './move.ts'
 import { streamBack } from './move-stream.ts'
+import { moveTables } from './move-tables.ts'
 import { moveNames } from './names.ts'
 
 /**

@@ -1,7 +1,7 @@
 import { openSequences, pairSequences, readSequences, type SequencePair } from '../database/sequences.ts'
 import type { TablePair } from '../database/tables.ts'
-import { moveTables } from './applier-session.ts'
 import type { Move, Side } from './move.ts'
+import { moveTables } from './move-tables.ts'
 
 /**
  * The sequences of both ends that the product may draw from, read once by each worker. Those that the mover may not

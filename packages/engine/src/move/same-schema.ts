@@ -1,35 +1,40 @@
 import { FreeholdError } from '@freehold/contract'
 import { quoteTable } from '@freehold/postgres'
-import { pairTables, readTables, type TablePair } from '../database/tables.ts'
+import { pairTables, type TablePair } from '../database/tables.ts'
 import type { Move } from './move.ts'
 import { moveStream } from './move-stream.ts'
+import { moveTables, readBothEnds } from './move-tables.ts'
 import { moveReferences } from './references.ts'
-import { readTargetTables } from './target-tables.ts'
 
 /**
  * Checks that the tables at the source are still those of the move, that the target has the same, and that the change
- * stream carries each of them: a table that came later is in no publication and has no trigger, and its rows would be lost.
+ * stream carries each of them.
  *
- * @param tables what this worker knows the tables to be.
+ * @returns the tables.
  * @throws FreeholdError `schema_mismatch`, naming the tables, or what `readTables` throws.
  */
-export async function requireSameSchema(move: Move, tables: readonly TablePair[]): Promise<void> {
-  const sides = (side: keyof TablePair) => tables.map((pair) => pair[side])
+export async function requireSameSchema(move: Move): Promise<readonly TablePair[]> {
+  const known = move.session.tables
+  if (known !== undefined) {
+    const [source, target] = await readBothEnds(move)
+    const sides = (side: keyof TablePair) => known.map((pair) => pair[side])
+    pairTables(source, sides('target'))
+    pairTables(sides('source'), target)
+  }
+  const tables = await moveTables(move)
+  await requireCarried(move, tables)
+  return tables
+}
+
+/** A table that came later is in no publication and has no trigger, and its rows would be lost. */
+async function requireCarried(move: Move, tables: readonly TablePair[]): Promise<void> {
   const stream = await moveStream(move, tables)
-  const [carried] = await Promise.all([
-    move.connections.use(move.source.mover, async (source) => {
-      pairTables(await readTables(source, move.source.schema), sides('target'))
-      return stream.carriedTables(source)
-    }),
-    move.connections.use(move.target.mover, async (target) => {
-      pairTables(sides('source'), await readTargetTables(move, target))
-    }),
-  ])
+  const carried = await move.connections.use(move.source.mover, (source) => stream.carriedTables(source))
   delete move.session.references
   await moveReferences(move)
-  const missing = sides('source').filter(({ table }) => !carried.has(quoteTable(table)))
+  const missing = tables.filter(({ source }) => !carried.has(quoteTable(source.table)))
   if (missing.length === 0) return
-  const names = missing.map(({ key }) => key).join(', ')
+  const names = missing.map(({ source }) => source.key).join(', ')
   throw new FreeholdError(
     'schema_mismatch',
     `Not in the change stream, because it came later or was taken out of it: ${names}.`,

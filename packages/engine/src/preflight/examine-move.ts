@@ -1,7 +1,6 @@
 import { type ClusterRecord, moverAddress, ownerAddress } from '@freehold/catalog'
 import type { ChangeStreamChoice, Isolation, MoveEstimates } from '@freehold/contract'
 import type { ClientBase } from 'pg'
-import { allEnded } from '../all-ended.ts'
 import type { TenantScope } from '../database/entered.ts'
 import { estimateTables, type TableEstimate } from '../database/estimate.ts'
 import { readTableFacts, type TableFacts } from '../database/table-facts.ts'
@@ -99,10 +98,9 @@ export async function readSource(
 ): Promise<Reached<SourceFacts>> {
   const { scope, cluster } = source
   return reach(connections, 'source_unreachable', cluster.id, scope.mover, async (client) => {
-    const tables = readTablesAndSizes(client, scope, known)
-    const others = connections.use(scope.mover, (other) => readSurroundings(other, source))
-    await allEnded([tables, others])
-    return { ...(await tables), ...(await others) }
+    // One after the other: tenants are at work there.
+    const tables = await readTablesAndSizes(client, scope, known)
+    return { ...tables, ...(await readSurroundings(client, source)) }
   })
 }
 

@@ -102,24 +102,33 @@ export class LogApplier implements Applier {
     const applier = new LogApplier(options, source, target)
     for (const client of [source, target]) client.on('error', (error) => applier.#fail(error))
     try {
-      await Promise.all([source.connect(), target.connect()])
-      watchSilence(source, options.source.address)
-      watchSilence(target, options.target.mover)
-      await Promise.all([liftTimeouts(source), liftTimeouts(target)])
-      await useExactText(target)
-      // Triggers and foreign keys have had their effect at the source; firing them again would change rows twice.
-      await target.query("set session_replication_role = 'replica'")
-      applier.#position = await readAppliedPosition(target, options.stream)
-      applier.#stream = await ReplicationStream.open(options.source, applier.#position, {
+      const position = applier.#connect()
+      const stream = ReplicationStream.open(options.source, position, {
         onMessage: (message, bytes) => applier.#onMessage(message, bytes),
         onIdle: (position) => applier.#onIdle(position),
         onFailure: (error) => applier.#fail(error),
       })
+      await allEnded([position, stream])
+      applier.#stream = await stream
     } catch (error) {
       await applier.close()
       throw error
     }
     return applier
+  }
+
+  /** @returns where to begin. */
+  async #connect(): Promise<Lsn> {
+    const { source, target, stream } = this.#options
+    await Promise.all([this.#source.connect(), this.#target.connect()])
+    watchSilence(this.#source, source.address)
+    watchSilence(this.#target, target.mover)
+    await Promise.all([liftTimeouts(this.#source), liftTimeouts(this.#target)])
+    await useExactText(this.#target)
+    // Triggers and foreign keys have had their effect at the source; firing them again would change rows twice.
+    await this.#target.query("set session_replication_role = 'replica'")
+    this.#position = await readAppliedPosition(this.#target, stream)
+    return this.#position
   }
 
   get changesApplied(): number {

@@ -61,17 +61,35 @@ export class ReplicationStream {
   }
 
   /**
-   * Opens the stream of a slot at `start`, or where the slot stands when that is further.
+   * Opens the stream of a slot at `start`, or where the slot stands when that is further. It connects while that is being found out.
    *
    * @throws DatabaseError when the server refuses: 55006 while another reader has the slot, 42704 when there is none,
    * 55000 when it was invalidated.
    */
-  static async open(source: StreamSource, start: Lsn, listener: StreamListener): Promise<ReplicationStream> {
+  static async open(
+    source: StreamSource,
+    start: Promise<Lsn>,
+    listener: StreamListener,
+  ): Promise<ReplicationStream> {
     const client = await connectReplication(source.address, 'freehold-stream')
-    // A sender whose reader has vanished is to end, so that it can be told from one that is busy.
-    await client.query(
-      `select set_config(name, '60s', false) from pg_settings where name = 'wal_sender_timeout' and setting = '0'`,
-    )
+    try {
+      // A sender whose reader has vanished is to end, so that it can be told from one that is busy.
+      await client.query(
+        `select set_config(name, '60s', false) from pg_settings where name = 'wal_sender_timeout' and setting = '0'`,
+      )
+      return await ReplicationStream.#begin(client, source, await start, listener)
+    } catch (error) {
+      await closeClient(client)
+      throw error
+    }
+  }
+
+  static async #begin(
+    client: pg.Client,
+    source: StreamSource,
+    start: Lsn,
+    listener: StreamListener,
+  ): Promise<ReplicationStream> {
     const copy = client.query(
       both(
         `START_REPLICATION SLOT ${quoteIdentifier(source.slot)} LOGICAL ${formatLsn(start)} (` +

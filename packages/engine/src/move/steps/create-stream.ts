@@ -2,11 +2,11 @@ import type { LedgerEntry } from '@freehold/catalog'
 import { FreeholdError } from '@freehold/contract'
 import { releaseResource } from '../../resources/release.ts'
 import type { ChangeStream } from '../../stream/change-stream.ts'
-import { moveTables } from '../applier-session.ts'
 import { confirmCreated } from '../created.ts'
 import { closeSession, type Move, saveState } from '../move.ts'
 import { checkSequences } from '../move-sequences.ts'
 import { moveStream } from '../move-stream.ts'
+import { moveTables } from '../move-tables.ts'
 
 const MAX_COPIES = 5
 

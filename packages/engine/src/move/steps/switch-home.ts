@@ -15,9 +15,9 @@ import {
   unfence,
 } from '../../database/resident.ts'
 import { findUnenteredWriter, relationsOf } from '../../database/unentered-writers.ts'
-import { moveTables } from '../applier-session.ts'
 import { behind, noteCalledOff } from '../call-off.ts'
 import { type Move, sourceScope } from '../move.ts'
+import { moveTables } from '../move-tables.ts'
 import { drain, isHeldUp } from '../switch/drain.ts'
 import { rehearse } from '../switch/rehearse.ts'
 import {

@@ -10,10 +10,11 @@ import { sourceReaders } from '../../database/source-readers.ts'
 import type { TablePair } from '../../database/tables.ts'
 import { placementOf } from '../../placements/placement-of.ts'
 import type { Applier } from '../../stream/change-stream.ts'
-import { moveTables, orAborted, runningApplier } from '../applier-session.ts'
+import { orAborted, runningApplier } from '../applier-session.ts'
 import { catchUp } from '../catch-up.ts'
 import { type ComparedSide, comparePieces, locateDifferences } from '../compare.ts'
 import { type Move, type Side, saveState, sourceScope, targetScope } from '../move.ts'
+import { moveTables } from '../move-tables.ts'
 import { bringReferencesInStep } from '../references.ts'
 import { mayRepair, repair } from '../repair.ts'
 import { requireSameSchema } from '../same-schema.ts'
@@ -39,10 +40,11 @@ type Verification = 'verified' | 'repeat'
 async function verifyOnce(move: Move): Promise<Verification> {
   const started = performance.now()
   // Before the tables are checked: what changes in between differs from it at the switch.
-  move.session.verifiedSchemas = {
-    source: await fingerprintOf(move, move.source),
-    target: await fingerprintOf(move, move.target),
-  }
+  const [source, target] = await Promise.all([
+    fingerprintOf(move, move.source),
+    fingerprintOf(move, move.target),
+  ])
+  move.session.verifiedSchemas = { source, target }
   const applier = await checkedApplier(move)
   const result = await compareEverything(move, applier)
   move.progress.updateSeconds({ verify: (performance.now() - started) / 1000 })
@@ -55,7 +57,7 @@ const fingerprintOf = ({ connections }: Move, { mover, schema }: Side) =>
 
 /** The move's applier, and tables that have just been checked: whoever starts an applier checks them. */
 async function checkedApplier(move: Move): Promise<Applier> {
-  if (move.session.applier !== undefined) await requireSameSchema(move, await moveTables(move))
+  if (move.session.applier !== undefined) await requireSameSchema(move)
   return runningApplier(move)
 }
 
