@@ -72,6 +72,21 @@ export const plantedInFreehold: readonly Planted[] = [
     undo: `select pg_drop_replication_slot('freehold_not_of_this_database')`,
   },
   {
+    check: 'freehold-leftovers',
+    sql: 'create publication freehold_0123456789abcdef0123456789abcdef_2 for table customers',
+    object: /^publication freehold_0123/,
+  },
+  {
+    check: 'freehold-leftovers',
+    sql: `create trigger freehold_b_0123456789abcdef0123456789abcdef_2_insert after insert on order_events for each row
+        execute function freehold.record_change();
+      create trigger freehold_b_0123456789abcdef0123456789abcdef_2_truncate after truncate on order_events
+        execute function freehold.record_change();
+      insert into freehold.change (stream, tenant_id, relation, kind)
+        values ('freehold_b_0123456789abcdef0123456789abcdef_2', 'x', 'order_events', 'unknown')`,
+    object: /^triggers freehold_b_0123456789abcdef0123456789abcdef_2 on public.order_events$/,
+  },
+  {
     check: 'freehold-schema',
     sql: `create or replace view freehold.entered with (security_barrier) as
       select resident.tenant_id, resident.schema_name from freehold.resident

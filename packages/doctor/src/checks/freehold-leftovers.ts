@@ -1,10 +1,10 @@
-import { quoteLiteral } from '@freehold/postgres'
+import { quoteIdentifier, quoteLiteral } from '@freehold/postgres'
 import type { Check } from '../check.ts'
 
 export const freeholdLeftovers: Check = {
   id: 'freehold-leftovers',
   severity: 'advisory',
-  why: 'What ended work leaves behind holds disk (a slot keeps the log), or says of tenants and tables what is no longer so.',
+  why: 'What ended work leaves behind holds disk (a slot keeps the log, triggers note changes that nobody reads), or says of tenants and tables what is no longer so.',
   fix: "Let the worker's janitor remove it; by hand only when no move of the tenant is under way (`freehold moves list --active`).",
   find: ({ leftovers }) =>
     leftovers === null
@@ -31,6 +31,19 @@ export const freeholdLeftovers: Check = {
             object: `replication slot ${slot}`,
             found: 'Nobody reads it, and it keeps the log.',
             sql: [`select pg_drop_replication_slot(${quoteLiteral(slot)});`],
+          })),
+          ...leftovers.unreadPublications.map((publication) => ({
+            object: `publication ${publication}`,
+            found: 'It was made for a move, and its replication slot is gone.',
+            sql: [`drop publication ${quoteIdentifier(publication)};`],
+          })),
+          ...leftovers.unreadTriggers.map(({ stream, table, triggers }) => ({
+            object: `triggers ${stream} on ${table}`,
+            found: 'They note what changes for a move on which nobody works.',
+            sql: [
+              ...triggers.map((trigger) => `drop trigger ${quoteIdentifier(trigger)} on ${table};`),
+              `delete from freehold.change where stream = ${quoteLiteral(stream)};`,
+            ],
           })),
         ],
 }

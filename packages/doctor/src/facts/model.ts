@@ -196,6 +196,14 @@ export interface Leftovers {
   readonly staleStreams: readonly { readonly stream: string; readonly hours: number }[]
   readonly expiredFences: readonly { readonly tenant: string; readonly hours: number }[]
   readonly idleSlots: readonly string[]
+  /** Publications of moves, without the slot that belongs to each. */
+  readonly unreadPublications: readonly string[]
+  /** Triggers by which a move follows a tenant, while nobody who works on the move is connected. */
+  readonly unreadTriggers: readonly {
+    readonly stream: string
+    readonly table: string
+    readonly triggers: readonly string[]
+  }[]
 }
 
 /** All that the checks look at, read in one snapshot. */

@@ -88,6 +88,12 @@ async function readShared(client: ClientBase, appRole: string): Promise<Surround
 
 const STALE_HOURS = 24
 const EXPIRED_HOURS = 1
+/** What a move makes at its source, as a regular expression. */
+const STREAM = 'freehold_(?:b_)?[0-9a-f]{32}_[0-9]+'
+/** Whoever works on a move names it in each of their sessions. */
+const nobodyWorksOn = (name: string) =>
+  `not exists (select from pg_stat_activity
+     where strpos(application_name, substring(${name} from '[0-9a-f]{32}')) > 0)`
 
 /** Reads what ended work has left in the schema `freehold`; null where this connection may not look. */
 export async function readLeftovers(client: ClientBase, freehold: FreeholdSchema): Promise<Leftovers | null> {
@@ -111,12 +117,26 @@ export async function readLeftovers(client: ClientBase, freehold: FreeholdSchema
   )
   const slots = await client.query<{ name: string }>(
     `select slot_name as name from pg_replication_slots
-     where not active and slot_name ~ '^freehold' and database = current_database() order by 1`,
+     where not active and slot_name ~ '^freehold' and database = current_database() and ${nobodyWorksOn('slot_name')}
+     order by 1`,
+  )
+  const publications = await client.query<{ name: string }>(
+    `select pubname as name from pg_publication
+     where pubname ~ $1 and not exists (select from pg_replication_slots where slot_name = pubname) order by 1`,
+    [`^${STREAM}$`],
+  )
+  const triggers = await client.query<{ stream: string; table: string; triggers: string[] }>(
+    `select substring(tgname from $1) as stream, tgrelid::regclass::text as "table", array_agg(tgname::text order by tgname) as triggers
+     from pg_trigger
+     where tgparentid = 0 and tgname ~ $1 and ${nobodyWorksOn('tgname')} group by 1, 2 order by 1, 2`,
+    [`^(${STREAM})_(?:insert|update|delete|truncate)$`],
   )
   return {
     vanishedTables: vanished.rows.map(({ oid }) => oid),
     staleStreams: streams.rows,
     expiredFences: fences.rows,
     idleSlots: slots.rows.map(({ name }) => name),
+    unreadPublications: publications.rows.map(({ name }) => name),
+    unreadTriggers: triggers.rows,
   }
 }
