@@ -52,7 +52,6 @@ export const barriers = {
   'cutover.home_switched': 'move',
   'cutover.retired': 'move',
   'cutover.activated': 'move',
-  'cutover.left': 'move',
   'soak.entered': 'move',
   'finalize.entered': 'move',
   'finalize.given_over': 'move',

@@ -196,26 +196,29 @@ export async function stopExpecting(client: ClientBase, scope: ResidentScope): P
   )
 }
 
-/** After the catalog names the target as home, at the source: nobody enters any more. */
-export async function retire(client: ClientBase, scope: ResidentScope): Promise<void> {
-  await client.query({
-    name: 'freehold-retire',
-    text: `update freehold.resident set state = 'moved', fence_token = null
-     where tenant_id = $1 and epoch = $2 and state = 'sealed'`,
-    values: [scope.tenantId, scope.epoch],
-  })
-}
-
 /**
- * After the retirement, at the source: transactions that begin from here on see nothing of the tenant, whatever key they have
- * kept. Those that began before may have entered, and are not to see the rows vanish.
+ * After the catalog names the target as home, at the source: nobody enters any more. Once that is to be seen, the tenant has left:
+ * transactions that begin from then on see nothing of it, whatever key they have kept. Told by the same statement, it would keep those
+ * out that enter until that is committed; those that began before are not to see the rows vanish. The first of the two need not wait for
+ * the disk, because the second does, behind it in the log.
  */
-export async function leave(client: ClientBase, scope: ResidentScope): Promise<void> {
-  await client.query(
-    `update freehold.resident set left_at = clock_timestamp()
-     where tenant_id = $1 and epoch = $2 and state = 'moved' and left_at is null`,
-    [scope.tenantId, scope.epoch],
-  )
+export async function retire(client: ClientBase, scope: ResidentScope): Promise<void> {
+  const values = [scope.tenantId, scope.epoch]
+  await Promise.all([
+    client.query({
+      name: 'freehold-retire',
+      text: `update freehold.resident set state = 'moved', fence_token = null
+       where tenant_id = $1 and epoch = $2 and state = 'sealed'
+       returning set_config('synchronous_commit', 'off', true)`,
+      values,
+    }),
+    client.query({
+      name: 'freehold-leave',
+      text: `update freehold.resident set left_at = clock_timestamp()
+       where tenant_id = $1 and epoch = $2 and state = 'moved' and left_at is null`,
+      values,
+    }),
+  ])
 }
 
 /** At last, at the target: writers go on. */
@@ -261,7 +264,6 @@ export async function rehearseMarks(
     rehearsed(source, async (scope) => {
       await fenceAndSeal(source, scope)
       await retire(source, scope)
-      await leave(source, scope)
     }),
     rehearsed(target, async (scope) => {
       await expectResident(target, scope)

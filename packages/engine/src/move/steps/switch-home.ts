@@ -7,7 +7,6 @@ import {
   claimSwitch,
   fence,
   freeze,
-  leave,
   type Resident,
   readResident,
   retire,
@@ -61,7 +60,7 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
     await move.barrier('cutover.claimed')
     if (await settleEarlierAttempt(move, attempt.source)) {
       await impatiently(attempt, () => completeSwitch(attempt))
-      await leaveSource(attempt)
+      await sleep(WAY_MS)
       return 'switched'
     }
     if (move.signal.aborted || move.session.verifiedBy === undefined) return await withdraw(move)
@@ -99,7 +98,7 @@ async function attemptSwitch(attempt: ReadySwitch): Promise<SwitchOutcome> {
   await impatiently(attempt, () => completeSwitch(attempt))
   const writePauseMs = performance.now() - started
   move.progress.update({ writePauseMs: Math.round(writePauseMs * 10) / 10, lagBytes: null })
-  await leaveSource(attempt)
+  await sleep(WAY_MS)
   return 'switched'
 }
 
@@ -149,7 +148,7 @@ export async function finishSwitch(move: Move): Promise<boolean> {
   const attempt = await openSwitch(move)
   try {
     await impatiently(attempt, () => completeSwitch(attempt))
-    await leaveSource(attempt)
+    await sleep(WAY_MS)
   } finally {
     await closeSwitch(attempt)
   }
@@ -171,13 +170,6 @@ async function completeSwitch(attempt: Switch): Promise<void> {
     move.catalog.announcements.announceOpen(move.operation.tenantId, move.target.epoch),
   ])
   await move.barrier('cutover.activated')
-}
-
-/** Nobody waits for this: it is for those who read at the source with a key that they have kept. */
-async function leaveSource(attempt: Switch): Promise<void> {
-  await impatiently(attempt, () => leave(attempt.source.client, attempt.source.scope))
-  await attempt.move.barrier('cutover.left')
-  await sleep(WAY_MS)
 }
 
 /**
