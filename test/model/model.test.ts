@@ -19,7 +19,10 @@ const RUNS: readonly Run[] = [
   },
   { name: 'a move, its rollback window and its rollback', flags: ['WRITES=2', 'SOAK'] },
   { name: 'the same with a client that reads', flags: ['WRITES=1', 'READERS=1', 'SOAK'] },
-  { name: 'once nothing goes wrong any more, all ends well', flags: ['WRITES=1', 'SOAK', 'CANCEL', 'CALM'] },
+  {
+    name: 'once nothing goes wrong any more, all ends well, or waits for the catalog',
+    flags: ['WRITES=1', 'SOAK', 'CANCEL', 'CALM', 'SILENCE'],
+  },
   {
     name: 'and nothing goes on for ever',
     flags: ['WRITES=1', 'SOAK', 'CANCEL', 'CALM'],

@@ -10,7 +10,7 @@
 /*
  * ---- how much of it ----
  * -DSOAK: with the rollback window. -DSCHEMA_CHANGES: the source's tables may be changed. -DCANCEL: an operator may cancel. -DCALM: from some moment on nothing goes wrong any
- * more, and everything must come to its end. -DONLY=I2_once: no promise but this one is looked at.
+ * more, and everything must come to its end; with -DSILENCE, the catalog may answer nobody any more. -DONLY=I2_once: no promise but this one is looked at.
  */
 
 #ifndef WRITES
@@ -34,13 +34,13 @@ mtype:event = {
   not_switched, switched, purged, given_up, cleaned_up, schema_changed,
   window_closed, rollback_requested, returned
 }
-/* freehold.resident.state. ABSENT: no row. */
-mtype:mark = { ABSENT, STANDBY, FROZEN, ACTIVE, FENCED, SEALED, MOVED }
+/* freehold.resident.state. ABSENT: no row; LEFT: moved, and left_at is written. */
+mtype:mark = { ABSENT, STANDBY, FROZEN, ACTIVE, FENCED, SEALED, MOVED, LEFT }
 /* What a worker does next. */
 mtype:step = {
   IDLE, CHECK, PROVISION, CREATE_SLOT, COPY, OPEN_APPLIER, CATCH_UP, AWAIT_CALM,
   CLAIM_SOURCE, LIFT_EARLIER, ASK_SOURCE, INTEND, FENCE, LOCK, DRAIN, CHECK_SEAL, COMMIT_SEAL, LIFT, LIFT_OR_STOP,
-  WITHDRAW, FREEZE, SWITCH_HOME, RETIRE, ACTIVATE,
+  UNLOCK, WITHDRAW, FREEZE, SWITCH_HOME, RETIRE, LEAVE, ACTIVATE,
   TURN_ROUND, CLAIM_OLD, EXPECT_BACK, OPEN_BACK, DECIDE, RESUME_BACK,
   CLOSE_STREAM, CLAIM_LEFT, FORGET_BACK, PURGE, LEAVE_SOURCE, LEAVE_FENCE, DROP_SLOT, DROP_TARGET, REPORT
 }
@@ -95,7 +95,8 @@ Session s[2];
 /* ---- the world ---- */
 
 unsigned written : 2;  /* commits of clients so far */
-unsigned calm : 2;     /* from now on nothing goes wrong any more; 1: worker 1 stands still for ever, 2: both do */
+/* From now on nothing goes wrong any more. 1: worker 1 stands still for ever; 2: both do; 3: as 1, but the catalog answers nobody. */
+unsigned calm : 2;
 
 /* What is promised. The names are false all the time, and SPIN prints them; one that is set is not looked at. */
 bit I1_one_home, I2_no_lost_write, I2_once, I5_point_of_no_return, I5_cancelled_for_good, no_stale_read;
@@ -107,18 +108,21 @@ bit table_is_total, purge_is_whole;
 #define ALL_ROWS ROWS_UNTIL(written)
 #define HOME db[1 - home % 2]
 #define ACCEPTS(p) (db[p].mark == ACTIVE || (db[p].mark == FENCED && db[p].expired))
-#define ADMITS_READERS(p) (db[p].mark != ABSENT && db[p].mark != STANDBY && db[p].mark != MOVED)
-#define LEFT(p) (db[p].epoch == p + 1 && (db[p].mark == SEALED || db[p].mark == MOVED))
+#define IS_OPEN(p) (db[p].mark == ACTIVE || db[p].mark == FENCED)
+#define ADMITS_READERS(p) (IS_OPEN(p) || db[p].mark == SEALED || db[p].mark == FROZEN)
+#define IS_SEALED(p) (db[p].epoch == p + 1 && (db[p].mark == SEALED || db[p].mark == MOVED || db[p].mark == LEFT))
 #define WAITS(p) (db[p].mark == STANDBY || db[p].mark == FROZEN)
-#define IS_HELD ((LEFT(A) && WAITS(B)) || (LEFT(B) && WAITS(A)))
-#define UNTOUCHED(p) (home == p + 1 && db[p].epoch == p + 1 && (db[p].mark == ACTIVE || db[p].mark == FENCED))
+#define IS_HELD ((IS_SEALED(A) && WAITS(B)) || (IS_SEALED(B) && WAITS(A)))
+#define UNTOUCHED(p) (home == p + 1 && db[p].epoch == p + 1 && IS_OPEN(p))
 #define TERMINAL (phase == completed || phase == aborted || phase == rolled_back)
 #define BEFORE_SWITCH \
   (phase == planned || phase == provisioning || phase == dual_write || phase == backfill || phase == verify || \
    phase == ready)
 
 #define ROUGH (!calm)
-#define WORKS (!calm || (calm == 1 && w == 0))
+#define WORKS (!calm || (calm != 2 && w == 0))
+/* Worker 0 does in time whatever does not take the catalog. */
+#define IS_AT_WORK (calm == 1 || calm == 3)
 
 /* Worker w's session, and the two sides of the switch that it makes. */
 #define ME s[w]
@@ -219,13 +223,20 @@ inline exchange_names() {
 #define MAY_SWITCH (home == EPOCH || home == EPOCH + 1)
 #endif
 
-#ifdef ACTIVATE_BEFORE_RETIRE
+#if defined(ACTIVATE_BEFORE_RETIRE)
 #define AFTER_SWITCH ME.at = ACTIVATE
 #define AFTER_ACTIVATE ME.at = RETIRE
-#define AFTER_RETIRE end_switch()
-#else
+#define AFTER_RETIRE ME.at = LEAVE
+#define AFTER_LEAVE end_switch()
+#elif defined(ACTIVATE_BEFORE_LEAVE)
 #define AFTER_SWITCH ME.at = RETIRE
 #define AFTER_RETIRE ME.at = ACTIVATE
+#define AFTER_ACTIVATE ME.at = LEAVE
+#define AFTER_LEAVE end_switch()
+#else
+#define AFTER_SWITCH ME.at = RETIRE
+#define AFTER_RETIRE ME.at = LEAVE
+#define AFTER_LEAVE ME.at = ACTIVATE
 #define AFTER_ACTIVATE end_switch()
 #endif
 
@@ -267,24 +278,49 @@ inline exchange_names() {
 #define IS_UNREAD (SOURCE.reading == 0)
 #endif
 
-/* These three keep a tenant from being stuck, and are missed in calm weather only. */
+#if defined(ALL_ENTER)
+#define WRITES_BY_KEY(p, e) false
+#elif defined(KEPT_KEYS_ASK_NO_MARK)
+/* Nobody has the key of a place where the tenant has never been. */
+#define WRITES_BY_KEY(p, e) (db[p].epoch == e && !WAITS(p))
+#else
+#define WRITES_BY_KEY(p, e) (db[p].epoch == e && IS_OPEN(p))
+#endif
+
+#if defined(ALL_ENTER)
+#define IS_SHOWN(p) false
+#elif defined(KEPT_KEYS_READ_ON)
+#define IS_SHOWN(p) (db[p].mark == MOVED || db[p].mark == LEFT)
+#else
+#define IS_SHOWN(p) (db[p].mark == MOVED)
+#endif
+
+/* These four keep a tenant from being stuck, and are missed in calm weather only. */
 
 #ifdef FENCES_STAY
 #define MAY_EXPIRE(p) ROUGH
 #else
-#define MAY_EXPIRE(p) (calm != 1 || db[p].token != s[0].token)
+#define MAY_EXPIRE(p) (!IS_AT_WORK || db[p].token != s[0].token)
 #endif
 
 #ifdef LOCKS_STAY
 #define IS_CUT(p) ROUGH
 #else
-#define IS_CUT(p) (calm != 1 || db[p].exclusive == 1)
+#define IS_CUT(p) (!IS_AT_WORK || db[p].exclusive == 1)
 #endif
 
 #ifdef LOCK_ALWAYS_TIMES_OUT
 #define LOCK_TIMES_OUT true
 #else
 #define LOCK_TIMES_OUT ROUGH
+#endif
+
+#ifdef LOCK_OUTLIVES_FENCE
+#define AFTER_LIFT WITHDRAW
+#define UNLOCK_AT_LAST unlock()
+#else
+#define AFTER_LIFT (SOURCE.exclusive == w -> UNLOCK : WITHDRAW)
+#define UNLOCK_AT_LAST skip
 #endif
 
 /* ---- the table of docs/protocol.md ---- */
@@ -389,6 +425,8 @@ inline outrun(x) {
   fi
 }
 
+inline unlock() { if :: SOURCE.exclusive == w -> cut(ME.back) :: else fi }
+
 inline report(what) { ME.event = what; ME.at = REPORT }
 
 inline lift_fence() { SOURCE.mark = ACTIVE; SOURCE.token = 0; SOURCE.expired = false }
@@ -402,7 +440,7 @@ inline try_or_withdraw() {
 }
 
 inline end_switch() {
-  if :: SOURCE.exclusive == w -> cut(ME.back) :: else fi;
+  unlock();
   if :: ME.back -> ME.at = CLOSE_STREAM :: else -> report(switched) fi
 }
 
@@ -430,6 +468,8 @@ inline close_applier() { ME.applying = NONE; ME.position = 0; ME.compared = fals
 /* ---- a worker ---- */
 
 #define ON(step) ME.at == step && WORKS
+/* What takes the catalog. */
+#define ON_ANSWER(step) ON(step) && calm != 3
 /* A statement on the tenant's mark waits for a seal that is under way. */
 #define ON_MARK(step) ON(step) && SOURCE.sealing == NOBODY
 
@@ -438,12 +478,12 @@ proctype Worker(byte w) {
 end:
   do
   /* Takes the operation, when nobody holds it or the other's lease has expired. */
-  :: d_step { w == 0 && WORKS && !TERMINAL && (s[0].at == IDLE || (ROUGH && s[1].at == IDLE)) ->
+  :: d_step { w == 0 && WORKS && calm != 3 && !TERMINAL && (s[0].at == IDLE || (ROUGH && s[1].at == IDLE)) ->
      if :: s[0].at != IDLE -> exchange_names() :: else fi;
      newest = w; outrun(1 - w); begin_phase() }
 
   /* The catalog's compare-and-set from one phase to the next. */
-  :: atomic { ON(REPORT) ->
+  :: atomic { ON_ANSWER(REPORT) ->
      if
      :: d_step { newest != w -> end_session() }
      :: newest == w ->
@@ -520,10 +560,10 @@ end:
   :: atomic { ON_MARK(LIFT_EARLIER) ->
      if :: FENCED_BY_ME -> lift_fence(); try_or_withdraw() :: else -> ME.at = ASK_SOURCE fi }
   :: atomic { ON(ASK_SOURCE) ->
-     if :: LEFT(ME.back) -> ME.at = FREEZE :: else -> try_or_withdraw() fi }
+     if :: IS_SEALED(ME.back) -> ME.at = FREEZE :: else -> try_or_withdraw() fi }
 
   /* Step 1 of docs/protocol.md. A cancel that came first wins. */
-  :: d_step { ON(INTEND) ->
+  :: d_step { ON_ANSWER(INTEND) ->
      if
      :: newest != w -> end_session()
      :: newest == w && cancel_requested -> report(not_switched)
@@ -564,16 +604,18 @@ end:
      fi }
 
   /* Not sealed, that is certain. */
-  :: d_step { ON_MARK(LIFT) -> if :: FENCED_BY_ME -> lift_fence() :: else fi; ME.at = WITHDRAW }
+  :: d_step { ON_MARK(LIFT) -> if :: FENCED_BY_ME -> lift_fence() :: else fi; ME.at = AFTER_LIFT }
   /* Sealed or not: when the fence cannot be lifted, the operation is given back and the source is asked again. */
   :: d_step { ON_MARK(LIFT_OR_STOP) ->
-     if :: FENCED_BY_ME -> lift_fence(); ME.at = WITHDRAW :: else -> end_session() fi }
+     if :: FENCED_BY_ME -> lift_fence(); ME.at = AFTER_LIFT :: else -> end_session() fi }
+  /* The lock keeps writers out as well, and is given up before the catalog is asked for anything. */
+  :: d_step { ON(UNLOCK) -> unlock(); ME.at = WITHDRAW }
   /* Given up more often than the code does: nothing may depend on why. */
-  :: atomic { ON(WITHDRAW) ->
+  :: atomic { ON_ANSWER(WITHDRAW) ->
      if
      :: newest == w ->
         switch_intended = false;
-        if :: SOURCE.exclusive == w -> cut(ME.back) :: else fi;
+        UNLOCK_AT_LAST;
         if :: report(not_switched) :: !ME.back && ROUGH -> report(given_up) fi
      :: else -> d_step { end_session() }
      fi }
@@ -588,17 +630,20 @@ end:
      :: TARGET.mark == ABSENT -> end_session()
      :: else -> ME.at = SWITCH_HOME
      fi }
-  :: d_step { ON(SWITCH_HOME) ->
+  :: d_step { ON_ANSWER(SWITCH_HOME) ->
      if
      :: MAY_SWITCH ->
         home = EPOCH + 1;
         AFTER_SWITCH
      :: else -> end_session()
      fi }
-  /* 8 */
+  /* 8: nobody enters any more; and who begins from then on sees nothing by a key that was kept. */
   :: d_step { ON(RETIRE) ->
      if :: SOURCE.epoch == EPOCH && SOURCE.mark == SEALED -> SOURCE.mark = MOVED; SOURCE.token = 0 :: else fi;
      AFTER_RETIRE }
+  :: d_step { ON(LEAVE) ->
+     if :: SOURCE.epoch == EPOCH && SOURCE.mark == MOVED -> SOURCE.mark = LEFT :: else fi;
+     AFTER_LEAVE }
   /* 9 */
   :: d_step { ON(ACTIVATE) ->
      if :: TARGET.epoch == EPOCH + 1 && TARGET.mark == FROZEN -> TARGET.mark = ACTIVE :: else fi;
@@ -630,16 +675,16 @@ end:
   :: d_step { (ON(FORGET_BACK) || ON(PURGE)) && !MAY_PURGE -> end_session() }
   /* It is not expected back any more: the rows are found by the key under which it lived there. */
   :: d_step { ON(FORGET_BACK) && MAY_PURGE ->
-     if :: SOURCE.epoch > EPOCH -> SOURCE.epoch = EPOCH; SOURCE.mark = MOVED :: else fi;
+     if :: SOURCE.epoch > EPOCH -> SOURCE.epoch = EPOCH; SOURCE.mark = LEFT :: else fi;
      ME.at = PURGE }
   :: d_step { ON(PURGE) && MAY_PURGE && IS_UNREAD ->
-     ASSERT(I5_point_of_no_return, !ADMITS_READERS(ME.back) && home == EPOCH + 1);
+     ASSERT(I5_point_of_no_return, !ADMITS_READERS(ME.back) && !IS_SHOWN(ME.back) && home == EPOCH + 1);
      if :: SOURCE.epoch == EPOCH -> SOURCE.rows = 0 :: else fi;
      if :: ME.back -> report(returned) :: else -> report(purged) fi }
 
   /* Given up. A source that cannot be reached is left alone. */
   :: d_step { ON(LEAVE_SOURCE) ->
-     ASSERT(I5_point_of_no_return, !LEFT(A));
+     ASSERT(I5_point_of_no_return, !IS_SEALED(A));
      ME.at = LEAVE_FENCE }
   :: d_step { ON(LEAVE_SOURCE) && ROUGH -> ME.at = DROP_SLOT }
   :: d_step { ON_MARK(LEAVE_FENCE) ->
@@ -677,24 +722,45 @@ end:
 /* ---- clients ---- */
 
 #define IS_WRITER_AT(p, e) (db[p].epoch == e && ACCEPTS(p))
-#define IS_READER_AT(p, e) (db[p].epoch == e && ADMITS_READERS(p))
+#define IS_READER_AT(p, e) (db[p].epoch == e && (ADMITS_READERS(p) || IS_SHOWN(p)))
 
 #ifdef LOCK_AFTER_CHECK
 #define TRY_WRITER(place, at_epoch) \
   :: d_step { written < WRITES && IS_WRITER_AT(place, at_epoch) -> p = place; e = at_epoch }
-#define ENTERS !LOCKED_OUT(p)
+#define GOES_ON !LOCKED_OUT(p)
+#define IS_REFUSED LOCKED_OUT(p)
 #define AND_LOCKS db[p].shared++
 #define OR_UNLOCKS skip
 #else
 #define TRY_WRITER(place, at_epoch) \
   :: d_step { written < WRITES && !LOCKED_OUT(place) && (ROUGH || IS_WRITER_AT(place, at_epoch)) -> \
      p = place; e = at_epoch; db[p].shared++ }
-#define ENTERS IS_WRITER_AT(p, e)
+#define GOES_ON (IS_WRITER_AT(p, e) || WRITES_BY_KEY(p, e))
+#define IS_REFUSED !IS_WRITER_AT(p, e)
 #define AND_LOCKS skip
 #define OR_UNLOCKS db[p].shared--
 #endif
 
-/* Tries the lock, then reads the mark with a fresh snapshot, then works; a commit counts as acknowledged at once. */
+/* By a key that was kept, with less than row security asks for. */
+#if defined(KEPT_KEYS_TAKE_NO_LOCK)
+#define WRITES_UNLOCKED true
+#elif defined(KEPT_KEYS_LOOK_FIRST)
+#define WRITES_UNLOCKED !LOCKED_OUT(p)
+#endif
+#define TRY_KEY(place, at_epoch) \
+  :: d_step { written < WRITES && WRITES_BY_KEY(place, at_epoch) -> p = place; e = at_epoch }
+
+/* A commit counts as acknowledged at once. */
+inline commit() {
+  ASSERT(I1_one_home, p == 1 - home % 2);
+  written++;
+  db[p].rows = db[p].rows | ROW(written)
+}
+
+/*
+ * Tries the lock, then reads the mark with a fresh snapshot, then works. Whether it has entered or writes by a key that it has kept is
+ * seen by the mark alone: an entry is refused under a fence, and such a write is not.
+ */
 proctype Writer() {
   bit p; unsigned e : 2;
 end:
@@ -705,17 +771,21 @@ end:
      TRY_WRITER(A, 3)
      fi;
      if
-     :: d_step { ENTERS -> AND_LOCKS }
+     :: d_step { GOES_ON -> AND_LOCKS }
         if
-        :: d_step { written < WRITES ->
-           ASSERT(I1_one_home, p == 1 - home % 2);
-           written++;
-           db[p].rows = db[p].rows | ROW(written);
-           db[p].shared--; p = 0; e = 0 }
+        :: d_step { written < WRITES -> commit(); db[p].shared--; p = 0; e = 0 }
         :: d_step { ROUGH || written == WRITES -> db[p].shared--; p = 0; e = 0 }
         fi
-     :: d_step { !(ENTERS) -> OR_UNLOCKS; p = 0; e = 0 }
+     :: d_step { IS_REFUSED -> OR_UNLOCKS; p = 0; e = 0 }
      fi
+#if defined(KEPT_KEYS_TAKE_NO_LOCK) || defined(KEPT_KEYS_LOOK_FIRST)
+  :: if
+     TRY_KEY(A, 1)
+     TRY_KEY(B, 2)
+     TRY_KEY(A, 3)
+     fi;
+     d_step { written < WRITES && WRITES_UNLOCKED -> commit(); p = 0; e = 0 }
+#endif
   od
 }
 
@@ -723,8 +793,8 @@ end:
   :: d_step { IS_READER_AT(place, at_epoch) -> p = place; e = at_epoch; expected = ALL_ROWS; db[p].reading++ }
 
 /*
- * A reader enters without a lock, and reads whenever it comes to it: at least what was committed when it entered, as long as
- * its epoch is the one that the mark names.
+ * A reader enters without a lock, or begins with a key that it has kept, and reads whenever it comes to it: at least what was committed
+ * when it began, as long as its epoch is the one that the mark names.
  */
 proctype Reader() {
   bit p; unsigned e : 2; unsigned expected : 3;
@@ -748,14 +818,14 @@ end:
 proctype Promises() {
 end:
   do
-  NEVER(I1_one_home, ACCEPTS(A) && ACCEPTS(B))
-  NEVER(I2_no_lost_write, ACCEPTS(A) && db[A].rows != ALL_ROWS)
-  NEVER(I2_no_lost_write, ACCEPTS(B) && db[B].rows != ALL_ROWS)
+  NEVER(I1_one_home, IS_OPEN(A) && IS_OPEN(B))
+  NEVER(I2_no_lost_write, IS_OPEN(A) && db[A].rows != ALL_ROWS)
+  NEVER(I2_no_lost_write, IS_OPEN(B) && db[B].rows != ALL_ROWS)
   NEVER(I2_no_lost_write, HOME.rows != ALL_ROWS)
   NEVER(I5_point_of_no_return, (BEFORE_SWITCH || phase == aborting || phase == aborted) && !UNTOUCHED(A))
   NEVER(I5_point_of_no_return, (phase == soak || phase == finalize || phase == completed) && !UNTOUCHED(B))
   NEVER(I5_point_of_no_return, phase == rolled_back && !(home == 3 && db[A].epoch == 3 && db[A].mark == ACTIVE))
-  NEVER(I5_cancelled_for_good, cancel_requested && LEFT(A))
+  NEVER(I5_cancelled_for_good, cancel_requested && IS_SEALED(A))
   NEVER(purge_is_whole, phase == completed && db[A].rows != 0)
   NEVER(purge_is_whole, phase == rolled_back && db[B].rows != 0)
   od
@@ -764,8 +834,8 @@ end:
 #ifdef CALM
 /*
  * From every state, with one worker that works on: no endless loop (all that happens before is marked as progress),
- * and in the end the move is over and the tenant is written to. With no worker at all: the tenant is written to, unless
- * its home is sealed, which only a worker can know to be meant.
+ * and in the end the move is over and the tenant is written to. With no worker at all, or one that the catalog does not answer: the
+ * tenant is written to, unless its home is sealed, which only a worker can know to be meant.
  */
 /* What it has in its memory is of no consequence any more. What its server has under way is. */
 inline stand_still(x) {
@@ -784,8 +854,11 @@ progress_rough:
   :: d_step { calm = 1; stand_still(1) }
   :: d_step { exchange_names(); calm = 1; stand_still(1) }
   :: d_step { calm = 2; stand_still(0); stand_still(1) }
+#ifdef SILENCE
+  :: d_step { newest == 0 -> calm = 3; stand_still(1) }
+#endif
   fi;
-  (calm == 1 && written == WRITES && TERMINAL) || (calm == 2 && (written == WRITES || IS_HELD))
+  (calm == 1 && written == WRITES && TERMINAL) || (calm > 1 && (written == WRITES || IS_HELD))
 }
 #endif
 
