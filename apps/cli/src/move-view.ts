@@ -23,7 +23,7 @@ export function timelineLine(event: MoveEvent): string {
 export function progressLine(progress: MoveProgress): string {
   return [
     `${percentOf(progress)} %`,
-    `${formatCount(progress.rowsCopied)} of ${formatCount(Math.max(progress.rowsCopied, progress.rowsEstimated))} rows`,
+    `${formatCount(progress.rowsCopied)} of ${formatCount(progress.rowsEstimated)} rows`,
     formatBytes(progress.bytesCopied),
     progress.rowsPerSecond === null ? undefined : `${formatCount(progress.rowsPerSecond)} rows/s`,
     !progress.etaSeconds ? undefined : `ETA ${formatSeconds(progress.etaSeconds)}`,

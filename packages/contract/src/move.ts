@@ -50,7 +50,7 @@ export const rollbackWindowSecondsSchema = z.int().min(0).max(MAX_ROLLBACK_WINDO
 export const tableProgressSchema = z.object({
   table: z.string(),
   rowsCopied: z.int(),
-  rowsEstimated: z.int(),
+  rowsEstimated: z.int().describe('As planned, until more have come or all have: never less than are copied'),
   bytesCopied: z.int(),
 })
 export type TableProgress = z.infer<typeof tableProgressSchema>
@@ -60,7 +60,7 @@ export const moveProgressSchema = z
   .object({
     tables: z.array(tableProgressSchema),
     rowsCopied: z.int(),
-    rowsEstimated: z.int(),
+    rowsEstimated: z.int().describe('Of all tables'),
     bytesCopied: z.int(),
     rowsPerSecond: z.number().nullable(),
     etaSeconds: z.number().nullable(),

@@ -42,25 +42,34 @@ export class CopyMeter {
     if (known !== undefined) this.#show(table.key, known.rowsCopied + rows, known.bytesCopied + bytes)
   }
 
-  /** A table is copied whole. */
+  /** A table is copied whole: how many rows it has is known now. */
   finished({ target: table }: TablePair, rows: number, bytes: number): void {
     this.#finished.add(table.key)
-    this.#show(table.key, rows, bytes)
+    this.#show(table.key, rows, bytes, rows)
   }
 
-  #show(name: string, rowsCopied: number, bytesCopied: number): void {
+  /** @param inAll the rows of the table; when that is not known, as many as were estimated, or as have come if those are more. */
+  #show(name: string, rowsCopied: number, bytesCopied: number, inAll?: number): void {
     const tables = this.#report.current.tables.map((table) =>
-      table.table === name ? { ...table, rowsCopied, bytesCopied } : table,
+      table.table === name
+        ? {
+            ...table,
+            rowsCopied,
+            bytesCopied,
+            rowsEstimated: inAll ?? Math.max(table.rowsEstimated, rowsCopied),
+          }
+        : table,
     )
     const copied = tables.reduce((sum, table) => sum + table.rowsCopied, 0)
-    const estimated = this.#report.current.rowsEstimated
+    const estimated = tables.reduce((sum, table) => sum + table.rowsEstimated, 0)
     const rowsPerSecond = copied / ((performance.now() - this.#started) / 1000)
     this.#report.update({
       tables,
       rowsCopied: copied,
+      rowsEstimated: estimated,
       bytesCopied: tables.reduce((sum, table) => sum + table.bytesCopied, 0),
       rowsPerSecond: Math.round(rowsPerSecond),
-      etaSeconds: rowsPerSecond > 0 ? Math.max(0, (estimated - copied) / rowsPerSecond) : null,
+      etaSeconds: rowsPerSecond > 0 ? (estimated - copied) / rowsPerSecond : null,
     })
   }
 }
