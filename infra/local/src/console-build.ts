@@ -9,6 +9,8 @@ import { repositoryPath } from './stack/layout.ts'
 const SOURCES = ['apps/console', 'packages/contract/src', 'pnpm-lock.yaml']
 const IGNORED = new Set(['dist', 'node_modules', 'test'])
 const BUILT = 'apps/console/dist/index.html'
+/** No build takes that long. */
+const LEFT_OVER_MS = 3_600_000
 
 export interface ConsoleBuildOptions {
   /** Called when it has to be built, before the second or two that this takes. */
@@ -45,6 +47,7 @@ export async function buildConsole({
 }): Promise<void> {
   const room = repositoryPath('apps/console/node_modules/.freehold-build')
   await mkdir(room, { recursive: true })
+  await removeLeftOvers(room)
   const made = await mkdtemp(join(room, 'build-'))
   try {
     await runBuild(join(made, 'new'), signal)
@@ -53,6 +56,14 @@ export async function buildConsole({
     await rename(join(made, 'new'), folder).catch(ignoreWhen('ENOTEMPTY', 'EEXIST'))
   } finally {
     await rm(made, { recursive: true, force: true })
+  }
+}
+
+/** What builds have left that were killed. */
+async function removeLeftOvers(room: string): Promise<void> {
+  for (const name of await readdir(room)) {
+    const begun = await modifiedAt(join(room, name))
+    if (Date.now() - begun > LEFT_OVER_MS) await rm(join(room, name), { recursive: true, force: true })
   }
 }
 

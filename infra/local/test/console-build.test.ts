@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -36,4 +36,15 @@ t.test('the console is built whole, over one that is there', async (t) => {
   t.ok(first.includes('index.html'))
   await buildConsole({ folder })
   t.same(await readdir(folder), first)
+})
+
+t.test('what a build has left that was killed goes with a later one, and no other', async (t) => {
+  const [killed, underWay] = [join(room, 'build-killed'), join(room, 'build-under-way')]
+  t.teardown(() => rm(underWay, { recursive: true }))
+  for (const left of [killed, underWay]) await mkdir(join(left, 'new'), { recursive: true })
+  const long = new Date(Date.now() - 2 * 3_600_000)
+  await utimes(killed, long, long)
+  await buildConsole({ folder: join(directory, 'later') })
+  t.notOk(existsSync(killed))
+  t.ok(existsSync(underWay))
 })
