@@ -1,3 +1,6 @@
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connectClient, type DatabaseAddress, migrate, quoteIdentifier, withClient } from '@freehold/postgres'
 
@@ -17,6 +20,27 @@ export type ClusterRole =
 
 export const migrationsFolder = (name: 'catalog' | 'data' | 'product') =>
   fileURLToPath(new URL(`../../migrations/${name}`, import.meta.url))
+
+/**
+ * Lets `work` have the data migrations of an earlier release.
+ *
+ * @param firstMissing the number of the first one that it lacks.
+ */
+export async function withEarlierMigrations<T>(
+  firstMissing: number,
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'freehold-earlier-'))
+  try {
+    const names = (await readdir(migrationsFolder('data'))).sort()
+    for (const name of names.slice(0, firstMissing - 1)) {
+      await cp(join(migrationsFolder('data'), name), join(folder, name))
+    }
+    return await work(folder)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
 
 /** The address of a database of the cluster as its superuser: for set-up and for looking behind row security. */
 export function asSuperuser(cluster: TestCluster, database: string): DatabaseAddress {

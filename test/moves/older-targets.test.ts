@@ -1,11 +1,8 @@
-import { cp, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { clusterIdSchema, type MovePlan, moveTargetSchema, type Tenant } from '@freehold/contract'
 import { migrateDataDatabase, planMove } from '@freehold/engine'
 import { migrate, withClient } from '@freehold/postgres'
 import t from 'tap'
-import { asSuperuser, createDatabase, migrationsFolder } from '../kit/databases.ts'
+import { asSuperuser, createDatabase, migrationsFolder, withEarlierMigrations } from '../kit/databases.ts'
 import { prepareMovingGround, TEST_ENTRY_SECRET } from '../kit/moving-ground.ts'
 
 const ground = await prepareMovingGround()
@@ -14,20 +11,11 @@ const eu = clusterIdSchema.parse('eu-1')
 
 /** A pool of a release that had no data migrations from this number on. */
 async function olderPool(name: string, firstMissing: number): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'freehold-older-'))
-  try {
-    await cp(migrationsFolder('data'), folder, {
-      recursive: true,
-      filter: (path) => !(Number(/\/(\d{4})_[^/]*$/.exec(path)?.[1] ?? 0) >= firstMissing),
-    })
-    await createDatabase(ground.eu.cluster, name)
-    await withClient(ground.eu.as('freehold_owner', name), 'test', async (owner) => {
-      await migrate(owner, folder, 'data')
-      await migrate(owner, migrationsFolder('product'), 'product')
-    })
-  } finally {
-    await rm(folder, { recursive: true })
-  }
+  await createDatabase(ground.eu.cluster, name)
+  await withClient(ground.eu.as('freehold_owner', name), 'test', async (owner) => {
+    await withEarlierMigrations(firstMissing, (folder) => migrate(owner, folder, 'data'))
+    await migrate(owner, migrationsFolder('product'), 'product')
+  })
   await ground.catalog.topology.registerPool({ clusterId: eu, name })
 }
 

@@ -1,12 +1,11 @@
-import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readdir } from 'node:fs/promises'
 import { type Adoption, adoptDatabase, dataMigrations } from '@freehold/data-database'
 import { startTemporaryCluster } from '@freehold/local'
 import { withClient } from '@freehold/postgres'
 import { copyInto, createResidentSource, createRouter } from '@freehold/tenancy'
 import { sql } from 'kysely'
 import t from 'tap'
+import { withEarlierMigrations } from '../../../test/kit/databases.ts'
 
 const cluster = await startTemporaryCluster('adoption')
 t.teardown(() => cluster.remove())
@@ -170,13 +169,12 @@ t.test('two at once', async (t) => {
 
 t.test('a database of before keys that are kept were refused', async (t) => {
   await asSuperuser('postgres', 'create database older owner keeper')
-  const folder = await mkdtemp(join(tmpdir(), 'freehold-older-'))
-  t.teardown(() => rm(folder, { recursive: true }))
   const [newer] = (await readdir(migrations)).filter((name) => name.startsWith('0007'))
-  await cp(migrations, folder, { recursive: true, filter: (path) => !/\/(000[7-9]|00[1-9]\d)_/.test(path) })
   const admin = cluster.address('older', { user: 'keeper', password: 'keeper' })
   const run = (text: string) => withClient(admin, 'test', (client) => client.query(text))
-  await adoptDatabase(await adoption('older', { admin, migrations: folder, tenants: "select 'a'" }))
+  await withEarlierMigrations(7, async (folder) =>
+    adoptDatabase(await adoption('older', { admin, migrations: folder, tenants: "select 'a'" })),
+  )
   await run(`
     create table theirs (tenant_id text not null, id integer, primary key (tenant_id, id));
     create table "Theirs, in 100%" (tenant_id text not null, id integer) partition by list (id);
