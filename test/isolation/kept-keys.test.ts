@@ -171,13 +171,13 @@ const unfence = (tenant: TenantId) =>
 /** As the engine does after a switch: who begins from here on has not entered. */
 const leave = (tenant: TenantId) => mark(tenant, 'left_at = clock_timestamp()')
 
-/** A mark goes all the way of a switch, as by a worker: what there is to be waited for is waited for under the lock. */
 /** As at every attempt to switch that comes to nothing. */
 async function callOffFence(tenant: TenantId): Promise<void> {
   await fence(tenant)
   await unfence(tenant)
 }
 
+/** A mark goes all the way of a switch, as by a worker: what there is to be waited for is waited for under the lock. */
 async function switchAway(tenant: TenantId, until: 'sealed' | 'moved' = 'sealed'): Promise<void> {
   await fence(tenant)
   await withClient(database.owner, 'test', async (client) => {
@@ -254,8 +254,58 @@ t.test('a lock that is taken after the only snapshot, and after the switch', asy
   }
 })
 
+/** Which version of a mark is there, and who has locked it. */
+async function versionOf(tenant: TenantId): Promise<{ xmin: string; xmax: string } | undefined> {
+  const { rows } = await withClient(database.superuser, 'test', (client) =>
+    client.query<{ xmin: string; xmax: string }>(
+      'select xmin::text, xmax::text from freehold.resident where tenant_id = $1',
+      [tenant],
+    ),
+  )
+  return rows[0]
+}
+
+/** Enters, writes, and commits. */
+async function writeEntered(tenant: TenantId, level: string): Promise<string> {
+  return withClient(database.app, 'test', async (client) => {
+    await client.query('select pg_advisory_lock_shared(freehold.lock_key($1))', [tenant])
+    await client.query(`begin isolation level ${level}`)
+    await client.query('select freehold.enter_writer($1, $2)', [tenant, testEntryKey(database, tenant)])
+    return outcome(client, WRITES.update, 'commit')
+  })
+}
+
+const LEVELS = ['read committed', 'repeatable read', 'serializable'] as const
+
+t.test('a mark that was changed before is looked at once, and not locked', async (t) => {
+  const tenant = await newTenant()
+  await callOffFence(tenant)
+  const changed = await versionOf(tenant)
+  const noSecondLook = `$&\n  raise exception using errcode = 'XX000', message = 'a second look';`
+  await withoutPart('freehold.late_writer(text,bytea)', /\nbegin\b/, noSecondLook, async () => {
+    for (const level of LEVELS) t.equal(await writeEntered(tenant, level), '0', level)
+    t.equal(await rowsOf(tenant), '1 new, 2 old, 3 old')
+    t.same(await versionOf(tenant), changed)
+    await without(
+      `create trigger too_early before update on freehold.resident for each row when (false)
+         execute function freehold.announce_resident()`,
+      'drop trigger too_early on freehold.resident',
+      () => callOffFence(tenant),
+    )
+    for (const level of LEVELS)
+      t.equal(await writeEntered(tenant, level), 'XX000', `${level}, where a trigger comes before the UPDATE`)
+  })
+  const looksReplaced = await versionOf(tenant)
+  t.equal(await writeEntered(tenant, 'read committed'), '0')
+  t.same(await versionOf(tenant), looksReplaced)
+  t.equal(await writeEntered(tenant, 'repeatable read'), '0')
+  t.not((await versionOf(tenant))?.xmax, looksReplaced?.xmax, 'and who has one snapshot locks it')
+  await callOffFence(tenant)
+  t.equal((await versionOf(tenant))?.xmax, '0', 'until it is changed again')
+})
+
 t.test('who has entered writes on under the fence', async (t) => {
-  for (const level of ['read committed', 'repeatable read', 'serializable']) {
+  for (const level of LEVELS) {
     const tenant = await newTenant()
     await withClient(database.app, 'test', async (client) => {
       await client.query('select pg_advisory_lock_shared(freehold.lock_key($1))', [tenant])

@@ -99,6 +99,17 @@ t.test('routers are told when a switch is called off under the fence, and of the
   )
   const names = await db.selectFrom('customers').select('name').distinct().execute()
   t.same(names, [{ name: 'written for long' }])
+
+  const { to } = await ground.catalog.moves.get(move.id)
+  for (const level of ['read committed', 'repeatable read'] as const) {
+    const written = await db
+      .transaction()
+      .setIsolationLevel(level)
+      .execute((trx) => trx.updateTable('customers').set({ name: level }).executeTakeFirst())
+    t.equal(written.numUpdatedRows, 20n)
+    const marks = await touchedMarks(tenant.id, asSuperuser(ground.eu.cluster, to.database))
+    t.equal(marks, 0, `where the tenant has moved to, its mark is locked by no writer: ${level}`)
+  }
 })
 
 t.test('who is told that a switch is called off can write, whatever the worker does next', async (t) => {
@@ -145,13 +156,15 @@ function newRouter(t: Test) {
   return router
 }
 
-/** Marks that a transaction has locked or replaced after they were written, whether or not it has committed: writers look twice at such. */
-async function touchedMarks(tenantId: string): Promise<number> {
-  return withClient(asSuperuser(ground.us.cluster, 'pool'), 'test', async (client) => {
-    const found = await client.query(
-      "select from freehold.resident where tenant_id = $1 and xmax <> '0' and xmax <> xmin",
-      [tenantId],
-    )
+/** Marks of a tenant that look replaced, because a transaction has locked or changed them, whether or not it has committed. */
+async function touchedMarks(
+  tenantId: string,
+  database = asSuperuser(ground.us.cluster, 'pool'),
+): Promise<number> {
+  return withClient(database, 'test', async (client) => {
+    const found = await client.query("select from freehold.resident where tenant_id = $1 and xmax <> '0'", [
+      tenantId,
+    ])
     return found.rowCount ?? 0
   })
 }

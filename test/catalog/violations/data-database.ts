@@ -36,6 +36,13 @@ export const dataViolations: readonly Violation[] = [
   ],
   [
     'tenant_id_is_canonical',
+    'an id that is made another way to write a number',
+    `create table public.numbered (account_id bigint); delete from freehold.resident; ${resident("'42'", 1, "sha256('c')", "'active'")};
+     delete from freehold.managed_table;
+     select freehold.protect_table('public.numbered', 'account_id'); update freehold.resident set tenant_id = '042'`,
+  ],
+  [
+    'tenant_id_is_canonical',
     'an id that is no number, where ids are numbers',
     `create table public.numbered (account_id bigint); select freehold.protect_table('public.numbered', 'account_id')`,
   ],

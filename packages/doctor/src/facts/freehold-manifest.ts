@@ -38,7 +38,7 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
       create: null,
     },
     'table freehold.resident': {
-      digest: 'af9ead43bbea2229a281e9c11f01e714',
+      digest: 'b807f316f2fb3a48ec71f3199b44a2f7',
       create: null,
     },
     'view freehold.tenant_column_types': {
@@ -124,11 +124,6 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
       create:
         "CREATE OR REPLACE FUNCTION freehold.make_policies(relation regclass, tenant_column name)\n RETURNS void\n LANGUAGE plpgsql\n SET search_path TO 'pg_catalog', 'pg_temp'\nAS $function$\ndeclare\n  -- Compared with the schema as well: rows that a move has left behind, or not yet brought, belong to nobody's view.\n  -- The scalar subquery is evaluated once per query, not per row, and leaves the index on the column usable. The schema is no\n  -- condition of it: without statistics the planner could look for that instead, and compute a digest for every resident.\n  is_tenant constant text := '%1$I operator(pg_catalog.=) (select case when %2$s.schema_name %3$s'\n    ' then %2$s.tenant_id end as tenant_id from freehold.%2$s)::%4$s';\n  column_type constant text := freehold.tenant_column_type(relation, tenant_column);\n  own_schema text;\n  may_see text;\n  may_write text;\n  partition regclass;\nbegin\n  select format('= %L', tenant_schema.schema_name) into own_schema\n  from pg_class class\n  join pg_namespace namespace on namespace.oid = class.relnamespace\n  join freehold.tenant_schema on tenant_schema.schema_name = namespace.nspname\n  where class.oid = relation;\n  own_schema := coalesce(own_schema, 'is null');\n  may_see := format(is_tenant, tenant_column, 'entered', own_schema, column_type);\n  may_write := format(is_tenant, tenant_column, 'entered_to_write', own_schema, column_type);\n  for partition in\n    select tree.relid from pg_partition_tree(relation) tree\n    union all select relation where not exists (select from pg_partition_tree(relation))\n  loop\n    execute format('drop policy if exists freehold_tenant on %s', partition);\n    execute format('create policy freehold_tenant on %s using (%s) with check (%s)', partition, may_see, may_write);\n    -- Of a DELETE a policy for all commands asks nothing but USING, which a SELECT is asked as well.\n    execute format('drop policy if exists freehold_delete on %s', partition);\n    execute format('create policy freehold_delete on %s as restrictive for delete using (%s)', partition, may_write);\n  end loop;\nend\n$function$;",
     },
-    'function freehold.mark_is_open()': {
-      digest: '516cc8b3f543b6092cd449f7cbbe6a81',
-      create:
-        "CREATE OR REPLACE FUNCTION freehold.mark_is_open()\n RETURNS trigger\n LANGUAGE plpgsql\nAS $function$\nbegin\n  new.is_open := new.state operator(pg_catalog.=) any (array['active', 'fenced']::freehold.residency_state[]);\n  return new;\nend\n$function$;",
-    },
     'function freehold.open_schema_of(regclass)': {
       digest: 'f407e6481e6ef58d9d7554848b305395',
       create:
@@ -153,6 +148,11 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
       digest: '1afa0180b005e3fcfa7d1b25e5c1fda1',
       create:
         "CREATE OR REPLACE FUNCTION freehold.session_holds_lock(tenant text)\n RETURNS boolean\n LANGUAGE sql\n PARALLEL RESTRICTED STRICT\nRETURN (EXISTS (SELECT FROM pg_locks held WHERE ((held.locktype = 'advisory'::text) AND (held.pid = pg_backend_pid()) AND held.granted AND (held.objsubid = 1) AND ((((held.classid)::bigint << 32) | (held.objid)::bigint) = freehold.lock_key(session_holds_lock.tenant)))));",
+    },
+    'function freehold.set_is_open()': {
+      digest: '62ffc858e59c3d04e569eb9ec3975244',
+      create:
+        "CREATE OR REPLACE FUNCTION freehold.set_is_open()\n RETURNS trigger\n LANGUAGE plpgsql\nAS $function$\nbegin\n  update freehold.resident\n  set is_open = resident.state operator(pg_catalog.=) any (array['active', 'fenced']::freehold.residency_state[])\n  where resident.entry_digest operator(pg_catalog.=) new.entry_digest;\n  return null;\nend\n$function$;",
     },
     'function freehold.stage_rows(regclass,text[])': {
       digest: '9ba6e450c17bd44c9f15cff1dcfe0962',
@@ -198,9 +198,9 @@ export const FREEHOLD_MANIFEST: FreeholdManifest = {
     'EXECUTE on function freehold.late_writer(text,bytea) to freehold_app',
     'EXECUTE on function freehold.late_writer(text,bytea) to freehold_mover',
     'EXECUTE on function freehold.lock_key(text) to public',
-    'EXECUTE on function freehold.mark_is_open() to public',
     'EXECUTE on function freehold.open_schema_of(regclass) to public',
     'EXECUTE on function freehold.session_holds_lock(text) to public',
+    'EXECUTE on function freehold.set_is_open() to public',
     'EXECUTE on function freehold.stage_rows(regclass,text[]) to freehold_app',
     'EXECUTE on function freehold.stage_rows(regclass,text[]) to freehold_mover',
     'EXECUTE on function freehold.tenant_column_type(regclass,name) to public',
