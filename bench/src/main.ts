@@ -1,4 +1,4 @@
-// `npm run bench -- router|cache|move|database|pause [options]`: Freehold beside its baseline and its peers; see bench/README.md.
+// `npm run bench -- router|cache|move|database|pause|marks [options]`: Freehold beside its baseline and its peers; see bench/README.md.
 import { BadArguments } from './bad-arguments.ts'
 
 const USAGE = `Usage: npm run bench -- router [--json] [--quick] [--case point-read,page,insert,transaction]
@@ -7,7 +7,8 @@ const USAGE = `Usage: npm run bench -- router [--json] [--quick] [--case point-r
        npm run bench -- cache [--json] [--quick]
        npm run bench -- move [--json] [--quick] [--rows 200000] [--rounds 5]
        npm run bench -- database [--json] [--quick] [--rows 200000] [--rounds 5]
-       npm run bench -- pause [--json] [--quick] [--moves 50] [--rows 5000]`
+       npm run bench -- pause [--json] [--quick] [--moves 50] [--rows 5000]
+       npm run bench -- marks [--json] [--quick] [--writes 1000] [--rounds 30]`
 
 const [name, ...args] = process.argv.slice(2)
 const interrupted = new AbortController()
@@ -40,6 +41,9 @@ async function run(): Promise<void> {
   } else if (name === 'pause') {
     const { runPauseBench } = await import('./pause/run.ts')
     await runPauseBench(args, interrupted.signal)
+  } else if (name === 'marks') {
+    const { runMarksBench } = await import('./marks/run.ts')
+    await runMarksBench(args, interrupted.signal)
   } else {
     throw new BadArguments(name === undefined ? 'What is to be measured?' : `There is no benchmark ${name}.`)
   }

@@ -185,6 +185,28 @@ t.test('a whole database beside pgcopydb, where there is one', async (t) => {
   t.equal(complaints.includes('The engine is measured alone.'), compared === 0, 'it says so')
 })
 
+t.test('writes of tenants whose mark was changed', async (t) => {
+  const { status, output, complaints } = await bench('marks', '--quick', '--json')
+  t.equal(status, 0, `succeeds: ${complaints}`)
+  const { rows } = z
+    .object({
+      rows: z.array(
+        z.object({
+          isolation: z.string(),
+          mark: z.string(),
+          microseconds: z.number().positive(),
+          ratioToNew: z.number().positive(),
+        }),
+      ),
+    })
+    .parse(lastLine(output))
+  const measured = (isolation: string) => ['new', 'changed', 'locked'].map((mark) => `${isolation}, ${mark}`)
+  t.same(
+    rows.map(({ isolation, mark }) => `${isolation}, ${mark}`),
+    [...measured('read committed'), ...measured('repeatable read')],
+  )
+})
+
 const distributionSchema = z
   .object({ p50: z.number().positive(), p99: z.number().positive(), max: z.number().positive() })
   .refine(({ p50, p99, max }) => p50 <= p99 && p99 <= max, 'quantiles in order')
@@ -268,6 +290,7 @@ t.test('what it does not understand', async (t) => {
     ['move', '--rounds', '0'],
     ['database', '--rows', '1'],
     ['pause', '--moves', 'many'],
+    ['marks', '--rounds', '0'],
   ]) {
     const { status, complaints } = await bench(...args)
     t.equal(status, 2, `refused: ${args.join(' ')}`)
