@@ -18,7 +18,6 @@ import {
   expectResident,
   fence,
   freeze,
-  leave,
   type ResidentScope,
   retire,
   seal,
@@ -80,7 +79,6 @@ async function leavesNoLock(t: Test, mover: pg.Client, database: TestDatabase): 
     t.equal(await after(isFenced()), 'fenced, open, free')
     t.equal(await after(isSealed()), 'sealed, closed, free')
     t.equal(await after(retire(mover, here)), 'moved, closed, free')
-    t.equal(await after(leave(mover, here)), 'moved, closed, free')
     // INSERT ... ON CONFLICT locks the row that is there; nobody writes as who is expected.
     t.equal(await after(expectResident(mover, back)), 'standby, closed, locked')
     t.equal(await after(freeze(mover, back)), 'frozen, closed, free')
