@@ -67,6 +67,12 @@ export const findingRegistry = {
     title: 'Rows of the tenant refer to rows that reference tables of the target pool do not have',
     remedy: 'Add the rows to the reference table of the target pool, or choose another pool.',
   },
+  reference_table_large: {
+    severity: 'advisory',
+    title: 'A reference table is large, and who changes it waits while it is compared at the switch',
+    remedy:
+      'Expect its writers to wait for seconds, or move when there are none. FREEHOLD_REFERENCE_HOLD_MS of the worker bounds it.',
+  },
   reference_table_differs: {
     severity: 'advisory',
     title: 'A reference table has other rows in the target pool than at the source',
@@ -122,6 +128,13 @@ export const findingRegistry = {
     title: 'A reference table has a foreign key to a tenant table',
     remedy:
       'Make it a tenant table, or drop the foreign key: it is the same for tenants that live elsewhere.',
+  },
+  reference_table_out_of_reach: {
+    severity: 'blocking',
+    error: 'move_blocked',
+    title: 'Freehold may not keep a reference table as it is while the tenant is switched',
+    remedy:
+      'Grant update on the table to freehold_owner: it changes nothing there, but the lock that it takes needs that right.',
   },
   primary_key_unfit: {
     severity: 'blocking',

@@ -4,6 +4,7 @@ import { checkActivity } from '../src/preflight/checks/activity.ts'
 import { checkChangeStream } from '../src/preflight/checks/change-stream.ts'
 import { checkRoom } from '../src/preflight/checks/room.ts'
 import { checkVersions } from '../src/preflight/checks/servers.ts'
+import { checkTableTraits } from '../src/preflight/checks/table-traits.ts'
 import { estimateMove } from '../src/preflight/estimate.ts'
 import type { TableTrait } from '../src/preflight/facts/table-traits.ts'
 import type { StreamKind } from '../src/stream/choose-stream.ts'
@@ -121,4 +122,20 @@ t.test('only what has lasted is in the way of a change stream', async (t) => {
   t.same(checkActivity({ transactions: [transaction], prepared: [prepared] }), [])
   const old = { transactions: [{ ...transaction, seconds: 60 }], prepared: [{ ...prepared, seconds: 60 }] }
   t.same(codes(checkActivity(old)), ['transaction_open', 'prepared_transaction'])
+})
+
+t.test('what keeps reference tables from being held matters where they are copied to', async (t) => {
+  const about = (trait: TableTrait['trait']): TableTrait => ({
+    trait,
+    schema: 'public',
+    table: 'rates',
+    subject: '2000000',
+    since: null,
+  })
+  const traits = [about('reference_out_of_reach'), about('reference_large'), about('inherits')]
+  const codes = (target: Isolation) => checkTableTraits(traits, 'public', target).map(({ code }) => code)
+  const all = ['reference_table_out_of_reach', 'reference_table_large', 'table_inheritance']
+  t.same(codes('silo'), all)
+  t.same(codes('schema'), all)
+  t.same(codes('pool'), ['table_inheritance'])
 })

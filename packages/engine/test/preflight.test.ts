@@ -110,6 +110,7 @@ const AWKWARD_TABLES = [
   'undefaulted',
   'stray',
   'rates',
+  'of_another_owner',
   'of_extension',
 ]
 
@@ -176,6 +177,9 @@ t.test('awkward tables are found, whichever way they are', async (t) => {
     alter table of_extension owner to freehold_owner;
     select freehold.protect_table('of_extension');
     revoke all on sequence hidden_number from freehold_mover;
+    create table of_another_owner (code text primary key);
+    select freehold.declare_reference_table('of_another_owner');
+    update pg_class set reltuples = 2e6 where oid = 'of_another_owner'::regclass;
     select lo_create(0);
     create function watch() returns event_trigger language plpgsql as 'begin end';
     create event trigger watches_ddl on ddl_command_end execute function watch();
@@ -194,6 +198,8 @@ t.test('awkward tables are found, whichever way they are', async (t) => {
       'large_objects',
       'primary_key_unfit',
       'reference_needs_tenant_table',
+      'reference_table_large',
+      'reference_table_out_of_reach',
       'replica_identity_unfit',
       'replica_rule',
       'replica_trigger',
@@ -472,6 +478,7 @@ t.test('these findings block a move, each by itself, and no others', async (t) =
     'primary_key_unfit',
     'reference_needs_tenant_table',
     'reference_row_missing',
+    'reference_table_out_of_reach',
     'replica_identity_unfit',
     'replica_rule',
     'replica_trigger',

@@ -75,7 +75,7 @@ export interface MoveDestination {
 
 /** What the checks of a move have found, and what there is to move. */
 export interface Examination {
-  /** About the source, whatever the target. */
+  /** About the source, whatever the target, but for its isolation. */
   readonly source: readonly Finding[]
   /** About the target, by itself and as a target of this source. */
   readonly target: readonly Finding[]
@@ -144,7 +144,8 @@ export async function examineMove(
   reading: Promise<Reached<SourceFacts>>,
 ): Promise<Examination> {
   const [read, target] = await Promise.all([reading, reachTarget(connections, destination)])
-  const sourceFindings = read.facts === undefined ? [read.refusal] : checkSource(source, read.facts)
+  const sourceFindings =
+    read.facts === undefined ? [read.refusal] : checkSource(source, read.facts, destination)
   const tables = read.facts?.sizes ?? []
   if (target.facts === undefined || read.facts === undefined) {
     const targetFindings = target.refusal === undefined ? [] : [target.refusal]
@@ -181,10 +182,14 @@ async function reachTarget(
   )
 }
 
-function checkSource({ scope, cluster, stream }: MoveSource, facts: SourceFacts): Finding[] {
+function checkSource(
+  { scope, cluster, stream }: MoveSource,
+  facts: SourceFacts,
+  { isolation }: MoveDestination,
+): Finding[] {
   return [
     ...checkTables(facts.tables, scope.schema),
-    ...checkTableTraits(facts.traits, scope.schema),
+    ...checkTableTraits(facts.traits, scope.schema, isolation),
     ...(stream === 'logical'
       ? checkChangeStream({ name: cluster.id, server: facts.server }, REPLICATION_CONNECTIONS)
       : []),

@@ -1,4 +1,4 @@
-import type { FindingCode } from '@freehold/contract'
+import type { FindingCode, Isolation } from '@freehold/contract'
 import { tableKey } from '../../database/table-key.ts'
 import type { TableTrait } from '../facts/table-traits.ts'
 import type { Finding } from '../finding.ts'
@@ -47,12 +47,30 @@ const FINDINGS: Readonly<
     code: 'reference_needs_tenant_table',
     found: (table, other) => `The reference table ${table} has a foreign key to ${other}, whose rows leave.`,
   },
+  reference_out_of_reach: {
+    code: 'reference_table_out_of_reach',
+    found: (table, role) => `${role} may not lock the reference table ${table}.`,
+  },
+  reference_large: {
+    code: 'reference_table_large',
+    found: (table, rows) => `The reference table ${table} has some ${rows} rows.`,
+  },
 }
 
-/** What is special about the tables, whatever the target is. */
-export function checkTableTraits(traits: readonly TableTrait[], schema: string): Finding[] {
+/** What matters of reference tables that the target gets a copy of. */
+const OF_HELD_REFERENCES: ReadonlySet<TableTrait['trait']> = new Set([
+  'reference_out_of_reach',
+  'reference_large',
+])
+
+/** What is special about the tables. Of reference tables a pool has its own. */
+export function checkTableTraits(
+  traits: readonly TableTrait[],
+  schema: string,
+  target: Isolation,
+): Finding[] {
   return traits.flatMap(({ trait, schema: of, table, subject }) => {
-    if (trait === 'needs_version') return []
+    if (trait === 'needs_version' || (OF_HELD_REFERENCES.has(trait) && target === 'pool')) return []
     const { code, found } = FINDINGS[trait]
     const key = tableKey({ schema: of, name: table }, schema)
     return [{ code, object: key, found: found(key, subject) }]

@@ -14,6 +14,8 @@ const tableTraitSchema = z.object({
     'shared_sequence',
     'tied_to_tenant_table',
     'reference_needs_tenant_table',
+    'reference_out_of_reach',
+    'reference_large',
     'needs_version',
   ]),
   schema: z.string(),
@@ -25,6 +27,9 @@ const tableTraitSchema = z.object({
 })
 /** Something about a table that a move should know, and that is not needed to carry it over. */
 export type TableTrait = z.infer<typeof tableTraitSchema>
+
+/** A reference table that has more takes some tenths of a second to be compared. */
+const LARGE_ROWS = 1_000_000
 
 /** Columns of newer catalogs are read through jsonb, so that older servers do not stumble over their names. */
 const TRAITS_SQL = `
@@ -95,6 +100,19 @@ const TRAITS_SQL = `
     join tenant_tables on (conrelid, confrelid) = (tables.relation, tenant_tables.relation)
       or tables.kind is null and (conrelid, confrelid) = (tenant_tables.relation, tables.relation)
     where tables.kind is distinct from 'tenant'
+
+    union all
+    select 'reference_out_of_reach', schema, name, 'freehold_owner', null
+    from tables where kind = 'reference'
+      -- Without the role nothing is known, which is said elsewhere.
+      and not has_table_privilege(to_regrole('freehold_owner')::oid, relation, 'update, delete, truncate')
+
+    union all
+    select 'reference_large', tables.schema, tables.name, sum(member.reltuples)::bigint::text, null
+    from tables join pg_class member on member.relkind = 'r'
+      and (member.oid = relation or member.oid in (select relid from pg_partition_tree(relation)))
+    where kind = 'reference'
+    group by 2, 3 having sum(member.reltuples) > ${LARGE_ROWS}
 
     union all
     select 'needs_version', schema, name, format('virtual generated column %s', attname), 18
