@@ -59,6 +59,8 @@ const environmentSchema = z.object({
   FREEHOLD_CUTOVER_MAX_BACK_OFF_MS: milliseconds(defaultMoveSettings.cutoverBackOff.maxMs),
   /** How long a switch waits for the tenant's open transactions, ms. */
   FREEHOLD_LOCK_TIMEOUT_MS: milliseconds(defaultMoveSettings.lockTimeoutMs),
+  /** How long a switch has writers of reference tables wait while these are compared, ms. */
+  FREEHOLD_REFERENCE_HOLD_MS: milliseconds(defaultMoveSettings.referenceHoldMs),
   /** How long a move that is copied waits for a server that is away or busy before it is given up, ms. */
   FREEHOLD_SERVER_PATIENCE_MS: milliseconds(defaultMoveSettings.patienceMs, 86_400_000),
   /** How often the changes of a tenant in its rollback window are carried back, ms. */

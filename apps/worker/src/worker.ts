@@ -45,6 +45,7 @@ export function startWorker(
       },
       fenceExpiryMs: config.FREEHOLD_FENCE_EXPIRY_MS,
       lockTimeoutMs: config.FREEHOLD_LOCK_TIMEOUT_MS,
+      referenceHoldMs: config.FREEHOLD_REFERENCE_HOLD_MS,
       patienceMs: config.FREEHOLD_SERVER_PATIENCE_MS,
       soakIntervalMs: config.FREEHOLD_SOAK_INTERVAL_MS,
       maxLagMs: config.FREEHOLD_MAX_LAG_MS,

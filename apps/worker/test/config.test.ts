@@ -11,6 +11,7 @@ t.test('when a switch is called off and given up is configured', async (t) => {
   t.match(readConfig(needed), {
     FREEHOLD_MAX_LAG_MS: 250,
     FREEHOLD_LOCK_TIMEOUT_MS: 1_000,
+    FREEHOLD_REFERENCE_HOLD_MS: 5_000,
     FREEHOLD_CUTOVER_MAX_BACK_OFF_MS: 30_000,
     FREEHOLD_CUTOVER_ATTEMPTS: 20,
     FREEHOLD_CUTOVER_PATIENCE_MS: 600_000,

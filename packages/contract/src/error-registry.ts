@@ -354,6 +354,11 @@ export const errorRegistry = {
     title: 'The switch could not be made within its time limit',
     next: 'The tenant stays where it was. Look for long transactions of the tenant, and for load and locks on its tables at the target; then start the move again.',
   },
+  reference_table_too_large: {
+    status: 422,
+    title: 'Reference tables take too long to be compared while nobody may write to them',
+    next: 'The tenant stays where it was. Have their writers wait for longer (FREEHOLD_REFERENCE_HOLD_MS of the worker), move when the server is less busy, or take out of the table that is named what not every tenant needs; then start the move again.',
+  },
   change_stream_failed: {
     status: 500,
     title: 'The stream of changes from the source broke and could not be resumed',

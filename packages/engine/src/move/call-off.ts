@@ -1,3 +1,4 @@
+import type { ErrorCode } from '@freehold/contract'
 import type { Applier } from '../stream/change-stream.ts'
 import type { Move } from './move.ts'
 
@@ -16,7 +17,14 @@ export function behind(maxLagMs: number): string {
   return `The target was more than ${maxLagMs} ms behind the source.`
 }
 
+/** What a move ends with that is given up because its switch was called off again and again. */
+export type CallOffCode = Extract<ErrorCode, 'cutover_timeout' | 'reference_table_too_large'>
+
 /** Remembers why a switch was called off; the timeline is told once for as long as the reason is the same. */
-export function noteCalledOff({ session }: Move, reason: string): void {
-  session.calledOff = { reason, isTold: session.calledOff?.reason === reason }
+export function noteCalledOff(
+  { session }: Move,
+  reason: string,
+  code: CallOffCode = 'cutover_timeout',
+): void {
+  session.calledOff = { reason, code, isTold: session.calledOff?.reason === reason }
 }

@@ -26,6 +26,7 @@ import type { KeptConnections } from '../kept-connections.ts'
 import type { LeaseKeeper } from '../lease-keeper.ts'
 import type { Place } from '../places.ts'
 import type { Applier, HeldSnapshot } from '../stream/change-stream.ts'
+import type { CallOffCode } from './call-off.ts'
 import { type Direction, moveNames } from './names.ts'
 import { ProgressReport } from './progress-report.ts'
 import type { MoveSettings } from './settings.ts'
@@ -86,6 +87,7 @@ export interface Move {
 /** Why a switch was called off. */
 interface CalledOff {
   readonly reason: string
+  readonly code: CallOffCode
   /** Whether the timeline has it already. */
   readonly isTold: boolean
 }

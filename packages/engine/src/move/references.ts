@@ -11,9 +11,6 @@ import { type ComparedSide, inOneSnapshot } from './compare.ts'
 import type { Move, Side } from './move.ts'
 import { targetClaim } from './take-target.ts'
 
-/** More rows than that are not read through while writers wait. */
-const FEW_ROWS = 10_000
-
 /**
  * The reference tables that the target has for the tenant alone, with those of the source; none when the target is a pool,
  * whose own are others' as well.
@@ -74,22 +71,28 @@ async function rewrite(move: Move, source: pg.Client, different: readonly TableP
   )
 }
 
-/**
- * Whether the source's reference tables are still what the target's were made.
- *
- * @param patience whether writers wait for the answer: tables with many rows are then not looked at.
- */
+/** Whether the source's reference tables are still what the target's were made. */
 export async function areReferencesInStep(
   { session: { references = [], referencesSeen = [] } }: Move,
   source: ClientBase,
-  patience: 'patient' | 'impatient',
 ): Promise<boolean> {
-  if (patience === 'impatient' && rowsOf(referencesSeen) > FEW_ROWS) return true
   const now = await sharedTableChecksums(
     source,
     references.map((pair) => pair.source),
   )
   return isDeepStrictEqual(now, referencesSeen)
+}
+
+/** The reference table that takes longest to be compared. */
+export function largestReference({ session: { references = [], referencesSeen = [] } }: Move): {
+  readonly key: string
+  readonly rows: number
+} {
+  const sizes = references.map(({ source: { key } }, index) => ({
+    key,
+    rows: referencesSeen[index]?.rows ?? 0,
+  }))
+  return sizes.reduce((largest, each) => (each.rows > largest.rows ? each : largest), { key: '', rows: -1 })
 }
 
 /** Only an owner may see how far the sequences of reference tables are, or set them. */

@@ -18,6 +18,8 @@ export interface MoveSettings {
   readonly fenceExpiryMs: number
   /** How long a cutover waits for the tenant's open transactions before it gives the attempt up. */
   readonly lockTimeoutMs: number
+  /** How long a switch has writers of reference tables wait while these are compared, at most. */
+  readonly referenceHoldMs: number
   /** Switches called off, in rehearsal or under the fence, after which the move is given up. */
   readonly maxCutoverAttempts: number
   /** How long a move that may switch seeks a moment for it before it is given up. */
@@ -49,6 +51,7 @@ export const defaultMoveSettings = {
   routersConnectMs: 150,
   fenceExpiryMs: 5_000,
   lockTimeoutMs: 1_000,
+  referenceHoldMs: 5_000,
   maxCutoverAttempts: 20,
   cutoverPatienceMs: 600_000,
   cutoverBackOff: { firstMs: 100, maxMs: 30_000 },

@@ -13,7 +13,7 @@ import { type Finding, refuseBlocked } from '../../preflight/finding.ts'
 import { recheckMove } from '../../preflight/recheck-move.ts'
 import type { Applier } from '../../stream/change-stream.ts'
 import { runningApplier } from '../applier-session.ts'
-import { behind, isCloseBehind } from '../call-off.ts'
+import { behind, type CallOffCode, isCloseBehind } from '../call-off.ts'
 import { createStreamBack } from '../create-stream-back.ts'
 import { holdWhile } from '../hold.ts'
 import { hasWindow, type Move, sourceScope, targetScope } from '../move.ts'
@@ -25,12 +25,15 @@ import { tellRouters } from '../tell-routers.ts'
 /** How often what people say is heard while nothing else is being waited for. */
 const HEAR_MS = 1_000
 const POLL_MS = 100
+/** What is known of an attempt of another worker. */
+const CALLED_OFF = { reason: 'The switch was called off.', code: 'cutover_timeout' } as const
 
 /**
  * ready: waits until people let the switch begin, and until the target is so close behind the source that it will be
  * short. A worker that did not run the verification itself does not know which rows changed since, and has it run again.
  *
- * @throws FreeholdError `cutover_timeout` when no moment to switch has come, or it was called off too often.
+ * @throws FreeholdError `cutover_timeout` when no moment to switch has come, or it was called off too often;
+ * `reference_table_too_large` when that was because of them.
  */
 export async function awaitCalm(move: Move): Promise<'settled' | 'changes_forgotten'> {
   await backOff(move)
@@ -81,9 +84,9 @@ async function backOff(move: Move): Promise<void> {
   const { cutoverAttempts, rehearsalsCalledOff } = move.state
   const { maxCutoverAttempts, cutoverBackOff } = move.settings
   const attempts = cutoverAttempts + rehearsalsCalledOff
-  const message = move.session.calledOff?.reason ?? 'The switch was called off.'
+  const { reason: message, code } = move.session.calledOff ?? CALLED_OFF
   if (attempts >= maxCutoverAttempts) {
-    throw cutoverTimeout(move, `Given up after ${attempts} attempts to switch. ${message}`)
+    throw givenUp(move, code, `Given up after ${attempts} attempts to switch. ${message}`)
   }
   // Whoever did not verify has that to do first.
   if (attempts === 0 || move.session.verifiedBy === undefined) return
@@ -125,8 +128,9 @@ async function findCalm(move: Move, applier: Applier, source: pg.Client): Promis
     if (obstacle === undefined) return true
     const { cutoverPatienceMs } = move.settings
     if (performance.now() - move.session.calmSoughtSince > cutoverPatienceMs) {
-      throw cutoverTimeout(
+      throw givenUp(
         move,
+        'cutover_timeout',
         `No moment to switch has come for ${cutoverPatienceMs / 1000} s. ${obstacle}`,
       )
     }
@@ -145,7 +149,7 @@ async function unenteredWriter(
   const reason = describeUnenteredWriter(writer)
   if (session.calledOff?.reason !== reason) {
     await catalog.operations.addEvent(lease, `The switch waits: ${reason}`)
-    session.calledOff = { reason, isTold: true }
+    session.calledOff = { reason, code: 'cutover_timeout', isTold: true }
   }
   return reason
 }
@@ -163,10 +167,10 @@ async function whatStandsAgainst(
   return (await isCloseBehind(applier, settings.maxLagMs)) ? undefined : behind(settings.maxLagMs)
 }
 
-function cutoverTimeout({ operation, target, settings }: Move, message: string): FreeholdError {
+function givenUp({ operation, target, settings }: Move, code: CallOffCode, message: string): FreeholdError {
   const { slug: tenant, id } = operation
   const details = { tenant, move: id, targetCluster: target.cluster.id, maxLagMs: settings.maxLagMs }
-  return new FreeholdError('cutover_timeout', message, { details })
+  return new FreeholdError(code, message, { details })
 }
 
 /** Shows how far the target is behind, and how much of what was verified has changed since. */

@@ -12,6 +12,9 @@ import { declareUnsafe, lostBecause } from './soak.ts'
 import { finishSwitch, switchHome } from './switch-home.ts'
 import { verify } from './verify.ts'
 
+/** What says that a switch could not be made, and nothing about whether it could be made later. */
+const NO_MOMENT = ['cutover_timeout', 'reference_table_too_large', 'operation_retries_exhausted'] as const
+
 /**
  * rolling_back: makes the old home the tenant's home again: the same switch in the other direction, of two sides that have been
  * found equal. Then what was made for the move is removed.
@@ -54,7 +57,7 @@ async function switchBack(move: Move): Promise<boolean> {
     // The switch may have been made, and its answer lost; only its source knows.
     if (await finishSwitch(move)) return true
     const reason = await lostBecause(move, error)
-    if (isFreeholdError(error, 'cutover_timeout', 'operation_retries_exhausted')) await callOff(move, error)
+    if (isFreeholdError(error, ...NO_MOMENT)) await callOff(move, error)
     else if (reason !== undefined) await declareUnsafe(move, reason)
     else if (move.operation.attempts + 1 >= MAX_ATTEMPTS) await callOff(move, error)
     else throw error

@@ -18,6 +18,7 @@ import { behind, noteCalledOff } from '../call-off.ts'
 import { type Move, sourceScope } from '../move.ts'
 import { moveTables } from '../move-tables.ts'
 import { drain, isHeldUp } from '../switch/drain.ts'
+import { ReferenceHold } from '../switch/reference-hold.ts'
 import { rehearse } from '../switch/rehearse.ts'
 import {
   closeSwitch,
@@ -69,12 +70,25 @@ export async function switchHome(move: Move): Promise<SwitchOutcome> {
       attempt.lockHolder,
       tables.map(({ source }) => source),
     )
-    const ready = { ...attempt, relations }
-    if (!(await rehearse(ready))) return await withdraw(move)
+    return await withReferences({ ...attempt, relations })
+  } finally {
+    await closeSwitch(attempt)
+  }
+}
+
+async function withReferences(attempt: Omit<ReadySwitch, 'references'>): Promise<SwitchOutcome> {
+  const { move } = attempt
+  const references = await ReferenceHold.open(move)
+  try {
+    const ready = { ...attempt, references }
+    if (!(await rehearse(ready))) {
+      references.end()
+      return await withdraw(move)
+    }
     await move.barrier('cutover.rehearsed')
     return await attemptSwitch(ready)
   } finally {
-    await closeSwitch(attempt)
+    await references.close()
   }
 }
 
@@ -117,7 +131,10 @@ async function fenceToSeal(
     if (!(await drain(attempt, started + settings.fenceExpiryMs))) return await liftFence(attempt, token)
     await move.barrier('cutover.drained')
     const { lockHolder: client, relations } = attempt
-    if (await seal({ client, relations }, source.scope, token)) return 'sealed'
+    if (await seal({ client, relations }, source.scope, token)) {
+      attempt.references.end()
+      return 'sealed'
+    }
     const outcome = await liftFence(attempt, token)
     if (!isHeldUp(move, await findUnenteredWriter(source.client, relations)))
       noteCalledOff(move, 'The fence had expired.')
@@ -191,7 +208,7 @@ function isPastNoReturn(resident: Resident | undefined): boolean {
   return resident?.state === 'sealed' || resident?.state === 'moved'
 }
 
-async function liftFence(attempt: Switch, token: string): Promise<'not_switched'> {
+async function liftFence(attempt: ReadySwitch, token: string): Promise<'not_switched'> {
   const { move, source } = attempt
   await unfence(source.client, source.scope, token)
   await letWritersGoOn(attempt)
@@ -203,9 +220,10 @@ async function liftFence(attempt: Switch, token: string): Promise<'not_switched'
  * With the fence goes the lock, which keeps writers out as well. Routers are told that the home is the one that it was; without that they
  * ask a little later. The next attempt is announced anew.
  */
-async function letWritersGoOn({ move, lockHolder }: Switch): Promise<void> {
+async function letWritersGoOn({ move, lockHolder, references }: ReadySwitch): Promise<void> {
   const { catalog, operation, source, session } = move
   delete session.routersToldAt
+  references.end()
   // Together, as where they go on after a switch. A session that is cut has no lock.
   await Promise.all([
     tenantLock.release(lockHolder).catch(() => undefined),

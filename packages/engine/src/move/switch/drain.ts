@@ -12,22 +12,19 @@ import { noteCalledOff } from '../call-off.ts'
 import { compareRows } from '../compare.ts'
 import type { Move } from '../move.ts'
 import { moveSequences } from '../move-sequences.ts'
-import { areReferencesInStep } from '../references.ts'
 import { mayRepair } from '../repair.ts'
 import type { ReadySwitch } from './session.ts'
-
-export const REFERENCES_CHANGED = 'Reference tables of the source have changed.'
 
 /**
  * Waits for the tenant's writers at the source, brings the target to the same point, and compares. What the session with the lock is
  * asked goes out together: the server does one after the other, and its answers are not waited for in between.
  *
  * @returns false when a writer does not end, the tables of either side are not what they were when they were verified, reference
- * tables have changed, or more rows have changed since than can be remembered, or some differ that may be repaired: to be verified
+ * tables may have changed, or more rows have changed since than can be remembered, or some differ that may be repaired: to be verified
  * again.
  */
 export async function drain(attempt: ReadySwitch, deadline: number): Promise<boolean> {
-  const { move, source, target, lockHolder } = attempt
+  const { move, source, target, lockHolder, references } = attempt
   const applier = await runningApplier(move)
   const sequences = await moveSequences(move)
   const timeoutMs = Math.min(
@@ -40,6 +37,8 @@ export async function drain(attempt: ReadySwitch, deadline: number): Promise<boo
     const changed = applier.changedRows()
     return changed && compareRows(source, target, changed)
   }
+  // Asked when none of the tenant's writers is left: what these have used was there before.
+  const referencesAreHeld = async (lockedOut: Promise<boolean>) => (await lockedOut) && references.lasts()
   // In this order: the marker goes its way through the log while the rest is looked for.
   const { lockedOut, looks } = sendTogether(lockHolder, () => {
     const lockedOut = lockWritersOut(attempt)
@@ -47,7 +46,7 @@ export async function drain(attempt: ReadySwitch, deadline: number): Promise<boo
       drainAndCompare(lockedOut),
       schemaFingerprint(lockHolder, move.source.schema),
       schemaFingerprint(target.client, move.target.schema),
-      areReferencesInStep(move, lockHolder, 'impatient'),
+      referencesAreHeld(lockedOut),
       alignSequences(lockHolder, target.client, sequences),
     ])
     return { lockedOut, looks }
@@ -55,7 +54,7 @@ export async function drain(attempt: ReadySwitch, deadline: number): Promise<boo
   // Without the lock nobody waits for them, and writers do not either.
   looks.catch(() => undefined)
   if (!(await lockedOut)) return false
-  const [different, atSource, atTarget, inStep] = await looks
+  const [different, atSource, atTarget, areHeld] = await looks
   const [first] = different ?? []
   // Under the fence nothing is repaired: writers would wait for it.
   const isRepairable = first !== undefined && mayRepair(move)
@@ -67,8 +66,8 @@ export async function drain(attempt: ReadySwitch, deadline: number): Promise<boo
     return false
   }
   if (first !== undefined) throw verificationFailed(first)
-  if (!inStep) noteCalledOff(move, REFERENCES_CHANGED)
-  return inStep
+  if (!areHeld) noteCalledOff(move, 'The lock that kept reference tables of the source as they were is lost.')
+  return areHeld
 }
 
 /**

@@ -8,9 +8,8 @@ import { behind, isCloseBehind, noteCalledOff } from '../call-off.ts'
 import { compareRows } from '../compare.ts'
 import type { Move } from '../move.ts'
 import { moveSequences } from '../move-sequences.ts'
-import { areReferencesInStep } from '../references.ts'
 import { awaitRouters } from '../tell-routers.ts'
-import { isHeldUp, REFERENCES_CHANGED } from './drain.ts'
+import { isHeldUp } from './drain.ts'
 import { homeSwitch, type ReadySwitch, streamBack } from './session.ts'
 
 /** Each compares what has changed during the one before. */
@@ -21,17 +20,18 @@ const QUICK_MS = 10
 const PATIENCE_MS = 200
 /** Between rehearsals, which keep both machines busy themselves: what has piled up behind one is not to stand before the fence. */
 const BREATH_MS = 15
+
 /**
  * Does what writers would have to wait for once before they do: all rows but those that change now are compared, and
- * connections and caches are warm, and the machines are not busy with routers that connect to the target.
+ * connections and caches are warm, and the machines are not busy with routers that connect to the target. From the last of it on
+ * nobody can change the reference tables of the source.
  *
- * @returns false when the target is too far behind, too many rows have changed to be remembered, reference tables have changed,
- * or somebody writes who does not enter.
+ * @returns false when the target is too far behind, too many rows have changed to be remembered, reference tables have changed
+ * or are written to, or somebody writes who does not enter.
  */
 export async function rehearse(attempt: ReadySwitch): Promise<boolean> {
-  const { move, source, lockHolder, target, relations } = attempt
-  const { maxLagMs, fenceExpiryMs: idleMs } = move.settings
-  const applier = await runningApplier(move)
+  const { move, source, lockHolder, target, relations, references } = attempt
+  const { fenceExpiryMs: idleMs } = move.settings
   await awaitRouters(move)
   const sealing = { client: lockHolder, relations }
   const { lease, operation } = move
@@ -48,15 +48,26 @@ export async function rehearse(attempt: ReadySwitch): Promise<boolean> {
     schemaFingerprint(lockHolder, move.source.schema),
     schemaFingerprint(target.client, move.target.schema),
   ])
-  if (!(await areReferencesInStep(move, lockHolder, 'patient'))) {
-    noteCalledOff(move, REFERENCES_CHANGED)
+  await alignSequences(lockHolder, target.client, await moveSequences(move))
+  if (!(await rehearseRows(attempt, MIN_REHEARSALS))) return false
+  if (!references.isNeeded) return true
+  const obstacle = await references.begin()
+  if (obstacle !== undefined) {
+    noteCalledOff(move, obstacle.reason, obstacle.code)
     return calledOffInRehearsal(move)
   }
-  await alignSequences(lockHolder, target.client, await moveSequences(move))
+  // What has piled up meanwhile.
+  return rehearseRows(attempt, 1)
+}
+
+/** Compares the rows that have changed, so many times at least. @returns as {@link rehearse} does. */
+async function rehearseRows({ move, source, target }: ReadySwitch, atLeast: number): Promise<boolean> {
+  const { maxLagMs } = move.settings
+  const applier = await runningApplier(move)
   const begun = performance.now()
   for (let rehearsal = 1, tookMs = Number.POSITIVE_INFINITY; ; rehearsal++) {
     const isQuick = tookMs <= QUICK_MS || performance.now() - begun > PATIENCE_MS
-    if (rehearsal > MIN_REHEARSALS && isQuick) return true
+    if (rehearsal > atLeast && isQuick) return true
     const started = performance.now()
     if (!(await isCloseBehind(applier, maxLagMs))) {
       noteCalledOff(move, behind(maxLagMs))

@@ -6,6 +6,7 @@ import type { TenantScope } from '../../database/entered.ts'
 import { useExactText } from '../../database/exact-text.ts'
 import { hasWindow, type Move, sourceScope, targetDatabaseId, targetScope } from '../move.ts'
 import { sourceClaim } from '../take-target.ts'
+import type { ReferenceHold } from './reference-hold.ts'
 
 /** The connections of a switch, opened before writers have to wait for anything. */
 export interface Switch {
@@ -16,8 +17,9 @@ export interface Switch {
   readonly target: { readonly scope: TenantScope; readonly client: pg.Client; readonly id: DataDatabaseId }
 }
 
-/** A switch that has been rehearsed. */
+/** A switch with what it needs to be rehearsed and made. */
 export interface ReadySwitch extends Switch {
+  readonly references: ReferenceHold
   /** The tenant's tables at the source, and their partitions. */
   readonly relations: readonly number[]
 }
