@@ -42,6 +42,7 @@ for (const version of POSTGRES_VERSIONS) {
     t.teardown(() => closeClient(mover))
     await leavesNoLock(t, mover, database)
     await passesWhoHasLocked(t, mover, database)
+    await isSeenPastTheSnapshot(t, mover, database)
   })
 }
 
@@ -128,5 +129,28 @@ async function passesWhoHasLocked(t: Test, mover: pg.Client, database: TestDatab
     await writer.query('commit')
     t.ok(await sealNow())
     await mover.query('reset lock_timeout')
+  })
+}
+
+async function isSeenPastTheSnapshot(t: Test, mover: pg.Client, database: TestDatabase): Promise<void> {
+  await t.test('a seal is seen by who has one snapshot of before, and a fence is not', async (t) => {
+    const here = scopeOf(database, newTenantId(), 1)
+    await admitResident(mover, here)
+    await claimSwitch(mover, here, lease)
+    const locks = async (change: () => Promise<boolean>) => {
+      const client = await connectClient(database.owner, 'test')
+      t.teardown(() => closeClient(client))
+      await client.query('begin isolation level repeatable read; select from freehold.resident')
+      t.ok(await change())
+      // It leaves the versions in between, by which the change is found.
+      await withClient(database.owner, 'test', (owner) => owner.query('vacuum freehold.resident'))
+      await client.query('select from freehold.resident where tenant_id = $1 for key share', [here.tenantId])
+      await client.query('rollback')
+    }
+    await t.resolves(locks(() => fence(mover, here, lease, token, FENCED_MS)))
+    await t.rejects(
+      locks(() => seal({ client: mover, relations: [] }, here, token)),
+      { code: SQLSTATE.serializationFailure },
+    )
   })
 }
