@@ -103,6 +103,47 @@ const MERGED: Readonly<Record<string, Case>> = {
     source: `insert into continents values ('EU', 'Old World')`,
     target: `insert into continents values ('AS', 'Old World')`,
   },
+  'a name that stays with another key, to which other rows refer as well': {
+    ...CHAIN,
+    source: `insert into continents values ('EU', 'Old World'); insert into b_countries values ('FR', 'EU');
+      insert into a_cities values (1, 'FR')`,
+    target: `insert into continents values ('AS', 'Old World'); insert into b_countries values ('FR', 'AS');
+      insert into a_cities values (1, 'FR')`,
+  },
+  'a row that refers to another one than before, which goes and may not while it is referred to': {
+    ...CHAIN,
+    tables: CHAIN.tables.replace('references continents', 'references continents on delete restrict'),
+    source: `insert into continents values ('EU', 'Europe'); insert into b_countries values ('FR', 'EU')`,
+    target: `insert into continents values ('AS', 'Asia'); insert into b_countries values ('FR', 'AS')`,
+  },
+  'a row that refers to another one than before, beside rows that have no key': {
+    ...CHAIN,
+    tables: `${CHAIN.tables}; create table remarks (on_city int references a_cities, text text)`,
+    declared: [...CHAIN.declared, 'remarks'],
+    source: `insert into continents values ('EU', 'Europe'); insert into b_countries values ('FR', 'EU');
+      insert into a_cities values (1, 'FR'); insert into remarks values (1, 'large'), (1, 'large')`,
+    target: `insert into continents values ('AS', 'Asia'); insert into b_countries values ('FR', 'AS');
+      insert into a_cities values (1, 'FR'); insert into remarks values (1, 'large')`,
+    shown: `select * from continents, b_countries, a_cities, remarks`,
+  },
+  'rows that may have no key, to which others refer': {
+    tables: `create table grades (name text unique, note text not null);
+      create table marks (id int primary key, grade text references grades (name))`,
+    declared: ['grades', 'marks'],
+    source:
+      "insert into grades values ('a', 'new'), (null, 'none'), (null, 'other'); insert into marks values (1, 'a')",
+    target: `insert into grades values ('a', 'old'), (null, 'some'); insert into marks values (1, 'a');
+      create table unsaid (grade text references grades (name)); insert into unsaid values ('a')`,
+    shown: 'select * from grades order by name, note',
+  },
+  'rows that are unique by what may be null and by what may not, of which one is known by the latter': {
+    tables: 'create table sorts (name text unique, number int not null unique)',
+    declared: ['sorts'],
+    source: "insert into sorts values (null, 1), ('b', 2)",
+    target: `insert into sorts values ('a', 1), (null, 2); create table unsaid (sort int references sorts (number));
+      insert into unsaid values (1), (2)`,
+    shown: 'select * from sorts order by number',
+  },
   'rows of one table that need each other': {
     tables: 'create table branches (id int primary key, under int references branches)',
     declared: ['branches'],
@@ -162,6 +203,54 @@ for (const [what, made] of Object.entries(MERGED)) {
     })
   })
 }
+
+t.test('a row that may not go while it is referred to, and another one has its name', async (t) => {
+  const made = {
+    ...CHAIN,
+    tables: CHAIN.tables.replace('references continents', 'references continents on delete restrict'),
+    source: `insert into continents values ('EU', 'Old World'); insert into b_countries values ('FR', 'EU')`,
+    target: `insert into continents values ('AS', 'Old World'); insert into b_countries values ('FR', 'AS')`,
+  }
+  await withTables(made, async () => {
+    const before = await run('target', made.shown)
+    await t.rejects(merge(), { code: 'foreign_key_broken', details: { table: 'b_countries' } })
+    t.same(await run('target', made.shown), before)
+  })
+})
+
+t.test('foreign keys that were asked at the end are what they were', async (t) => {
+  const made = MERGED['a name that stays with another key, to which other rows refer as well']
+  if (made === undefined) throw new Error('no such case')
+  const keys = () =>
+    run(
+      'target',
+      "select conrelid::regclass::text as of, condeferrable, condeferred from pg_constraint where contype = 'f' and confrelid::regclass::text in ('continents', 'b_countries') order by 1",
+    )
+  await withTables(made, async () => {
+    const before = await keys()
+    t.match(before, [
+      { of: 'a_cities', condeferrable: false },
+      { of: 'b_countries', condeferrable: false },
+    ])
+    await merge()
+    t.same(await keys(), before)
+  })
+})
+
+t.test('rows that a unique index was to know, and does not', async (t) => {
+  const made = {
+    tables: 'create table codes (code text not null, name text not null)',
+    declared: ['codes'],
+    source: "insert into codes values ('a', 'new')",
+    target: "insert into codes values ('a', 'old'), ('a', 'older')",
+    shown: 'select * from codes',
+  }
+  await withTables(made, async () => {
+    await t.rejects(run('target', 'create unique index concurrently on codes (code)'), { code: '23505' })
+    await merge()
+    t.same(await run('target', made.shown), await run('source', made.shown))
+  })
+})
 
 t.test('a row that is still referred to, and another one has its name', async (t) => {
   const made = {

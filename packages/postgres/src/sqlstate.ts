@@ -7,6 +7,8 @@ export const SQLSTATE = {
   held: 'FH002',
   uniqueViolation: '23505',
   foreignKeyViolation: '23503',
+  /** From PostgreSQL 18 on; before that it was a violation of the foreign key. */
+  restrictViolation: '23001',
   checkViolation: '23514',
   exclusionViolation: '23P01',
   readOnlyTransaction: '25006',

@@ -8,6 +8,7 @@ import {
   quoteIdentifier,
   quoteTable,
   SQLSTATE,
+  type SqlState,
   violatedConstraint,
 } from '@freehold/postgres'
 import type pg from 'pg'
@@ -18,6 +19,8 @@ import { alignSequences, openSequences, pairSequences, readSequences } from './s
 import type { TablePair, TableShape } from './tables.ts'
 
 const LOCK_TIMEOUT_MS = 5_000
+const REFERRED_TO = [SQLSTATE.foreignKeyViolation, SQLSTATE.restrictViolation]
+const TAKEN = [SQLSTATE.uniqueViolation, SQLSTATE.exclusionViolation]
 
 /** Compares all rows of reference tables at both ends. */
 export async function compareReferences(
@@ -80,7 +83,7 @@ export async function copyReferences(
 
 /** What it means that a row refers to one that is not there. */
 export function brokenForeignKey(error: unknown): FreeholdError | undefined {
-  if (!hasSqlState(error, SQLSTATE.foreignKeyViolation)) return undefined
+  if (!hasSqlState(error, ...REFERRED_TO)) return undefined
   const [table, constraint] = [error.table ?? '', violatedConstraint(error) ?? '']
   return new FreeholdError(
     'foreign_key_broken',
@@ -90,7 +93,7 @@ export function brokenForeignKey(error: unknown): FreeholdError | undefined {
 }
 
 function unmergeable(error: unknown): FreeholdError | undefined {
-  if (!hasSqlState(error, SQLSTATE.uniqueViolation, SQLSTATE.exclusionViolation)) return undefined
+  if (!hasSqlState(error, ...TAKEN)) return undefined
   return notTheSame(error.table ?? '', error)
 }
 
@@ -129,38 +132,66 @@ async function mergeAll(source: pg.Client, owner: pg.Client, pairs: readonly Tab
     const merge = merges[action.parent]?.merge
     if (merge !== undefined) await refuseAction(owner, action, merge)
   }
-  const remove = async () => {
-    for (const { merge } of merges.toReversed()) await owner.query(merge.remove)
+  const inReverse = async (what: 'forget' | 'remove') => {
+    for (const { merge } of merges.toReversed()) await owner.query(merge[what])
   }
   const put = async () => {
     for (const { merge } of merges) await owner.query(merge.put)
   }
-  await owner.query('savepoint merging')
-  try {
-    await remove()
+  const removeAndPut = async () => {
+    await inReverse('forget')
+    await inReverse('remove')
     await put()
-  } catch (refused) {
-    if (!hasSqlState(refused, SQLSTATE.foreignKeyViolation)) throw refused
+  }
+  const putAndRemove = async () => {
+    await inReverse('forget')
+    await put()
+    await inReverse('remove')
+  }
+  // What is unique may be free only when its row has gone; a row may go only when those that refer to it refer to another one. Both at
+  // once takes foreign keys that are asked at the end, and for that a lock that readers wait for.
+  await owner.query('savepoint merging')
+  if (await isMade(owner, removeAndPut, REFERRED_TO)) return
+  if (await isMade(owner, putAndRemove, TAKEN)) return
+  await askedAtTheEnd(owner, sides(ordered, 'target'), removeAndPut)
+}
+
+/** @returns whether it was done; undone up to the savepoint when it was refused with one of these states. */
+async function isMade(
+  owner: ClientBase,
+  work: () => Promise<void>,
+  states: readonly SqlState[],
+): Promise<boolean> {
+  try {
+    await work()
+    return true
+  } catch (error) {
+    if (!hasSqlState(error, ...states)) throw error
     await owner.query('rollback to savepoint merging')
-    await putFirst(put, remove, refused)
+    return false
   }
 }
 
-/**
- * What is unique may be free only when its row has gone; a row may go only when those that refer to it refer to another one. Both at
- * once is not to be had.
- */
-async function putFirst(
-  put: () => Promise<void>,
-  remove: () => Promise<void>,
-  refused: unknown,
+const FOREIGN_KEYS_BETWEEN = `
+  select format('alter table %s alter constraint %I', conrelid::regclass, conname) as alter
+  from pg_constraint
+  where contype = 'f' and conparentid = 0 and not condeferrable
+    and conrelid = any ($1::text[]::regclass[]::oid[]) and confrelid = any ($1::text[]::regclass[]::oid[])`
+
+/** Has the foreign keys between these tables asked when all is done; those that RESTRICT cannot be. */
+async function askedAtTheEnd(
+  owner: ClientBase,
+  tables: readonly TableShape[],
+  work: () => Promise<void>,
 ): Promise<void> {
-  try {
-    await put()
-    await remove()
-  } catch (error) {
-    throw hasSqlState(error, SQLSTATE.uniqueViolation, SQLSTATE.exclusionViolation) ? refused : error
-  }
+  const between = await owner.query<{ alter: string }>(FOREIGN_KEYS_BETWEEN, [
+    tables.map(({ table }) => quoteTable(table)),
+  ])
+  for (const { alter } of between.rows) await owner.query(`${alter} deferrable`)
+  await owner.query('set constraints all deferred')
+  await work()
+  await owner.query('set constraints all immediate')
+  for (const { alter } of between.rows) await owner.query(`${alter} not deferrable`)
 }
 
 async function copyRows(
@@ -184,7 +215,7 @@ async function copyRows(
 
 const columnNames = ({ columns }: TableShape) => columns.map(({ name }) => quoteIdentifier(name))
 
-/** The columns by which a row of each table is known: its primary key, else those of a unique index that are never null; or none. */
+/** The columns by which a row of each table is known: its primary key, else those of a unique index, rather one that knows all rows; or none. */
 async function keysOf(owner: ClientBase, pairs: readonly TablePair[]): Promise<string[][]> {
   const found = await owner.query<{ key: string[] }>(
     `select coalesce(
@@ -196,9 +227,9 @@ async function keysOf(owner: ClientBase, pairs: readonly TablePair[]): Promise<s
        select indrelid, indkey from pg_index
        where indrelid = name::regclass and indisunique and indisvalid and indimmediate and indpred is null
          and indexprs is null and indnkeyatts = indnatts
-         and not exists (select from unnest(indkey::int2[]) number
-           join pg_attribute on attrelid = indrelid and attnum = number where not attnotnull)
-       order by not indisprimary, indexrelid limit 1) best on true
+       order by not indisprimary, exists (select from unnest(indkey::int2[]) number
+           join pg_attribute on attrelid = indrelid and attnum = number where not attnotnull), indexrelid
+       limit 1) best on true
      order by n`,
     [sides(pairs, 'target').map(({ table }) => quoteTable(table))],
   )
@@ -253,7 +284,7 @@ async function refuseAction(
   }
 }
 
-/** A table without a key has nothing by which a row could be changed in place. */
+/** A row without a key, or with a part of it that is null, cannot be told from another one, and not be changed in place. */
 function mergeStatements(shape: TableShape, keyColumns: readonly string[], staged: string) {
   const { columns } = shape
   const table = quoteTable(shape.table)
@@ -261,8 +292,9 @@ function mergeStatements(shape: TableShape, keyColumns: readonly string[], stage
   const key = keyColumns.map(quoteIdentifier)
   const same = key.map((name) => `t.${name} = s.${name}`).join(' and ')
   const isKey = new Set(keyColumns)
-  const goes =
-    key.length === 0 ? table : `${table} t where not exists (select from ${staged} s where ${same})`
+  const unknown = key.length === 0 ? 'true' : key.map((name) => `t.${name} is null`).join(' or ')
+  const isNotThere = key.length === 0 ? 'true' : `not exists (select from ${staged} s where ${same})`
+  const goes = `${table} t where ${isNotThere}`
   const changes = columns
     .filter(({ name, alwaysIdentity }) => !isKey.has(name) && !alwaysIdentity)
     .map(({ name }) => quoteIdentifier(name))
@@ -282,7 +314,8 @@ function mergeStatements(shape: TableShape, keyColumns: readonly string[], stage
         ? table
         : `${table} t join ${staged} s on ${same}
            where (${others.map((name) => `t.${name}`).join(', ')}) is distinct from (${others.map((name) => `s.${name}`).join(', ')})`,
-    remove: `delete from ${goes}`,
+    forget: `delete from ${table} t where ${unknown}`,
+    remove: `delete from ${goes} and not (${unknown})`,
     put: `insert into ${table} (${names}) overriding system value select ${names} from ${staged}${conflict}`,
   }
 }
