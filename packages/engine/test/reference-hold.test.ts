@@ -191,10 +191,40 @@ t.test('one who has been changing them for long is waited for', async (t) => {
   t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
 })
 
+t.test('what is committed while the lock is sought is seen', async (t) => {
+  const tenant = await ground.tenant('just-in-time', 10)
+  const writer = await connectClient(pool, 'test-writer')
+  t.teardown(() => writer.end())
+  const sought = `select from pg_stat_activity where application_name = 'freehold-switch-references'
+    and query like '%lock table%'`
+  let committed: Promise<unknown> | undefined
+  const commit = async () => {
+    while ((await run(pool, sought)).length === 0) await sleep(10)
+    await writer.query('commit')
+  }
+  const events = {
+    'cutover.entered': async () => {
+      await writer.query("begin; insert into currencies values ('XJT', 'Just in time', 2)")
+      committed = commit()
+    },
+  }
+  const ended = await runMove(await ground.startMove(tenant), events, { lockTimeoutMs: 120_000 })
+  await committed
+  t.equal(ended.phase, 'completed', { timeline: ended.timeline })
+  t.equal(calledOff(ended, 'Reference tables of the source have changed').length, 1, {
+    timeline: ended.timeline,
+  })
+  t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
+})
+
 t.test('a table that takes too long to be compared is named, and nobody waits for it', async (t) => {
   const tenant = await ground.tenant('too-many', 10)
+  const writer = await connectClient(pool, 'test-writer')
+  t.teardown(() => writer.end())
+  // Had the lock been sought, it is this that would be named.
+  const begin = () => writer.query("begin; insert into currencies values ('XNN', 'Not in the end', 2)")
   const settings = { referenceHoldMs: 1, maxCutoverAttempts: 2, cutoverBackOff: { firstMs: 1, maxMs: 1 } }
-  const ended = await runMove(await ground.startMove(tenant), {}, settings)
+  const ended = await runMove(await ground.startMove(tenant), { 'ready.entered': begin }, settings)
   t.match(ended, {
     phase: 'aborted',
     progress: { cutoverAttempts: 0 },
