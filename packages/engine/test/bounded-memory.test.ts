@@ -21,7 +21,7 @@ import { triggerStream } from '../src/stream/trigger-stream.ts'
  */
 const WIDE = { rows: 30, bytes: 8_000_000 }
 /** Some rows of that width, as they are held and as they are written, and what is on its way in sockets. */
-const MOST_HELD_BYTES = 64_000_000
+const MOST_HELD_BYTES = 100_000_000
 
 const on = await startPreparedCluster('bounded')
 t.teardown(() => on.cluster.remove())
