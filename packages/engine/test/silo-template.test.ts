@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { quoteIdentifier, withClient } from '@freehold/postgres'
+import { connectClient, quoteIdentifier, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { startPreparedCluster } from '../../../test/kit/control-plane.ts'
 import { asSuperuser, migrationsFolder } from '../../../test/kit/databases.ts'
@@ -47,7 +47,7 @@ const inside = async <T extends object>(database: string, sql: string): Promise<
 const templates = () =>
   inside<{ name: string; ready: boolean }>(
     'postgres',
-    `select datname as name, datistemplate and not datallowconn as ready from pg_database
+    `select datname as name, not datistemplate and not datallowconn as ready from pg_database
      where starts_with(datname, '${TEMPLATE_PREFIX}')`,
   )
 
@@ -74,7 +74,7 @@ t.test('silos that are made at the same time are copies of one template, and lac
   const names = ['silo_1', 'silo_2', 'silo_3']
   await Promise.all(names.map((name) => makeSilo(name, shop)))
   const [template, ...others] = await templates()
-  t.match(template, { ready: true })
+  t.match(template, { ready: true }, 'nobody else may copy it')
   t.same(others, [])
   const connect = () => inside(template?.name ?? '', 'select')
   await t.rejects(connect(), { code: '55000' }, 'nobody connects to it')
@@ -131,6 +131,17 @@ t.test('two releases that make silos at the same time do not take each other’s
 
 t.test('where a migration looks at its database, each has its own', async (t) => {
   const before = await templates()
+  for (const [index, look] of [
+    'catalog_name from information_schema.schemata',
+    'table_catalog from information_schema.tables',
+  ].entries()) {
+    const product = await productOf(
+      `looking_${index}`,
+      `create table made_in (name) as select distinct ${look}`,
+    )
+    await makeSilo(`looked_at_${index}`, product)
+    t.same(await inside(`looked_at_${index}`, 'select name from made_in'), [{ name: `looked_at_${index}` }])
+  }
   const product = await productOf(
     'looking',
     `create table made_in as select current_database()::text as name;
@@ -153,4 +164,79 @@ t.test('a silo whose worker was killed before it had anything gets everything', 
   await withClient(maintenance, 'test', (client) => client.query('create database left_empty'))
   await makeSilo('left_empty', shop)
   t.same(await inside('left_empty', CONTENT), await inside('silo_1', CONTENT))
+})
+
+/** That of the only silo that the product has had, which is gone when this returns. */
+async function takeTemplateOf(migrations: DataMigrations): Promise<string> {
+  await makeSilo('for_its_template', migrations)
+  const [{ name } = { name: '' }] = await templates()
+  await inside('postgres', 'drop database for_its_template')
+  return name
+}
+
+t.test('what another role has under the name of a template is neither copied nor filled', async (t) => {
+  const product = await productOf('planted', 'create table planted (id int)')
+  const name = await takeTemplateOf(product)
+  await inside('postgres', `drop database ${name}`)
+  await inside('postgres', `create role planter login createdb`)
+  await inside('postgres', `create database ${name} owner planter`)
+  await inside(name, 'create table trojan (id int); alter table trojan owner to planter')
+  await inside('postgres', `alter database ${name} with is_template true`)
+  for (const allows of [false, true]) {
+    await inside('postgres', `alter database ${name} allow_connections ${allows}`)
+    await makeSilo(`beside_${allows}`, product)
+    t.same(
+      await inside(
+        `beside_${allows}`,
+        "select to_regclass('planted') is not null as has, to_regclass('trojan') as trojan",
+      ),
+      [{ has: true, trojan: null }],
+    )
+  }
+  t.same(await inside(name, "select to_regclass('planted') as planted"), [{ planted: null }])
+  await inside('postgres', `alter database ${name} is_template false`)
+  await inside('postgres', `drop database ${name}`)
+})
+
+t.test('what only has a name like that of a template stays, whoever owns it', async (t) => {
+  const names = [`${TEMPLATE_PREFIX}of_somebody`, `${TEMPLATE_PREFIX}0123456789abcdef`]
+  await inside('postgres', `create database ${names[0]} owner freehold_owner`)
+  await inside('postgres', `create database ${names[1]} owner planter`)
+  await makeSilo('beside_names', await productOf('beside', 'create table beside (id int)'))
+  const left = (await templates()).map(({ name }) => name)
+  t.same(
+    names.filter((name) => left.includes(name)),
+    names,
+  )
+  for (const name of names) await inside('postgres', `drop database ${name}`)
+})
+
+t.test(
+  'while a superuser is connected to the template, silos are made without it, and it is removed later',
+  async (t) => {
+    const held = await productOf('held', 'create table held (id int)')
+    const name = await takeTemplateOf(held)
+    await inside('postgres', `alter database ${name} allow_connections true`)
+    const monitor = await connectClient(asSuperuser(on.cluster, name), 'test-monitor')
+    await inside('postgres', `alter database ${name} allow_connections false`)
+    await makeSilo('beside_monitor', held)
+    t.same(await inside('beside_monitor', "select to_regclass('held') is not null as has"), [{ has: true }])
+    const next = await productOf('next', 'create table next (id int)')
+    await makeSilo('next_beside_monitor', next)
+    t.equal((await templates()).length, 2, 'the former one stays as long as it has to')
+    await monitor.end()
+    const last = await takeTemplateOf(await productOf('last', 'create table last (id int)'))
+    t.same(await templates(), [{ name: last, ready: true }])
+  },
+)
+
+t.test('when the operating system sorts otherwise, the template is made anew', async (t) => {
+  const product = await productOf('sorted', 'create table sorted (name text primary key)')
+  const name = await takeTemplateOf(product)
+  await inside('postgres', `update pg_database set datcollversion = 'former' where datname = '${name}'`)
+  await makeSilo('sorted_anew', product)
+  t.same(
+    await inside('postgres', `select datcollversion as version from pg_database where datname = '${name}'`),
+    await inside('postgres', `select datcollversion as version from pg_database where datname = 'template1'`),
+  )
 })
