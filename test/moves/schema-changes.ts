@@ -105,6 +105,11 @@ const schemaChanges = {
       for values from ('2026-11-01 00:00:00+00') to ('2026-12-01 00:00:00+00')`,
     codes: ['table_without_tenant_column'],
   },
+  'a new reference table': {
+    change: "create table units (code text primary key); select freehold.declare_reference_table('units')",
+    undo: "delete from freehold.managed_table where relation = 'units'::regclass; drop table units",
+    codes: ['schema_mismatch'],
+  },
 } as const satisfies Record<string, SchemaChange>
 
 /** A change of the source's schema, when it happens, and by which stream the move is that has to notice it. */

@@ -270,3 +270,56 @@ t.test('they are held at the home that a rollback leaves; too large for it, it i
     { name: 'Back' },
   ])
 })
+
+const asOwner = (sql: string) => run(ground.us.as('freehold_owner', 'pool'), sql)
+const UNITS = "create table units (code text primary key); select freehold.declare_reference_table('units')"
+
+for (const [name, change, undo] of [
+  [
+    'a reference table that comes',
+    UNITS,
+    "delete from freehold.managed_table where relation = 'units'::regclass; drop table units",
+  ],
+  [
+    'a column of one that comes',
+    'alter table currencies add column sign text',
+    'alter table currencies drop column sign',
+  ],
+  [
+    'a type that changes',
+    'alter table currencies alter minor_digits type bigint',
+    'alter table currencies alter minor_digits type smallint',
+  ],
+  [
+    'one that is renamed',
+    'alter table currencies rename to moneys',
+    'alter table moneys rename to currencies',
+  ],
+] as const) {
+  t.test(`${name} when the tenant has been verified pauses the move`, async (t) => {
+    const tenant = await ground.tenant(name.replaceAll(' ', '-'), 5)
+    const move = await ground.startMove(tenant)
+    let changed = false
+    const engine = ground.engine({
+      leaseMs: 30_000,
+      settings: UNHURRIED,
+      barrier: async (barrier) => {
+        if (barrier !== 'cutover.entered' || changed) return
+        changed = true
+        await asOwner(change)
+      },
+    })
+    engine.start()
+    t.teardown(() => engine.stop())
+    const isPaused = ({ events }: MoveDetail) =>
+      events.some(({ message }) => message.startsWith('Paused, because the tables were changed'))
+    const paused = await moveThat(ground, move.id, isPaused)
+    await asOwner(undo)
+    t.equal((await ground.catalog.tenants.get(tenant.id)).placement.epoch, 1, 'the tenant is where it was')
+    t.not(paused.phase, 'completed')
+    await ground.catalog.operations.resume(move.id, 'test')
+    const ended = await ground.ended(move.id, PATIENCE_MS)
+    t.equal(ended.phase, 'completed', said(ended))
+    t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
+  })
+}
