@@ -320,6 +320,7 @@ for (const [name, change, undo] of [
     await ground.catalog.operations.resume(move.id, 'test')
     const ended = await ground.ended(move.id, PATIENCE_MS)
     t.equal(ended.phase, 'completed', said(ended))
+    t.notMatch(said(ended), '23505', 'nothing of the former copy is in the way of the new one')
     t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
   })
 }

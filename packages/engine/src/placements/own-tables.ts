@@ -17,7 +17,7 @@ import type { LoadingPlace, TargetPlacement } from './target-placement.ts'
 
 /**
  * A copy that begins anew does so in a place whose name is this lease's own: the earlier worker may still be at work on the
- * old one. Removes what earlier workers have made.
+ * old one. Removes what was made for earlier copies.
  */
 export async function beginAnew(
   move: Move,
@@ -26,14 +26,18 @@ export async function beginAnew(
 ): Promise<void> {
   const { cluster, database, schema, isolation, epoch } = move.target
   const name = nameOfLease(move.target[named], move.lease)
-  if (name === move.target[named]) return
-  const to = { database, schema, [named]: name }
-  await move.catalog.operations.retarget(move.lease, to)
-  move.target = await openSide(move.catalog, { cluster: cluster.id, isolation, epoch, ...to })
-  await move.barrier('provisioning.retargeted')
+  const isNew = name !== move.target[named]
+  // A move that has paused because tables were changed copies anew under the lease that it had.
+  if (!isNew && move.state.copyAttempts === 0) return
+  if (isNew) {
+    const to = { database, schema, [named]: name }
+    await move.catalog.operations.retarget(move.lease, to)
+    move.target = await openSide(move.catalog, { cluster: cluster.id, isolation, epoch, ...to })
+    await move.barrier('provisioning.retargeted')
+  }
   const { kind } = placement.entry(move)
   for (const entry of await move.catalog.ledger.unreleased({ operationId: move.operation.id })) {
-    if (entry.kind === kind && entry.name !== name) await releaseResource(move.catalog, entry)
+    if (entry.kind === kind) await releaseResource(move.catalog, entry)
   }
 }
 
