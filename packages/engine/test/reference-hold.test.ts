@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Move, type MoveDetail, moveTargetSchema, type Placement, type Tenant } from '@freehold/contract'
+import { type MoveDetail, moveTargetSchema, type Tenant } from '@freehold/contract'
 import { connectClient, type DatabaseAddress, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround } from '../../../test/kit/moving-ground.ts'
 import { moveThat, openWindow, said } from '../../../test/kit/rollback-window.ts'
+import { PATIENCE_MS, runMove, UNHURRIED } from '../../../test/kit/run-move.ts'
+import { databaseOf } from '../../../test/kit/tenant-places.ts'
 import type { MoveSettings } from '../src/index.ts'
 
 /** Switches while reference tables of the source are written to. */
@@ -17,36 +19,6 @@ const run = (on: DatabaseAddress, sql: string, values: unknown[] = []) =>
 
 const currencies = (on: DatabaseAddress) =>
   run(on, 'select code, name, minor_digits from currencies order by code')
-
-/** A machine with other work may take long; only what is found counts. */
-const PATIENCE_MS = 900_000
-const UNHURRIED = { fenceExpiryMs: 60_000, maxLagMs: 60_000, soakIntervalMs: 100 }
-
-/** Runs a move to its end; at barriers, each once or as often as said, something happens. */
-async function runMove(
-  move: Move,
-  events: Readonly<Record<string, () => Promise<unknown>>> = {},
-  settings: Partial<MoveSettings> = {},
-) {
-  const reached = new Set<string>()
-  const engine = ground.engine({
-    leaseMs: 30_000,
-    barrier: async (name) => {
-      if (events[name] === undefined || reached.has(name)) return
-      if ((await events[name]()) !== 'again') reached.add(name)
-    },
-    settings: { ...UNHURRIED, ...settings },
-  })
-  engine.start()
-  const ended = await ground.ended(move.id, PATIENCE_MS)
-  await engine.stop()
-  return { ...ended, reached: [...reached], timeline: ended.events.map(({ message }) => message) }
-}
-
-const homeOf = ({ database, schema, cluster }: Placement | Move['to']) => ({
-  on: asSuperuser(cluster === 'us-1' ? ground.us.cluster : ground.eu.cluster, database),
-  schema,
-})
 
 /** One who writes in a session of its own, and is not waited for by the test. */
 async function startWriter(sql: string) {
@@ -97,7 +69,7 @@ const calledOff = ({ timeline }: { readonly timeline: readonly string[] }, becau
 t.test('who changes them waits from before the fence to the seal', async (t) => {
   const tenant = await ground.tenant('held-still', 10)
   let writer: Awaited<ReturnType<typeof startWriter>> | undefined
-  const ended = await runMove(await ground.startMove(tenant), {
+  const ended = await runMove(ground, await ground.startMove(tenant), {
     'cutover.rehearsed': async () => {
       writer = await startWriter("insert into currencies values ('XLT', 'Late', 2)")
       await writer.waitsOrEnds()
@@ -113,7 +85,7 @@ t.test('who changes them waits from before the fence to the seal', async (t) => 
   t.equal(ended.phase, 'completed', { timeline: ended.timeline })
   t.equal(ended.reached.length, 3)
   t.same(calledOff(ended, ''), [])
-  const atTarget = await currencies(homeOf(ended.to).on)
+  const atTarget = await currencies(databaseOf(ground, ended.to))
   t.same(
     atTarget,
     (await currencies(pool)).filter(({ code }) => code !== 'XLT'),
@@ -124,7 +96,7 @@ t.test('a row that is added and used right before the fence is there, however ma
   await run(pool, MANY)
   const tenant = await ground.tenant('used-at-once', 10)
   let writer: Awaited<ReturnType<typeof startWriter>> | undefined
-  const ended = await runMove(await ground.startMove(tenant), {
+  const ended = await runMove(ground, await ground.startMove(tenant), {
     'cutover.rehearsed': async () => {
       writer = await startWriter(addAndUse(tenant, 'XUS'))
       await writer.waitsOrEnds()
@@ -138,7 +110,7 @@ t.test('a row that is added and used right before the fence is there, however ma
   )
   t.equal(ended.phase, 'completed', { timeline: ended.timeline })
   t.equal(calledOff(ended, 'A transaction of the tenant was open').length, 1, { timeline: ended.timeline })
-  const { on } = homeOf(ended.to)
+  const on = databaseOf(ground, ended.to)
   t.same(
     await run(
       on,
@@ -151,7 +123,7 @@ t.test('a row that is added and used right before the fence is there, however ma
 
 t.test('no switch without the lock: its session is cut under the fence', async (t) => {
   const tenant = await ground.tenant('let-go', 10)
-  const ended = await runMove(await ground.startMove(tenant), {
+  const ended = await runMove(ground, await ground.startMove(tenant), {
     'cutover.fenced': async () => {
       const cut = await run(
         pool,
@@ -164,7 +136,7 @@ t.test('no switch without the lock: its session is cut under the fence', async (
   })
   t.equal(ended.phase, 'completed', { timeline: ended.timeline })
   t.equal(calledOff(ended, 'is lost').length, 1, { timeline: ended.timeline })
-  const { on } = homeOf(ended.to)
+  const on = databaseOf(ground, ended.to)
   t.same(
     await run(on, "select name from orders left join currencies on code = currency where reference = 'XCT'"),
     [{ name: 'XCT' }],
@@ -176,7 +148,7 @@ t.test('one who has been changing them for long is waited for', async (t) => {
   const importer = await connectClient(pool, 'test-writer')
   t.teardown(() => importer.end())
   let ready = 0
-  const ended = await runMove(await ground.startMove(tenant), {
+  const ended = await runMove(ground, await ground.startMove(tenant), {
     'cutover.entered': async () => {
       await importer.query("begin; insert into currencies values ('XIM', 'Imported', 2)")
     },
@@ -188,7 +160,7 @@ t.test('one who has been changing them for long is waited for', async (t) => {
   t.equal(ended.phase, 'completed', { timeline: ended.timeline })
   t.equal(calledOff(ended, 'no moment in which nobody wrote').length, 1, { timeline: ended.timeline })
   t.equal(ended.progress.cutoverAttempts, 1, 'no writer of the tenant was held for that')
-  t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
+  t.same(await currencies(databaseOf(ground, ended.to)), await currencies(pool))
 })
 
 t.test('what is committed while the lock is sought is seen', async (t) => {
@@ -208,13 +180,13 @@ t.test('what is committed while the lock is sought is seen', async (t) => {
       committed = commit()
     },
   }
-  const ended = await runMove(await ground.startMove(tenant), events, { lockTimeoutMs: 120_000 })
+  const ended = await runMove(ground, await ground.startMove(tenant), events, { lockTimeoutMs: 120_000 })
   await committed
   t.equal(ended.phase, 'completed', { timeline: ended.timeline })
   t.equal(calledOff(ended, 'Reference tables of the source have changed').length, 1, {
     timeline: ended.timeline,
   })
-  t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
+  t.same(await currencies(databaseOf(ground, ended.to)), await currencies(pool))
 })
 
 t.test('a table that takes too long to be compared is named, and nobody waits for it', async (t) => {
@@ -224,7 +196,7 @@ t.test('a table that takes too long to be compared is named, and nobody waits fo
   // Had the lock been sought, it is this that would be named.
   const begin = () => writer.query("begin; insert into currencies values ('XNN', 'Not in the end', 2)")
   const settings = { referenceHoldMs: 1, maxCutoverAttempts: 2, cutoverBackOff: { firstMs: 1, maxMs: 1 } }
-  const ended = await runMove(await ground.startMove(tenant), { 'ready.entered': begin }, settings)
+  const ended = await runMove(ground, await ground.startMove(tenant), { 'ready.entered': begin }, settings)
   t.match(ended, {
     phase: 'aborted',
     progress: { cutoverAttempts: 0 },
@@ -241,12 +213,12 @@ t.test('they are held at the home that a rollback leaves; too large for it, it i
   const { id } = await ground.tenant('back-too-many', 10)
   const inPool = await ground.catalog.tenants.get(id)
   const own = moveTargetSchema.parse({ isolation: 'schema', region: 'us' })
-  t.equal((await runMove(await ground.startMove(inPool, own))).phase, 'completed')
+  t.equal((await runMove(ground, await ground.startMove(inPool, own))).phase, 'completed')
   const tenant = await ground.catalog.tenants.get(id)
   const unhurried = { soakIntervalMs: 100, fenceExpiryMs: 60_000, maxLagMs: 60_000 }
   const { move, engine } = await openWindow(ground, tenant, 'eu', 'auto', unhurried)
   await engine.stop()
-  const silo = homeOf(move.to).on
+  const silo = databaseOf(ground, move.to)
   await run(silo, "insert into currencies values ('XBK', 'Back', 2)")
 
   const rollBack = async (settings: Partial<MoveSettings>, until: (move: MoveDetail) => boolean) => {
@@ -265,10 +237,14 @@ t.test('they are held at the home that a rollback leaves; too large for it, it i
   t.match(calledOff, { phase: 'soak', rollback: { state: 'open', problem: null } }, said(calledOff))
   const returned = await rollBack({}, ({ finishedAt }) => finishedAt !== null)
   t.equal(returned.phase, 'rolled_back', said(returned))
-  const home = homeOf(tenant.placement)
-  t.same(await run(home.on, `select name from ${home.schema}.currencies where code = 'XBK'`), [
-    { name: 'Back' },
-  ])
+  const { placement } = tenant
+  t.same(
+    await run(
+      databaseOf(ground, placement),
+      `select name from ${placement.schema}.currencies where code = 'XBK'`,
+    ),
+    [{ name: 'Back' }],
+  )
 })
 
 const asOwner = (sql: string) => run(ground.us.as('freehold_owner', 'pool'), sql)
@@ -321,6 +297,6 @@ for (const [name, change, undo] of [
     const ended = await ground.ended(move.id, PATIENCE_MS)
     t.equal(ended.phase, 'completed', said(ended))
     t.notMatch(said(ended), '23505', 'nothing of the former copy is in the way of the new one')
-    t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
+    t.same(await currencies(databaseOf(ground, ended.to)), await currencies(pool))
   })
 }

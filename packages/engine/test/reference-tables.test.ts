@@ -1,8 +1,10 @@
-import { clusterIdSchema, type Move, moveTargetSchema, type Placement, type Tenant } from '@freehold/contract'
+import { clusterIdSchema, moveTargetSchema, type Tenant } from '@freehold/contract'
 import { type DatabaseAddress, withClient } from '@freehold/postgres'
 import t from 'tap'
 import { asSuperuser, createDataDatabase } from '../../../test/kit/databases.ts'
 import { type MovingGround, prepareMovingGround, TEST_ENTRY_SECRET } from '../../../test/kit/moving-ground.ts'
+import { runMove } from '../../../test/kit/run-move.ts'
+import { databaseOf } from '../../../test/kit/tenant-places.ts'
 import { type MoveSettings, planMove, syncReferences } from '../src/index.ts'
 
 const ground: MovingGround = await prepareMovingGround()
@@ -23,35 +25,6 @@ const order = (on: DatabaseAddress, tenant: Tenant, currency: string) =>
     [tenant.id, currency],
   )
 
-/** A machine with other work may take long; only what is found counts. */
-const PATIENCE_MS = 900_000
-
-/** Runs a move to its end; at barriers, each once or as often as said, something happens. */
-async function runMove(
-  move: Move,
-  events: Readonly<Record<string, () => Promise<unknown>>> = {},
-  settings: Partial<MoveSettings> = {},
-) {
-  const reached = new Set<string>()
-  const engine = ground.engine({
-    leaseMs: 30_000,
-    barrier: async (name) => {
-      if (events[name] === undefined || reached.has(name)) return
-      if ((await events[name]()) !== 'again') reached.add(name)
-    },
-    settings: { fenceExpiryMs: 60_000, maxLagMs: 60_000, ...settings },
-  })
-  engine.start()
-  const ended = await ground.ended(move.id, PATIENCE_MS)
-  await engine.stop()
-  return { ...ended, reached: [...reached], timeline: ended.events.map(({ message }) => message) }
-}
-
-const homeOf = ({ database, schema, cluster }: Placement | Move['to']) => ({
-  on: asSuperuser(cluster === 'us' ? ground.us.cluster : ground.eu.cluster, database),
-  schema,
-})
-
 const changeReferences = (added: string, removed: string) => async () => {
   await run(pool, 'insert into currencies values ($1, $1, 2)', [added])
   await run(pool, "update currencies set name = name || '.' where code in ('EUR', 'USD')")
@@ -65,11 +38,11 @@ t.test('a schema of its own gets the reference tables of the source', async (t) 
   const tenant = await ground.tenant('given-schema', 10)
   await order(pool, tenant, 'SEK')
   const ended = await runMove(
+    ground,
     await ground.startMove(tenant, moveTargetSchema.parse({ isolation: 'schema', region: 'eu' })),
   )
   t.equal(ended.phase, 'completed', { timeline: ended.timeline })
-  const home = homeOf(ended.to)
-  t.same(await currencies(home.on, home.schema), await currencies(pool))
+  t.same(await currencies(databaseOf(ground, ended.to), ended.to.schema), await currencies(pool))
   t.match(ended.progress.verification, { references: { tables: 1, rows: 6 } })
 })
 
@@ -80,7 +53,7 @@ for (const [stream, x] of [
   t.test(`a silo gets them, and what changes in them during the move (${stream})`, async (t) => {
     const tenant = await ground.tenant(`given-silo-${stream}`, 10)
     await order(pool, tenant, 'SEK')
-    const ended = await runMove(await ground.startMove(tenant, 'eu', stream), {
+    const ended = await runMove(ground, await ground.startMove(tenant, 'eu', stream), {
       'backfill.copied': async () => {
         await changeReferences(`X${x}B`, 'XAA')()
         await order(pool, tenant, `X${x}B`)
@@ -90,11 +63,13 @@ for (const [stream, x] of [
     })
     t.equal(ended.phase, 'completed', { timeline: ended.timeline })
     t.equal(ended.reached.length, 3)
-    t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
+    t.same(await currencies(databaseOf(ground, ended.to)), await currencies(pool))
     t.same(
-      await run(homeOf(ended.to).on, `select currency from orders where currency in ('SEK', $1) order by 1`, [
-        `X${x}B`,
-      ]),
+      await run(
+        databaseOf(ground, ended.to),
+        `select currency from orders where currency in ('SEK', $1) order by 1`,
+        [`X${x}B`],
+      ),
       [{ currency: 'SEK' }, { currency: `X${x}B` }],
     )
     const brought = ended.timeline.filter((message) => message.startsWith('Reference tables of the target'))
@@ -105,7 +80,7 @@ for (const [stream, x] of [
 t.test('a silo that is behind is found, and brought in step with a pool of its region', async (t) => {
   const inEast = asSuperuser(ground.eu.cluster, 'pool')
   const tenant = await ground.catalog.tenants.get('given-silo-logical')
-  const { on } = homeOf(tenant.placement)
+  const on = databaseOf(ground, tenant.placement)
   const sync = (dryRun: boolean) => syncReferences(ground.catalog, tenant.id, { dryRun })
   const found = { tables: 1, different: ['currencies'], from: { cluster: 'eu-1', database: 'pool' } }
   const before = await currencies(on)
@@ -187,7 +162,7 @@ t.test('a foreign key that the source itself breaks ends the move at once', asyn
   const tenant = await ground.tenant('broken-silo', 10)
   await run(pool, 'alter table orders drop constraint order_currency_exists')
   await order(pool, tenant, 'ZZZ')
-  const ended = await runMove(await ground.startMove(tenant))
+  const ended = await runMove(ground, await ground.startMove(tenant))
   t.match(ended, {
     phase: 'aborted',
     error: { code: 'foreign_key_broken', details: { table: 'orders', constraint: 'order_currency_exists' } },
@@ -218,7 +193,7 @@ t.test("a pool's reference tables are compared, and are not changed", async (t) 
   await run(inEast, "insert into currencies values ('SEK', 'Krona', 2)")
   const before = await currencies(inEast)
   const move = await ground.startMove(tenant, to)
-  const ended = await runMove(move, {
+  const ended = await runMove(ground, move, {
     'backfill.copied': () => order(pool, tenant, 'XTD'),
   })
   t.match(ended.timeline, [/Planned/, /with advice: .*reference_table_differs/])
@@ -267,6 +242,7 @@ t.test('what was compared before reference rows came in step is compared again',
     const move = await ground.startMove(await ground.tenant(slug, 50))
     let count: unknown
     const ended = await runMove(
+      ground,
       move,
       {
         ...events,
@@ -282,7 +258,7 @@ t.test('what was compared before reference rows came in step is compared again',
       settings,
     )
     t.equal(ended.phase, 'completed', { timeline: ended.timeline })
-    t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
+    t.same(await currencies(databaseOf(ground, ended.to)), await currencies(pool))
     return count
   }
   t.equal(await verifications('seen-once', {}), 1)
@@ -309,7 +285,7 @@ t.test('a row goes that a target which is behind refers to still', async (t) => 
     for (const pid of senders) process.kill(pid, 'SIGCONT')
     return 'again'
   }
-  const ended = await runMove(await ground.startMove(tenant, 'eu', 'logical'), {
+  const ended = await runMove(ground, await ground.startMove(tenant, 'eu', 'logical'), {
     'ready.entered': async () => {
       for (const { pid } of await run(pool, 'select pid from pg_stat_replication')) senders.push(pid)
       for (const pid of senders) process.kill(pid, 'SIGSTOP')
@@ -322,5 +298,5 @@ t.test('a row goes that a target which is behind refers to still', async (t) => 
   t.equal(ended.phase, 'completed', { timeline: ended.timeline })
   t.equal(senders.length, 1)
   t.equal(ended.timeline.filter((message) => message.endsWith('are equal on both sides.')).length, 2)
-  t.same(await currencies(homeOf(ended.to).on), await currencies(pool))
+  t.same(await currencies(databaseOf(ground, ended.to)), await currencies(pool))
 })
